@@ -1,0 +1,145 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ticketproxy/secret"
+)
+
+// misspent reads a token request that failed, and writes into the record what
+// every replica has to know of it. With again the protocol starts anew.
+func (r *Refresher) misspent(rec Record, version Version, err error, took time.Duration) (again bool, _ error) {
+	e := &IssuerError{Class: Ambiguous, Err: err}
+	errors.As(err, &e)
+	r.refreshed(e.Class.String(), took)
+	next := rec
+	next.Intent = nil
+	switch e.Class {
+	case Invalid:
+		return r.invalid(rec, version, e)
+	case Throttled:
+		wait := min(max(e.RetryAfter, minBackoff), maxSilence)
+		next.NotBefore = time.Now().Add(wait)
+	case Ambiguous:
+		next.Lost, next.LostAt = rec.Intent.Try, time.Now()
+	}
+	r.write(version, next)
+	failed := r.fail(err)
+	if patient, urgent, why := r.silence(next); why != nil {
+		return false, r.hold(err, patient, urgent)
+	}
+	return false, failed
+}
+
+// invalid is the issuer's word that it does not know the refresh token.
+// Another process may have rotated it: what is newer is adopted before the
+// account is given up.
+func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again bool, _ error) {
+	if stored, _, err := r.load(); err == nil && stored.Generation > rec.Generation {
+		return true, nil
+	}
+	next := rec
+	next.Intent = nil
+	if !rec.Grant.Fallback.IsZero() {
+		r.log().Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
+		next.Generation++
+		next.Grant.RefreshToken, next.Grant.Fallback = rec.Grant.Fallback, secret.String{}
+		next.Lost, next.LostAt = 0, time.Time{}
+		if err := r.write(version, next); err != nil && !errors.Is(err, ErrConflict) {
+			return false, r.fail(err)
+		}
+		return true, nil
+	}
+	reason := fmt.Sprintf("%v: the refresh token expired, was revoked, or was used elsewhere", e)
+	if rec.Lost > 0 {
+		reason = fmt.Sprintf("%v, and the answer to an earlier token request was lost: the refresh token was probably rotated then", e)
+	}
+	next.Dead = &Death{Reason: reason, At: time.Now()}
+	if err := r.write(version, next); errors.Is(err, ErrConflict) {
+		return true, nil
+	}
+	r.adopt(next)
+	return false, r.die(reason)
+}
+
+// write swaps in what is known after a failed spend. When that fails the
+// intent stays, and is settled by the next refresh here or elsewhere.
+func (r *Refresher) write(version Version, next Record) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeDeadline)
+	defer cancel()
+	_, err := r.Store.Swap(ctx, version, next)
+	if err != nil && !errors.Is(err, ErrConflict) {
+		r.writeFailed()
+		r.log().Warn("failed refresh could not be recorded", zap.Error(err))
+	}
+	return err
+}
+
+// fail records a failure, and with it the wait before the next refresh. What
+// the issuer has against the client lasts longer than what is in the way.
+func (r *Refresher) fail(err error) error {
+	least, most := minBackoff, maxBackoff
+	var e *IssuerError
+	if errors.As(err, &e) && e.Class == Refused {
+		least, most = minRefused, maxRefused
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, tries := time.Now(), 1
+	if r.failure != nil && !r.failure.dead {
+		tries = r.failure.tries + 1
+	}
+	wait := r.jitter(backoff(tries, least, most))
+	r.failure = &failure{err: err, at: now, tries: tries, until: now.Add(wait), urgent: now.Add(wait)}
+	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", wait))
+	return &UnavailableError{Account: r.Account, RetryAfter: wait, Err: err}
+}
+
+// hold begins no refresh for some time, because of what the record says.
+func (r *Refresher) hold(err error, patient, urgent time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	f := &failure{err: err, at: now}
+	if r.failure != nil {
+		*f = *r.failure
+	}
+	f.until, f.urgent = latest(f.until, now.Add(patient)), latest(f.urgent, now.Add(urgent))
+	r.failure = f
+	return &UnavailableError{Account: r.Account, RetryAfter: f.urgent.Sub(now), Err: err}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// die records that only a person can help.
+func (r *Refresher) die(reason string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failure == nil || !r.failure.dead {
+		r.log().Error("account needs a person", zap.String("reason", reason))
+	}
+	r.failure = &failure{err: errors.New(reason), dead: true, at: time.Now()}
+	return &DeadError{Account: r.Account, Reason: reason}
+}
+
+func (r *Refresher) refreshed(result string, took time.Duration) {
+	if r.Observer != nil {
+		r.Observer.Refreshed(result, took)
+	}
+}
+
+func (r *Refresher) writeFailed() {
+	if r.Observer != nil {
+		r.Observer.WriteFailed()
+	}
+}

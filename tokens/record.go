@@ -1,0 +1,151 @@
+package tokens
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"ticketproxy/secret"
+)
+
+// A Record is all that is known of one account; it is what a Store keeps,
+// whole, in one write. Records are values: who changes one changes a copy.
+type Record struct {
+	// Generation counts the rotations of the account, over all its lines of
+	// descent: it never falls. 0 is a seed that was never redeemed.
+	Generation uint64
+	Grant      Grant
+	// Seed is the SHA-256 of the seed that this line descends from, in
+	// hexadecimal; empty when the line began with a login.
+	Seed string
+	// Spent lists the Seeds of earlier lines that a rotation has used up, so
+	// that a replica which still has one of them does not take it for new.
+	Spent []string
+	// Intent is a refresh that was begun; nil when none is.
+	Intent *Intent
+	// Lost counts the attempts on this generation whose outcome is not known,
+	// and LostAt is the time of the last of them.
+	Lost   int
+	LostAt time.Time
+	// NotBefore is when the issuer, which asked for silence, may be asked
+	// again. It binds every replica.
+	NotBefore time.Time
+	// Dead says why only a person can help; nil while the account lives.
+	Dead *Death
+}
+
+// A Grant is what an issuer gave (RFC 6749, section 5.1).
+type Grant struct {
+	AccessToken  secret.String
+	RefreshToken secret.String
+	// Fallback is the refresh token before RefreshToken, kept until the new
+	// one has worked, where it is not documented whether the old one dies.
+	Fallback secret.String
+	// Obtained is when the request for this grant was begun.
+	Obtained time.Time
+	// Expiry ends the access token; zero when the issuer did not say.
+	Expiry time.Time
+	// RefreshExpiry ends the refresh token; zero when it is not known.
+	RefreshExpiry time.Time
+}
+
+// An Intent announces that its holder is about to spend the record's refresh
+// token. Writing it is the lock of the refresh protocol.
+type Intent struct {
+	ID     string    `json:"id"`     // unique to this attempt
+	Holder string    `json:"holder"` // the process, as its store knows it
+	Start  time.Time `json:"start"`
+	Try    int       `json:"try"` // 1 for a generation's first attempt
+}
+
+// A Death is the reason why an account can no longer refresh.
+type Death struct {
+	Reason string    `json:"reason"` // for people; holds no secret
+	At     time.Time `json:"at"`
+}
+
+// Lifetime is how long the access token was to live; 0 when not known.
+func (g Grant) Lifetime() time.Duration {
+	if g.Expiry.IsZero() {
+		return 0
+	}
+	return g.Expiry.Sub(g.Obtained)
+}
+
+// Same reports whether both grants hold the same pair of tokens.
+func (g Grant) Same(h Grant) bool {
+	return g.AccessToken.Equal(h.AccessToken) && g.RefreshToken.Equal(h.RefreshToken)
+}
+
+// wire is a Record as it is stored, the only form that shows its secrets.
+type wire struct {
+	Format        int       `json:"format"`
+	Generation    uint64    `json:"generation"`
+	AccessToken   string    `json:"access_token,omitempty"`
+	RefreshToken  string    `json:"refresh_token,omitempty"`
+	Fallback      string    `json:"fallback_refresh_token,omitempty"`
+	Obtained      time.Time `json:"obtained,omitzero"`
+	Expiry        time.Time `json:"expiry,omitzero"`
+	RefreshExpiry time.Time `json:"refresh_expiry,omitzero"`
+	Seed          string    `json:"seed_sha256,omitempty"`
+	Spent         []string  `json:"spent_seeds_sha256,omitempty"`
+	Intent        *Intent   `json:"intent,omitempty"`
+	Lost          int       `json:"lost_attempts,omitempty"`
+	LostAt        time.Time `json:"lost_at,omitzero"`
+	NotBefore     time.Time `json:"not_before,omitzero"`
+	Dead          *Death    `json:"dead,omitempty"`
+}
+
+// format is the version of the stored form. A program refuses a newer one
+// rather than drop what it does not know.
+const format = 1
+
+// Encode returns the record as a store keeps it: JSON, secrets in clear.
+func (r Record) Encode() ([]byte, error) {
+	return json.MarshalIndent(wire{
+		Format:        format,
+		Generation:    r.Generation,
+		AccessToken:   r.Grant.AccessToken.Reveal(),
+		RefreshToken:  r.Grant.RefreshToken.Reveal(),
+		Fallback:      r.Grant.Fallback.Reveal(),
+		Obtained:      r.Grant.Obtained,
+		Expiry:        r.Grant.Expiry,
+		RefreshExpiry: r.Grant.RefreshExpiry,
+		Seed:          r.Seed,
+		Spent:         r.Spent,
+		Intent:        r.Intent,
+		Lost:          r.Lost,
+		LostAt:        r.LostAt,
+		NotBefore:     r.NotBefore,
+		Dead:          r.Dead,
+	}, "", "\t")
+}
+
+// Decode reads what Encode wrote. Its errors hold no part of the data.
+func Decode(data []byte) (Record, error) {
+	var w wire
+	if err := json.Unmarshal(data, &w); err != nil {
+		return Record{}, fmt.Errorf("decoding record: not a record of %d bytes", len(data))
+	}
+	if w.Format != format {
+		return Record{}, fmt.Errorf("decoding record: format %d, this program knows %d", w.Format, format)
+	}
+	return Record{
+		Generation: w.Generation,
+		Grant: Grant{
+			AccessToken:   secret.New(w.AccessToken),
+			RefreshToken:  secret.New(w.RefreshToken),
+			Fallback:      secret.New(w.Fallback),
+			Obtained:      w.Obtained,
+			Expiry:        w.Expiry,
+			RefreshExpiry: w.RefreshExpiry,
+		},
+		Seed:      w.Seed,
+		Spent:     w.Spent,
+		Intent:    w.Intent,
+		Lost:      w.Lost,
+		LostAt:    w.LostAt,
+		NotBefore: w.NotBefore,
+		Dead:      w.Dead,
+	}, nil
+}

@@ -1,0 +1,244 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
+
+	"ticketproxy/secret"
+)
+
+// A Refresher keeps one account's grant fresh. Its exported fields are set
+// before first use and not changed. Token, Renew, Status and Drain are safe for
+// concurrent use; Run is called once.
+type Refresher struct {
+	Account  string
+	Issuer   Issuer
+	Store    Store
+	Seed     func() secret.String // the operator's refresh token of now; nil when there is none
+	Rotation Rotation
+	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
+	Holder   string         // this process, as its Store knows it; unique
+	Deadline time.Duration  // of one token request; 10 s when 0
+	Patience time.Duration  // how long a caller waits at most; 15 s when 0
+	Takeover time.Duration  // how long a foreign intent is respected; 20 s when 0
+	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
+	Log      *zap.Logger    // nothing is logged when nil
+	Observer Observer       // told of events; may be nil
+	Rand     func() float64 // jitter in [0, 1); math/rand/v2 when nil
+
+	current atomic.Pointer[view] // what Token hands out
+	flight  singleflight.Group   // one refresh a generation
+	turn    sync.Mutex           // held by who goes through the protocol
+
+	mu      sync.Mutex
+	known   bool     // held is set
+	held    Record   // the newest record known; in the store, unless unsaved
+	unsaved bool     // held was obtained and could not be stored yet
+	replace Version  // what an unsaved record is to replace
+	failure *failure // why the last refresh failed; nil after a success
+	state   error    // why the store could not be read, when last looked at
+	planted string   // the hash of the seed that was last compared with the record
+	refused uint64   // the newest generation whose access token the API refused
+	seen    sighting // the foreign intent that is being waited for
+	intents int      // how many intents this process has written
+	looked  time.Time
+	life    lifetime
+}
+
+// An Observer is told what happens to an account. Its methods return at once.
+type Observer interface {
+	// Refreshed reports a token request, by "ok" or its failure's Class.
+	Refreshed(result string, took time.Duration)
+	// WriteFailed reports a record that could not be stored.
+	WriteFailed()
+}
+
+// An UnavailableError says that there is no usable access token now.
+type UnavailableError struct {
+	Account    string
+	RetryAfter time.Duration // until the issuer is asked again; 0 when not known
+	Err        error
+}
+
+func (e *UnavailableError) Error() string {
+	return "refreshing " + e.Account + ": " + e.Err.Error()
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// A DeadError says that an account needs a person: a login or a new seed.
+type DeadError struct {
+	Account string
+	Reason  string
+}
+
+func (e *DeadError) Error() string { return "account " + e.Account + ": " + e.Reason }
+
+// Token returns an access token believed valid. While one is held it takes no
+// lock, does no I/O and allocates nothing; else it waits, as long as ctx and
+// Patience allow, for the refresh that all waiters share. The error is ctx's, or an
+// *UnavailableError or *DeadError.
+func (r *Refresher) Token(ctx context.Context) (Token, error) {
+	v := r.current.Load()
+	if v.usable(time.Now()) {
+		return v.token, nil
+	}
+	return r.await(ctx, v)
+}
+
+// Renew returns a token other than rejected, which the API answered with 401.
+// Only if rejected is still the current token does it cause a refresh, and one
+// for all who ask at the same time. Errors are as with Token.
+func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
+	v := r.current.Load()
+	if v == nil || !v.token.AccessToken.Equal(rejected.AccessToken) {
+		return r.Token(ctx)
+	}
+	r.mu.Lock()
+	r.refused = max(r.refused, v.token.Generation)
+	r.mu.Unlock()
+	return r.await(ctx, v)
+}
+
+// await returns a usable token other than past's, which has expired or was
+// refused; past is nil when none was ever held.
+func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
+	if v := r.fromMemory(past); v.usable(time.Now()) {
+		return v.token, nil
+	}
+	if err := r.obstacle(true); err != nil {
+		return Token{}, err
+	}
+	timer := time.NewTimer(orElse(r.Patience, 15*time.Second))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return Token{}, ctx.Err()
+	case <-timer.C:
+		return Token{}, &UnavailableError{Account: r.Account, Err: errSlow}
+	case result := <-r.join(past):
+		if v := r.fromMemory(past); v.usable(time.Now()) {
+			return v.token, nil
+		}
+		if result.Err != nil {
+			return Token{}, result.Err
+		}
+		return Token{}, &UnavailableError{Account: r.Account, Err: errStillborn}
+	}
+}
+
+// join begins the refresh that gets past the given view, or joins it. It goes
+// on when all who wait for it have left.
+func (r *Refresher) join(past *view) <-chan singleflight.Result {
+	key := "none"
+	if past != nil {
+		key = strconv.FormatUint(past.token.Generation, 10)
+	}
+	return r.flight.DoChan(key, func() (any, error) {
+		if !r.life.enter() {
+			return nil, &UnavailableError{Account: r.Account, Err: errClosing}
+		}
+		defer r.life.leave()
+		r.turn.Lock()
+		defer r.turn.Unlock()
+		return nil, r.advance(past)
+	})
+}
+
+// obstacle returns why the issuer may not be asked now; nil when it may. It is
+// urgent when no live access token is held.
+func (r *Refresher) obstacle(urgent bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failure.report(r.Account, urgent, time.Now())
+}
+
+// fromMemory returns the view that took past's place. A grant that could not
+// be stored takes it only here, when past no longer serves: its access token
+// is used before it is durable rather than none at all.
+func (r *Refresher) fromMemory(past *view) *view {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v := r.current.Load(); v != past {
+		return v
+	}
+	if !r.unsaved {
+		return nil
+	}
+	return r.publish()
+}
+
+// publish hands out the held grant's access token. r.mu is held.
+func (r *Refresher) publish() *view {
+	v := newView(r.held, r.random())
+	r.current.Store(v)
+	return v
+}
+
+// Run keeps the grant fresh until ctx is done: it refreshes ahead of expiry,
+// adopts what other processes have stored, and stores what could not be stored
+// before. Drain ends what it leaves.
+func (r *Refresher) Run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		now := time.Now()
+		if now.Sub(r.looked) >= r.poll() {
+			r.looked = now
+			r.look()
+		}
+		if v := r.current.Load(); v.due(now) && r.obstacle(!v.usable(now)) == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.join(v):
+			}
+		}
+		timer.Reset(r.current.Load().untilDue(time.Now(), r.poll()))
+	}
+}
+
+// Drain begins no further refresh, waits for one that is under way, and goes
+// on storing a grant that could not be stored, until ctx is done. Its error
+// says that a refresh token may be lost with the process.
+func (r *Refresher) Drain(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return errors.New("draining " + r.Account + ": a token request was under way and its answer is lost")
+	case <-r.life.end():
+	}
+	for tries := 1; ; tries++ {
+		err := r.saveHeld()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(errors.New("draining "+r.Account+": the new refresh token could not be stored and is lost"), err)
+		case <-time.After(backoff(tries, minBackoff, maxBackoff)):
+		}
+	}
+}
+
+func (r *Refresher) poll() time.Duration     { return orElse(r.Poll, time.Second) }
+func (r *Refresher) deadline() time.Duration { return orElse(r.Deadline, 10*time.Second) }
+func (r *Refresher) takeover() time.Duration { return orElse(r.Takeover, 20*time.Second) }
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}

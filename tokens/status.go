@@ -1,0 +1,77 @@
+package tokens
+
+import "time"
+
+// States of an account, as metrics and status name them.
+const (
+	Starting    = "starting"    // no token was ever held, and nothing has failed
+	Ready       = "ready"       // a usable token is held
+	Degraded    = "degraded"    // a usable token is held, and the last refresh failed
+	Unsaved     = "unsaved"     // a new grant is held that could not be stored
+	Unavailable = "unavailable" // no usable token is held; the issuer will be asked again
+	Dead        = "dead"        // only a login or a new seed helps
+)
+
+// States lists the states of an account.
+func States() []string {
+	return []string{Starting, Ready, Degraded, Unsaved, Unavailable, Dead}
+}
+
+// A Status is what may be shown of an account: it holds no secret.
+type Status struct {
+	Account       string    `json:"account"`
+	State         string    `json:"state"`
+	Usable        bool      `json:"usable"` // an access token is held that is believed valid
+	Rotation      string    `json:"rotation"`
+	Generation    uint64    `json:"generation"`
+	Expiry        time.Time `json:"expiry,omitzero"`         // of the access token; zero when not known
+	RefreshExpiry time.Time `json:"refresh_expiry,omitzero"` // of the refresh token; zero when not known
+	NextRefresh   time.Time `json:"next_refresh,omitzero"`   // when the issuer is asked next; zero when only a 401 tells
+	Error         string    `json:"error,omitempty"`         // why the last refresh failed
+	ErrorAt       time.Time `json:"error_at,omitzero"`
+}
+
+// Status returns a snapshot. Safe for concurrent use.
+func (r *Refresher) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, v := time.Now(), r.current.Load()
+	s := Status{
+		Account:       r.Account,
+		Usable:        v.usable(now) && v.token.Generation > r.refused,
+		Rotation:      r.Rotation.String(),
+		Generation:    r.held.Generation,
+		Expiry:        r.held.Grant.Expiry.Round(0),
+		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),
+	}
+	if v != nil {
+		s.NextRefresh = v.refreshAt.Round(0)
+	}
+	switch f := r.failure; {
+	case f != nil:
+		s.Error, s.ErrorAt = f.err.Error(), f.at.Round(0)
+		if s.NextRefresh.Before(f.until) {
+			s.NextRefresh = f.until.Round(0)
+		}
+	case r.state != nil:
+		s.Error, s.ErrorAt = r.state.Error(), now.Round(0)
+	}
+	switch {
+	case r.failure != nil && r.failure.dead || r.held.Dead != nil:
+		s.State, s.NextRefresh = Dead, time.Time{}
+	case r.unsaved:
+		s.State = Unsaved
+	case s.Usable && s.Error != "":
+		s.State = Degraded
+	case s.Usable:
+		s.State = Ready
+	case s.Error != "":
+		s.State = Unavailable
+	default:
+		s.State = Starting
+	}
+	if s.State == Dead && s.Error == "" {
+		s.Error, s.ErrorAt = r.held.Dead.Reason, r.held.Dead.At
+	}
+	return s
+}

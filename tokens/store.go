@@ -1,0 +1,40 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+)
+
+// A Version names one state of a stored record. It is opaque, and empty when
+// there is no record yet. Equal versions mean equal records.
+type Version string
+
+// A Store keeps one account's Record for every process that shares it. Both
+// methods are linearizable, safe for concurrent use, and return soon after ctx
+// is done.
+type Store interface {
+	// Load returns the record and its version. The error is ErrNone, with the
+	// empty version, when there is no record yet.
+	Load(ctx context.Context) (Record, Version, error)
+	// Swap replaces the record of version old by next. On a nil error, next is
+	// durable: it survives the crash of this process and of its machine. With
+	// ErrConflict the stored version is not old, and nothing was written; with
+	// ErrUnknown next may or may not have been written; with any other error
+	// it was not.
+	Swap(ctx context.Context, old Version, next Record) (Version, error)
+}
+
+// What a Store says, found with errors.Is.
+var (
+	ErrNone     = errors.New("no record yet")
+	ErrConflict = errors.New("record was changed by another process")
+	ErrUnknown  = errors.New("outcome of the write is not known")
+)
+
+// A Presence is a Store that can tell that the process which holds an intent
+// has ended, so that its intent need not be waited for.
+type Presence interface {
+	// Gone reports whether the process that called itself holder is known to
+	// have ended. It is false when that cannot be told.
+	Gone(holder string) bool
+}

@@ -1,0 +1,147 @@
+package tokens
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"ticketproxy/secret"
+)
+
+// Bounds of the waits between two attempts on one issuer.
+const (
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = time.Minute
+	minRefused = 15 * time.Second // a secret may be mid-rotation
+	maxRefused = 10 * time.Minute
+	maxSilence = time.Hour       // the longest Retry-After that is obeyed
+	maxMargin  = 5 * time.Second // before the expiry, when a token is no longer sent
+)
+
+// Why there is no token, besides what the issuer and the store say.
+var (
+	errClosing   = errors.New("shutting down")
+	errSlow      = errors.New("the refresh takes long")
+	errStillborn = errors.New("the new access token had expired on arrival")
+	errThrottled = errors.New("the issuer asked for silence")
+	errLost      = errors.New("an earlier token request got no answer")
+	errUnsettled = errors.New("the store gives no clear answer")
+)
+
+// A Token is one access token and the generation it is from.
+type Token struct {
+	AccessToken secret.String
+	Generation  uint64
+}
+
+// A view is what requests use of a record. It is immutable. A nil view holds
+// no token.
+type view struct {
+	token     Token
+	expiry    time.Time // when the token is no longer sent; zero when not known
+	wall      time.Time // the same without its monotonic reading
+	refreshAt time.Time // when to ask ahead; zero when only a 401 tells
+}
+
+// newView plans the use of a record: refresh after two thirds of the access
+// token's lifetime, ±10 %, and before half of the refresh token's has passed.
+// Lifetimes run from seconds to years, so every margin is a share.
+func newView(rec Record, random float64) *view {
+	if rec.Grant.AccessToken.IsZero() {
+		return nil
+	}
+	g, v := rec.Grant, &view{token: Token{AccessToken: rec.Grant.AccessToken, Generation: rec.Generation}}
+	if life := g.Lifetime(); life > 0 {
+		v.expiry = g.Expiry.Add(-min(life/100, maxMargin))
+		v.wall = v.expiry.Round(0)
+		v.refreshAt = g.Obtained.Add(time.Duration(float64(life) * (2.0 / 3) * (0.9 + 0.2*random)))
+	}
+	if !g.RefreshExpiry.IsZero() {
+		half := g.Obtained.Add(g.RefreshExpiry.Sub(g.Obtained) / 2)
+		if v.refreshAt.IsZero() || half.Before(v.refreshAt) {
+			v.refreshAt = half
+		}
+	}
+	return v
+}
+
+// usable reports whether the token may be sent. Both clocks are asked, for the
+// monotonic one stands still while a machine sleeps and the other one jumps.
+func (v *view) usable(now time.Time) bool {
+	return v != nil && (v.expiry.IsZero() || now.Before(v.expiry) && now.Round(0).Before(v.wall))
+}
+
+// due reports whether it is time to refresh.
+func (v *view) due(now time.Time) bool {
+	if v == nil || !v.usable(now) {
+		return true
+	}
+	return !v.refreshAt.IsZero() && (!now.Before(v.refreshAt) || !now.Round(0).Before(v.refreshAt.Round(0)))
+}
+
+// untilDue returns how long nothing is due, at most the given time.
+func (v *view) untilDue(now time.Time, most time.Duration) time.Duration {
+	if v == nil || v.refreshAt.IsZero() {
+		return most
+	}
+	if d := v.refreshAt.Sub(now); d > 0 {
+		return min(d, most)
+	}
+	return most
+}
+
+// A failure says why the last refresh failed, and for how long none is begun.
+type failure struct {
+	err    error
+	dead   bool      // only a person can help
+	at     time.Time // when it happened
+	tries  int       // failures in a row
+	until  time.Time // no refresh ahead of expiry before this
+	urgent time.Time // none at all before this
+}
+
+// report returns the failure while it forbids to ask the issuer, else nil.
+func (f *failure) report(account string, urgent bool, now time.Time) error {
+	if f == nil {
+		return nil
+	}
+	if f.dead {
+		return &DeadError{Account: account, Reason: f.err.Error()}
+	}
+	until := f.until
+	if urgent {
+		until = f.urgent
+	}
+	if wait := until.Sub(now); wait > 0 {
+		return &UnavailableError{Account: account, RetryAfter: wait, Err: f.err}
+	}
+	return nil
+}
+
+// backoff returns the wait after so many tries: doubling from least to most.
+func backoff(tries int, least, most time.Duration) time.Duration {
+	wait := least
+	for ; tries > 1 && wait < most; tries-- {
+		wait *= 2
+	}
+	return min(wait, most)
+}
+
+func (r *Refresher) random() float64 {
+	if r.Rand != nil {
+		return r.Rand()
+	}
+	return rand.Float64()
+}
+
+// jitter spreads a wait over its upper half, so that replicas do not ask in step.
+func (r *Refresher) jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(r.random()*float64(d)/2)
+}
+
+// A sighting is a foreign intent and since when it was seen unchanged, by this
+// process's monotonic clock.
+type sighting struct {
+	id    string
+	since time.Time
+}
