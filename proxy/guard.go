@@ -1,0 +1,77 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Guard refuses who has no business on a listener: a port that adds
+// credentials is a target for every web page that a browser on this machine
+// opens, by a request across sites or by DNS rebinding. Its fields are set
+// before the first request and not changed.
+type Guard struct {
+	// Hosts are the names that the listener answers to, besides loopback's
+	// and the address that a connection came in on.
+	Hosts []string
+	// Origins are the web origins that may call it, as scheme://host[:port].
+	Origins []string
+}
+
+// Refuse returns the problem with a request; nil when it may pass.
+func (g *Guard) Refuse(r *http.Request) *Problem {
+	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
+		return newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This method is not served", "CONNECT and TRACE are never passed on")
+	}
+	if !g.knows(r) {
+		return newProblem(http.StatusMisdirectedRequest, "host_not_allowed", "This Host is not served here",
+			"the Host header names none of this listener's names; TICKETPROXY_ALLOWED_HOSTS adds one")
+	}
+	return g.RefuseSite(r)
+}
+
+// RefuseSite is the part of Refuse that concerns web pages of other origins.
+func (g *Guard) RefuseSite(r *http.Request) *Problem {
+	origin, sent := r.Header["Origin"]
+	if sent && len(origin) == 1 && g.allowed(origin[0]) {
+		return nil
+	}
+	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
+	site := r.Header.Get("Sec-Fetch-Site")
+	if sent && !own || site == "cross-site" || site == "same-site" {
+		return newProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
+			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
+	}
+	return nil
+}
+
+// knows reports whether the request's Host is one of ours.
+func (g *Guard) knows(r *http.Request) bool {
+	name := hostname(r.Host)
+	switch name {
+	case "localhost", "127.0.0.1", "::1":
+		return true
+	}
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	switch local := local.(type) {
+	case *net.UnixAddr: // no browser gets there
+		return true
+	case *net.TCPAddr: // an address cannot be rebound
+		if ip := net.ParseIP(name); ip != nil && ip.Equal(local.IP) {
+			return true
+		}
+	}
+	return name != "" && slices.ContainsFunc(g.Hosts, func(h string) bool { return hostname(h) == name })
+}
+
+func (g *Guard) allowed(origin string) bool {
+	return slices.ContainsFunc(g.Origins, func(o string) bool { return strings.EqualFold(o, origin) })
+}
+
+// sameOrigin reports whether origin is the one that the request was sent to.
+func sameOrigin(origin string, r *http.Request) bool {
+	u, err := url.Parse(origin)
+	return err == nil && u.Scheme == "http" && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+}

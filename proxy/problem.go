@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// ErrorHeader marks every answer that is ours and not the upstream's.
+const ErrorHeader = "Ticketproxy-Error"
+
+// A Problem is an answer of our own (RFC 9457). Its members hold no secret and
+// nothing that an issuer or an upstream said.
+type Problem struct {
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty"`
+	Upstream string `json:"upstream,omitempty"`
+	Code     string `json:"code"`
+
+	RetryAfter time.Duration `json:"-"` // rounded up to seconds; no header when 0
+}
+
+func newProblem(status int, code, title, detail string) *Problem {
+	return &Problem{Type: "about:blank", Title: title, Status: status, Detail: detail, Code: code}
+}
+
+// Answer writes the problem as the whole answer.
+func (p *Problem) Answer(w http.ResponseWriter) {
+	body, err := json.Marshal(p)
+	if err != nil { // strings and numbers marshal
+		panic(err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(body)+1))
+	h.Set("Cache-Control", "no-store")
+	h.Set(ErrorHeader, p.Code)
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	}
+	w.WriteHeader(p.Status)
+	w.Write(append(body, '\n'))
+}
+
+// fail answers a request that got no answer from the upstream.
+func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r.Context())
+	if r.Context().Err() != nil || x.broken.Load() {
+		panic(http.ErrAbortHandler) // the app left, or broke its own body off
+	}
+	p := problemOf(err)
+	p.Upstream = u.Name
+	x.answered(p.Status)
+	u.Log.Warn("request failed", zap.String("code", p.Code), zap.String("detail", p.Detail))
+	p.Answer(w)
+}
+
+// problemOf says what an app is told of an error.
+func problemOf(err error) *Problem {
+	var token *TokenError
+	if errors.As(err, &token) {
+		if token.LoginRequired {
+			return newProblem(http.StatusServiceUnavailable, "login_required", "The account needs a person", token.Detail)
+		}
+		p := newProblem(http.StatusServiceUnavailable, "token_unavailable", "No access token is to be had", token.Detail)
+		p.RetryAfter = max(token.RetryAfter, time.Second)
+		return p
+	}
+	var dial *net.OpError
+	dialing := errors.As(err, &dial) && dial.Op == "dial"
+	var timeout net.Error
+	if !dialing && errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
+		return newProblem(http.StatusGatewayTimeout, "upstream_timeout", "The upstream did not answer in time", "")
+	}
+	return newProblem(http.StatusBadGateway, "upstream_unreachable", "The upstream cannot be reached", cause(err))
+}
+
+// cause describes a failed exchange without quoting the upstream, whose words
+// may hold our own token.
+func cause(err error) string {
+	var (
+		op        *net.OpError
+		dns       *net.DNSError
+		hostname  x509.HostnameError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+		alert     tls.AlertError
+	)
+	switch {
+	case errors.As(err, &dns):
+		return dns.Error()
+	case errors.As(err, &hostname):
+		return "the upstream's certificate is for other names"
+	case errors.As(err, &authority):
+		return "the upstream's certificate is signed by an unknown authority"
+	case errors.As(err, &invalid):
+		return "the upstream's certificate is not valid"
+	case errors.As(err, &record):
+		return "the upstream does not speak TLS"
+	case errors.As(err, &alert):
+		return "the upstream refused the TLS handshake"
+	case errors.As(err, &op):
+		return op.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the upstream closed the connection without an answer"
+	}
+	return "the upstream's answer is broken"
+}

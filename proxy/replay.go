@@ -1,0 +1,190 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	replayLimit  = 1 << 20          // of one request's body
+	replayBudget = 16 << 20         // of all bodies that are kept at a time
+	bodyIdle     = 60 * time.Second // how long an app may pause within its body
+)
+
+// A replay is a request's body that remembers what was read of it, so that it
+// can be sent a second time, from its first byte, while the rest still streams
+// in. It gives up remembering past replayLimit, or when all requests together
+// remember replayBudget.
+type replay struct {
+	source io.ReadCloser // the app's; nil when there is no body
+	x      *exchange
+	first  *attempt
+
+	reading sync.Mutex // held while reading source
+
+	mu    sync.Mutex // guards what follows, and is never held while waiting
+	kept  []byte
+	taken int // of the budget
+	stage stage
+}
+
+// A stage says what is done with bytes that are read from the app.
+type stage int
+
+const (
+	recording stage = iota // keep them, within the limits
+	replaying              // keep them, whatever it takes: another attempt will need them
+	forgotten              // do not keep them
+)
+
+func newReplay(req *http.Request, x *exchange) *replay {
+	r := &replay{source: req.Body, x: x}
+	if req.Body == http.NoBody {
+		r.source = nil
+	}
+	if req.ContentLength > replayLimit {
+		r.stage = forgotten
+	}
+	return r
+}
+
+// body returns what the first sending reads.
+func (r *replay) body() io.ReadCloser {
+	if r.source == nil {
+		return nil
+	}
+	r.first = &attempt{replay: r, recorded: true}
+	return r.first
+}
+
+// rewind reports whether a second sending would send identical bytes; if so,
+// it ends the first, and again returns what the second reads.
+func (r *replay) rewind() bool {
+	if r.source == nil {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stage == forgotten {
+		return false
+	}
+	r.stage = replaying
+	r.first.ended.Store(true) // its reader may still wait for the app: what it gets is kept
+	return true
+}
+
+func (r *replay) again() io.ReadCloser {
+	if r.source == nil {
+		return nil
+	}
+	return &attempt{replay: r}
+}
+
+// settle forgets what was kept, unless a second attempt is reading it.
+func (r *replay) settle() {
+	if r.source == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stage == recording {
+		r.stage, r.kept = forgotten, nil
+	}
+	r.x.budget.give(r.taken)
+	r.taken = 0
+}
+
+// keep remembers b as the stage demands.
+func (r *replay) keep(b []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch r.stage {
+	case replaying:
+		r.kept = append(r.kept, b...)
+	case recording:
+		if len(r.kept)+len(b) > replayLimit || !r.x.budget.take(len(b)) {
+			r.x.budget.give(r.taken)
+			r.stage, r.kept, r.taken = forgotten, nil, 0
+			return
+		}
+		r.taken += len(b)
+		r.kept = append(r.kept, b...)
+	}
+}
+
+// keptFrom copies kept bytes from off on.
+func (r *replay) keptFrom(p []byte, off int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if off >= len(r.kept) {
+		return 0
+	}
+	return copy(p, r.kept[off:])
+}
+
+// read reads the app's body under a deadline of its own, for the server has
+// none that would not cut a long upload. r.reading is held.
+func (r *replay) read(p []byte) (int, error) {
+	r.x.control.SetReadDeadline(time.Now().Add(bodyIdle))
+	n, err := r.source.Read(p)
+	if err != nil {
+		r.x.control.SetReadDeadline(time.Time{})
+		if err != io.EOF {
+			r.x.broken.Store(true)
+		}
+	}
+	return n, err
+}
+
+// An attempt reads the body for one sending: first what is kept, then the
+// app's.
+type attempt struct {
+	replay   *replay
+	recorded bool // what it reads is kept for another
+	off      int
+	ended    atomic.Bool
+}
+
+var errAttemptEnded = errors.New("attempt has ended")
+
+func (a *attempt) Read(p []byte) (int, error) {
+	r := a.replay
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	if a.ended.Load() {
+		return 0, errAttemptEnded
+	}
+	if !a.recorded {
+		if n := r.keptFrom(p, a.off); n > 0 {
+			a.off += n
+			return n, nil
+		}
+		return r.read(p)
+	}
+	n, err := r.read(p)
+	r.keep(p[:n])
+	return n, err
+}
+
+func (a *attempt) Close() error {
+	a.ended.Store(true)
+	return nil
+}
+
+// A budget bounds what all requests together keep in memory.
+type budget struct{ left atomic.Int64 }
+
+// take reports whether n bytes could be had.
+func (b *budget) take(n int) bool {
+	if b.left.Add(int64(-n)) >= 0 {
+		return true
+	}
+	b.left.Add(int64(n))
+	return false
+}
+
+func (b *budget) give(n int) { b.left.Add(int64(n)) }

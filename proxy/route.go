@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"strings"
+)
+
+// route returns the upstream that is to serve a request: a Host of its own
+// goes before any Host, and the longest prefix before shorter ones. It is nil
+// when none matches. The path is compared in its escaped form and not cleaned.
+func route(upstreams []*Upstream, r *http.Request) *Upstream {
+	host, path := hostname(r.Host), r.URL.EscapedPath()
+	var best *Upstream
+	for _, u := range upstreams {
+		if u.Host != "" && !strings.EqualFold(hostname(u.Host), host) || !u.matches(path) {
+			continue
+		}
+		if best == nil || u.moreSpecific(best) {
+			best = u
+		}
+	}
+	return best
+}
+
+func (u *Upstream) moreSpecific(v *Upstream) bool {
+	if (u.Host != "") != (v.Host != "") {
+		return u.Host != ""
+	}
+	return len(u.Prefix) > len(v.Prefix)
+}
+
+func (u *Upstream) hasPrefix() bool { return u.Prefix != "" && u.Prefix != "/" }
+
+// matches reports whether the path is the prefix or lies below it.
+func (u *Upstream) matches(path string) bool {
+	if !u.hasPrefix() {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, u.Prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// within returns the path below the prefix.
+func (u *Upstream) within(path string) string {
+	if !u.hasPrefix() {
+		return path
+	}
+	if rest := strings.TrimPrefix(path, u.Prefix); rest != "" {
+		return rest
+	}
+	return "/"
+}
+
+// hostname returns a Host header's name, in lower case and without the port,
+// the brackets of an IPv6 address and the root's dot.
+func hostname(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}

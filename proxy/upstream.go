@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// An Upstream is one API, and where apps reach it. Its fields are set before
+// the first request and not changed.
+type Upstream struct {
+	Name      string
+	URL       *url.URL          // the API's origin, with an optional base path
+	Host      string            // serve only requests for this Host name; any when empty
+	Prefix    string            // serve only this path prefix, which is removed; all when "" or "/"
+	Source    TokenSource       // of the account's access tokens
+	Transport http.RoundTripper // to the API
+	Observer  Observer          // told of every exchange; may be nil
+	Log       *zap.Logger
+
+	once  sync.Once
+	proxy *httputil.ReverseProxy
+}
+
+// An Observer is told of exchanges. Its methods are called by many goroutines
+// at a time and return at once.
+type Observer interface {
+	Begin()
+	End(Exchange)
+	// Replayed reports what became of a request that was answered with 401:
+	// "healed", "refused" again, "failed" to send, or "unreplayable".
+	Replayed(outcome string)
+}
+
+// An Exchange is one request and its answer, as metrics see them.
+type Exchange struct {
+	Method   string
+	Status   int           // 499 when the app left before an answer
+	Took     time.Duration // from the request's header to the answer's last byte
+	Overhead time.Duration // our own share of the time to the answer's header
+}
+
+// statusClientLeft is what is counted for an app that left; it is never sent.
+const statusClientLeft = 499
+
+// serve answers one request that the guard let through.
+func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget) {
+	u.once.Do(u.build)
+	x := &exchange{began: time.Now(), budget: budget, control: http.NewResponseController(w)}
+	if u.Observer != nil {
+		u.Observer.Begin()
+		defer func() { u.Observer.End(x.summary(r.Method)) }()
+	}
+	u.proxy.ServeHTTP(w, r.WithContext(withExchange(r.Context(), x)))
+}
+
+func (u *Upstream) build() {
+	if u.Log == nil {
+		u.Log = zap.NewNop()
+	}
+	u.Log = u.Log.With(zap.String("upstream", u.Name))
+	u.proxy = &httputil.ReverseProxy{
+		Rewrite:        u.rewrite,
+		Transport:      &bearer{upstream: u},
+		ModifyResponse: u.received,
+		ErrorHandler:   u.fail,
+		BufferPool:     copyBuffers,
+		ErrorLog:       zap.NewStdLog(u.Log),
+	}
+}
+
+// rewrite addresses the outgoing request to the upstream. Path and query go
+// out byte for byte; only the prefix and the base path change places.
+func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
+	in, out := p.In.URL, p.Out.URL
+	out.Scheme, out.Host, p.Out.Host = u.URL.Scheme, u.URL.Host, ""
+	out.RawQuery, out.ForceQuery = in.RawQuery, in.ForceQuery // ReverseProxy cleans them
+	if base := strings.TrimSuffix(u.URL.EscapedPath(), "/"); base != "" || u.hasPrefix() {
+		setPath(out, base+u.within(in.EscapedPath()))
+	}
+	p.Out.Trailer = nil // a body kept for a replay would send them
+}
+
+// setPath sets a path given in its escaped form.
+func setPath(u *url.URL, escaped string) {
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		path = escaped
+	}
+	u.Path, u.RawPath = path, escaped
+}
+
+// received notes the answer's header.
+func (u *Upstream) received(res *http.Response) error {
+	x := exchangeOf(res.Request.Context())
+	x.answered(res.StatusCode)
+	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
+	return nil
+}
+
+// copyBuffers holds the buffers through which bodies are copied.
+var copyBuffers = new(bufferPool)
+
+// A bufferPool implements httputil.BufferPool.
+type bufferPool struct{ pool sync.Pool }
+
+const copyBufferSize = 32 << 10
+
+func (b *bufferPool) Get() []byte {
+	if p, ok := b.pool.Get().(*[copyBufferSize]byte); ok {
+		return p[:]
+	}
+	return make([]byte, copyBufferSize)
+}
+
+func (b *bufferPool) Put(p []byte) { b.pool.Put((*[copyBufferSize]byte)(p)) }
