@@ -1,0 +1,172 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"ticketproxy/proxy"
+	"ticketproxy/tokens"
+)
+
+// An Admin serves the admin listener. Its exported fields are set before the
+// first request and not changed.
+type Admin struct {
+	Version   string
+	Guard     *proxy.Guard
+	Metrics   http.Handler
+	Accounts  func() []tokens.Status
+	Upstreams []Upstream
+	Draining  func() bool
+	Quit      func() // nil when POST /quit is not allowed
+
+	started atomic.Bool
+}
+
+// An Upstream is what status shows of an upstream.
+type Upstream struct {
+	Name    string `json:"name"`
+	Listen  string `json:"listen"`
+	Host    string `json:"host,omitempty"`
+	Prefix  string `json:"prefix,omitempty"`
+	URL     string `json:"url"`
+	Account string `json:"account"`
+}
+
+// A Status is the answer to GET /status. It holds no secret.
+type Status struct {
+	Version   string          `json:"version"`
+	Ready     bool            `json:"ready"`
+	Draining  bool            `json:"draining"`
+	Accounts  []tokens.Status `json:"accounts"`
+	Upstreams []Upstream      `json:"upstreams"`
+}
+
+// Handler returns the handler of the admin listener. Health and metrics answer
+// any peer and Host, for the kubelet and Prometheus ask at the pod's address;
+// the rest answers loopback peers alone, behind the guard.
+func (a *Admin) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/livez", "/healthz"} {
+		mux.Handle("GET "+path, a.open(a.live))
+	}
+	mux.Handle("GET /startupz", a.open(a.startup))
+	mux.Handle("GET /readyz", a.open(a.ready))
+	mux.Handle("GET /metrics", a.open(a.Metrics.ServeHTTP))
+	mux.Handle("GET /status", a.private(a.status))
+	mux.Handle("GET /{$}", a.private(http.RedirectHandler("/status", http.StatusSeeOther).ServeHTTP))
+	mux.Handle("POST /quit", a.private(a.quit))
+	return mux
+}
+
+// open refuses web pages of other origins.
+func (a *Admin) open(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := a.Guard.RefuseSite(r); p != nil {
+			p.Answer(w)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// private refuses, besides, who is not on this machine and who names a Host
+// that is not the listener's.
+func (a *Admin) private(next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := a.Guard.Refuse(r); p != nil {
+			p.Answer(w)
+			return
+		}
+		if !fromLoopback(r) {
+			http.Error(w, "only peers on loopback may ask this: use kubectl port-forward", http.StatusForbidden)
+			return
+		}
+		next(w, r)
+	})
+}
+
+func fromLoopback(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (a *Admin) live(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") }
+
+// startup is ok from when all accounts first held a usable token.
+func (a *Admin) startup(w http.ResponseWriter, r *http.Request) {
+	if !a.started.Load() {
+		for _, account := range a.Accounts() {
+			if !account.Usable {
+				text(w, http.StatusServiceUnavailable, "waiting for the first tokens\n")
+				return
+			}
+		}
+		a.started.Store(true)
+	}
+	text(w, http.StatusOK, "ok\n")
+}
+
+func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
+	status := a.Snapshot()
+	body, code := "ok\n", http.StatusOK
+	if !status.Ready {
+		body, code = "not ready\n", http.StatusServiceUnavailable
+	}
+	if r.URL.Query().Has("verbose") {
+		if status.Draining {
+			body += "draining\n"
+		}
+		for _, account := range status.Accounts {
+			body += fmt.Sprintf("account %s: %s", account.Account, account.State)
+			if account.Error != "" {
+				body += ": " + account.Error
+			}
+			body += "\n"
+		}
+	}
+	text(w, code, body)
+}
+
+// Snapshot returns what is known now. Ready means that each account has a
+// usable token, nothing is left to be stored, and we are not draining.
+func (a *Admin) Snapshot() Status {
+	s := Status{Version: a.Version, Draining: a.Draining(), Accounts: a.Accounts(), Upstreams: a.Upstreams}
+	s.Ready = !s.Draining
+	for _, account := range s.Accounts {
+		s.Ready = s.Ready && account.Usable && account.State != tokens.Unsaved
+	}
+	return s
+}
+
+func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
+	body, err := json.MarshalIndent(a.Snapshot(), "", "  ")
+	if err != nil { // times, numbers and strings marshal
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Write(append(body, '\n'))
+}
+
+func (a *Admin) quit(w http.ResponseWriter, _ *http.Request) {
+	if a.Quit == nil {
+		text(w, http.StatusForbidden, "quitting is not allowed: set TICKETPROXY_ADMIN_QUIT=true\n")
+		return
+	}
+	text(w, http.StatusAccepted, "draining\n")
+	a.Quit()
+}
+
+func text(w http.ResponseWriter, code int, body string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	w.Write([]byte(body))
+}

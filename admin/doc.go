@@ -1,0 +1,3 @@
+// Package admin faces the operator: health, metrics and status, on a listener
+// of their own. It reads snapshots and changes nothing.
+package admin
