@@ -1,0 +1,85 @@
+package config_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"ticketproxy/config"
+)
+
+// What the contract's tables promise, and the two variables that its text
+// names besides.
+const (
+	ofAnUpstream = "PROVIDER CLIENT_ID CLIENT_SECRET REFRESH_TOKEN UPSTREAM_URL TOKEN_URL AUTHORIZE_URL LISTEN HOST PREFIX ACCOUNT CLIENT_AUTH TOKEN_ENCODING ROTATION TIMEOUT CA_FILE"
+	ofTheProgram = "UPSTREAMS STATE ADMIN_LISTEN ADMIN_QUIT ALLOWED_HOSTS ALLOWED_ORIGINS ALLOW_UNAUTHENTICATED LOG_LEVEL LOG_FORMAT DRAIN_DELAY DRAIN_TIMEOUT"
+)
+
+func TestVariables(t *testing.T) {
+	t.Parallel()
+	var upstream, program, files []string
+	for _, v := range config.Variables() {
+		key, ok := strings.CutPrefix(v.Name, config.Prefix)
+		if !ok || v.Meaning == "" || v.Default == "" {
+			t.Errorf("variable %+v is not described", v)
+		}
+		if v.PerUpstream {
+			upstream = append(upstream, key)
+		} else {
+			program = append(program, key)
+		}
+		if v.File != "" {
+			files = append(files, strings.TrimPrefix(v.File, config.Prefix))
+		}
+	}
+	equal(t, "variables of an upstream", strings.Join(upstream, " "), ofAnUpstream)
+	equal(t, "variables of the program", strings.Join(program, " "), ofTheProgram)
+	equal(t, "variables that name files", strings.Join(files, " "), "CLIENT_SECRET_FILE REFRESH_TOKEN_FILE")
+}
+
+func TestDocumentedDefaults(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"PROVIDER": "required", "LISTEN": "127.0.0.1:8080", "PREFIX": "/", "ACCOUNT": "itself", "TIMEOUT": "60s",
+		"ADMIN_LISTEN": "127.0.0.1:9090", "LOG_LEVEL": "info", "DRAIN_DELAY": "0s", "DRAIN_TIMEOUT": "25s",
+	}
+	for _, v := range config.Variables() {
+		if fallback, ok := want[strings.TrimPrefix(v.Name, config.Prefix)]; ok {
+			equal(t, "default of "+v.Name, v.Default, fallback)
+		}
+	}
+}
+
+func TestHelpAndMarkdownNameEveryVariable(t *testing.T) {
+	t.Parallel()
+	var help strings.Builder
+	if err := config.Help(&help); err != nil {
+		t.Fatal(err)
+	}
+	markdown := config.Markdown()
+	for _, v := range config.Variables() {
+		if !strings.Contains(help.String(), "\n  "+v.Name) || !strings.Contains(help.String(), v.Meaning) {
+			t.Errorf("help says nothing of %s", v.Name)
+		}
+		if !strings.Contains(markdown, "\n| `"+v.Name+"`") {
+			t.Errorf("the table says nothing of %s", v.Name)
+		}
+	}
+	for line := range strings.Lines(markdown) {
+		if line != "\n" && strings.Count(line, "|") != 4 {
+			t.Errorf("the row %q has not three cells", line)
+		}
+	}
+}
+
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestHelpToAClosedPipe(t *testing.T) {
+	t.Parallel()
+	if err := config.Help(closed{}); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("Help = %v, want the writer's error", err)
+	}
+}

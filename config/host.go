@@ -1,0 +1,134 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// splitHost parses host or host:port as URLs and Host headers write them: a
+// name in ASCII, an IPv4 address, or an IPv6 address in brackets. The host
+// comes back in lower case, with its brackets; the port is "" when not given.
+func splitHost(text string) (host, port string, ok bool) {
+	host, port, given := strings.Cut(text, ":")
+	if strings.HasPrefix(text, "[") {
+		end := strings.IndexByte(text, ']') + 1
+		host = text[:end]
+		port, given = strings.CutPrefix(text[end:], ":")
+		if !given && port != "" {
+			return "", "", false
+		}
+	}
+	if given && !isPort(port, 1) || !isHost(host) {
+		return "", "", false
+	}
+	return strings.ToLower(host), port, true
+}
+
+func isPort(text string, least uint64) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n >= least
+}
+
+func isHost(text string) bool {
+	if inner, ok := strings.CutPrefix(text, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		address, err := netip.ParseAddr(inner)
+		return ok && err == nil && address.Is6() && address.Zone() == ""
+	}
+	if address, err := netip.ParseAddr(text); err == nil {
+		return address.Is4()
+	}
+	if len(text) > 253 {
+		return false
+	}
+	label := ""
+	for label = range strings.SplitSeq(text, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, hostCharacters) != "" ||
+			strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return false
+		}
+	}
+	// A name that ends in a number is a broken IPv4 address.
+	return strings.Trim(label, "0123456789") != ""
+}
+
+const (
+	letters        = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits         = "0123456789"
+	hostCharacters = letters + digits + "-_"
+	// pathCharacters are RFC 3986's pchar, without percent-encoding.
+	pathCharacters = letters + digits + "-._~!$&'()*+,;=:@"
+)
+
+// isLoopback reports whether a host, with or without brackets, is this machine
+// itself and can be nothing else (RFC 6761, section 6.3).
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Unmap().IsLoopback()
+}
+
+// parseHost parses HOST.
+func parseHost(text string) (string, error) {
+	host, port, ok := splitHost(text)
+	switch {
+	case !ok:
+		return "", &flaw{quote(text) + " is not a host name", "write the name alone, like shop.localhost"}
+	case port != "":
+		return "", &flaw{quote(text) + " has a port, but any port matches", "write the name alone: " + host}
+	}
+	return host, nil
+}
+
+// parseAllowedHost parses an item of ALLOWED_HOSTS.
+func parseAllowedHost(text string) (string, error) {
+	if _, _, ok := splitHost(text); !ok {
+		return "", &flaw{quote(text) + " is not a host name", "write names with an optional port, like tickets.internal or tickets.internal:8080"}
+	}
+	return strings.ToLower(text), nil
+}
+
+// parseOrigin parses an item of ALLOWED_ORIGINS into the form in which
+// browsers send it (RFC 6454, section 6.2): lower case, no default port.
+func parseOrigin(text string) (string, error) {
+	scheme, rest, ok := strings.Cut(strings.ToLower(text), "://")
+	host, port, valid := splitHost(rest)
+	if !ok || !valid || !isScheme(scheme) {
+		return "", &flaw{quote(text) + " is not a web origin", "write scheme, host and perhaps port, like https://app.example.com: no path, no *, no null"}
+	}
+	origin := scheme + "://" + host
+	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {
+		return origin, nil
+	}
+	return origin + ":" + port, nil
+}
+
+func isScheme(text string) bool {
+	return text != "" && text[0] >= 'a' && text[0] <= 'z' && strings.Trim(text, letters+digits+"+-.") == ""
+}
+
+// parsePath parses a path that is put before others: PREFIX, or the base of
+// UPSTREAM_URL. A trailing slash is dropped, except that of "/".
+func parsePath(text string) (string, error) {
+	const cure = "write it like /park or /api/v2"
+	if !strings.HasPrefix(text, "/") {
+		return "", &flaw{quote(text) + " does not begin with a slash", cure}
+	}
+	path := strings.TrimSuffix(text, "/")
+	if path == "" {
+		return "/", nil
+	}
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		switch {
+		case segment == "" || segment == "." || segment == "..":
+			return "", &flaw{quote(text) + " has an empty or a dot segment", cure}
+		case strings.ContainsFunc(segment, func(r rune) bool { return !strings.ContainsRune(pathCharacters, r) }):
+			return "", &flaw{quote(text) + " has characters that a path prefix cannot have, like ?, # or %", cure}
+		}
+	}
+	return path, nil
+}
