@@ -24,7 +24,7 @@ const (
 	// Ambiguous: the request was written and no usable answer came; the
 	// refresh token may be spent.
 	Ambiguous Class = iota
-	// NotSent: nothing of the request was written.
+	// NotSent: nothing of the request was written that could be acted upon.
 	NotSent
 	// Throttled: the issuer asked for silence (429, or 503 with Retry-After).
 	Throttled

@@ -1,0 +1,211 @@
+package issuer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+const (
+	maxAnswer = 64 << 10 // bytes of a body
+	maxToken  = 16 << 10 // bytes of a token
+	// forever stands for every longer time: time.Duration ends at 292 years.
+	forever = 100 * 365 * 24 * time.Hour
+)
+
+// What is wrong with an answer. The texts are all that is told of a body.
+var (
+	errRedirect     = errors.New("redirects are not followed")
+	errCoding       = unusable("answer is compressed, which was not asked for")
+	errTooLong      = unusable("answer is longer than 64 KiB")
+	errNotObject    = errors.New("answer is not a JSON object")
+	errTwice        = errors.New("answer has a member twice")
+	errNoToken      = errors.New("answer has no access token")
+	errAccessToken  = errors.New("access token does not fit in a header")
+	errRefreshToken = errors.New("refresh token is not text")
+	errTokenType    = errors.New("token type is not Bearer")
+)
+
+// readText reads an answer's body, and as much of it as there is when it
+// breaks off. Nothing is inflated.
+func readText(resp *http.Response) ([]byte, error) {
+	for _, coding := range resp.Header.Values("Content-Encoding") {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return nil, errCoding
+		}
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if len(text) > maxAnswer {
+		return nil, errTooLong
+	}
+	return text, err
+}
+
+// readGrant reads a successful answer (RFC 6749, section 5.1).
+//
+// token_type may be missing, though the RFC requires it: Ticketpark's page does
+// not mention it, and a refused answer is a lost refresh token. For the same
+// reason a lifetime that makes no sense counts as one not stated.
+func (a attempt) readGrant(text []byte) (tokens.Grant, error) {
+	m, err := members(text, "access_token", "token_type", "expires_in", "refresh_token", "refresh_token_expires_in")
+	if err != nil {
+		return tokens.Grant{}, err
+	}
+	if kind, ok := m["token_type"]; ok {
+		if name, ok := stringOf(kind); !ok || !strings.EqualFold(name, "bearer") {
+			return tokens.Grant{}, errTokenType
+		}
+	}
+	if _, ok := m["access_token"]; !ok {
+		return tokens.Grant{}, errNoToken
+	}
+	access, ok := stringOf(m["access_token"])
+	if !ok || !fitsHeader(access) {
+		return tokens.Grant{}, errAccessToken
+	}
+	g := tokens.Grant{AccessToken: secret.New(access), Obtained: a.obtained}
+	if d := lifetimeOf(m["expires_in"]); d > 0 {
+		g.Expiry = a.obtained.Add(d)
+	}
+	life := lifetimeOf(m["refresh_token_expires_in"])
+	if raw, ok := m["refresh_token"]; ok {
+		refresh, ok := stringOf(raw)
+		if !ok || !isText(refresh) {
+			return tokens.Grant{}, errRefreshToken
+		}
+		g.RefreshToken = secret.New(refresh)
+		if life == 0 && refresh != "" {
+			life = a.dialect.RefreshLifetime
+		}
+	}
+	if life > 0 {
+		g.RefreshExpiry = a.obtained.Add(life)
+	}
+	return g, nil
+}
+
+// codeForm is the form of the registered error codes. The RFC allows more, but
+// what is shown of an answer must not be able to hold a secret.
+var codeForm = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
+
+// errorCode returns an answer's error code (RFC 6749, section 5.2), or "" when
+// there is none of that form.
+func errorCode(text []byte) string {
+	m, err := members(text, "error")
+	if err != nil {
+		return ""
+	}
+	code, _ := stringOf(m["error"])
+	if !codeForm.MatchString(code) {
+		return ""
+	}
+	return code
+}
+
+// members reads a JSON object and returns those of its members that are named
+// and not null. A name is matched to the letter, as encoding/json does not when
+// it fills a struct, and may come once (RFC 6749, section 3.2).
+func members(text []byte, names ...string) (map[string]json.RawMessage, error) {
+	if !json.Valid(text) {
+		return nil, errNotObject
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return nil, errNotObject
+	}
+	m, seen := map[string]json.RawMessage{}, map[string]bool{}
+	for dec.More() {
+		var value json.RawMessage
+		key, err := dec.Token()
+		if err != nil || dec.Decode(&value) != nil {
+			return nil, errNotObject
+		}
+		name, _ := key.(string)
+		if !slices.Contains(names, name) {
+			continue
+		}
+		if seen[name] {
+			return nil, errTwice
+		}
+		seen[name] = true
+		if string(value) != "null" {
+			m[name] = value
+		}
+	}
+	return m, nil
+}
+
+func stringOf(raw json.RawMessage) (string, bool) {
+	var s string
+	if len(raw) == 0 || json.Unmarshal(raw, &s) != nil {
+		return "", false
+	}
+	return s, true
+}
+
+// fitsHeader reports whether a token can be sent in Authorization: VSCHAR (RFC
+// 6749, appendix A) without the space, which is more than the b64token of RFC
+// 6750 that not every issuer keeps to.
+func fitsHeader(token string) bool {
+	return token != "" && len(token) <= maxToken &&
+		!strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// isText reports whether a refresh token is text. Bytes that are not UTF-8 have
+// become U+FFFD on the way here.
+func isText(token string) bool {
+	return len(token) <= maxToken &&
+		!strings.ContainsFunc(token, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar })
+}
+
+// lifetimeOf reads seconds, from a number of any form or a string that holds
+// one. It is 0, not known, for all else and for what is not positive, with
+// which some issuers say "never"; and at most forever.
+func lifetimeOf(raw json.RawMessage) time.Duration {
+	number := string(raw)
+	if s, ok := stringOf(raw); ok {
+		if number = strings.TrimSpace(s); !json.Valid([]byte(number)) {
+			return 0 // as "NaN", "0x10" and "1_000", which ParseFloat would take
+		}
+	}
+	seconds, err := strconv.ParseFloat(number, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || !(seconds > 0) {
+		return 0
+	}
+	if seconds >= forever.Seconds() {
+		return forever
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// retryAfter reads Retry-After (RFC 9110, section 10.2.3), at most forever, and
+// whether there is a valid one. A date counts from the issuer's own clock when
+// it shows one.
+func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if date, err := http.ParseTime(text); err == nil {
+		if sent, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = sent
+		}
+		return min(max(date.Sub(now), 0), forever), true
+	}
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || seconds > int64(forever/time.Second) {
+		return forever, true
+	}
+	return time.Duration(seconds) * time.Second, true
+}

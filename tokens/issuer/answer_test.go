@@ -1,0 +1,286 @@
+package issuer_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/issuer"
+)
+
+// TestGrants holds what a successful answer may look like.
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	const forever = 100 * 365 * 24 * time.Hour
+	for _, tt := range []struct {
+		name, body    string
+		refresh       string
+		expiry        time.Duration
+		refreshExpiry time.Duration
+	}{
+		{"least", `{"access_token":"a"}`, "", 0, 0},
+		{"number", `{"access_token":"a","expires_in":3599}`, "", 3599 * time.Second, 0},
+		{"decimal", `{"access_token":"a","expires_in":3599.0}`, "", 3599 * time.Second, 0},
+		{"exponent", `{"access_token":"a","expires_in":1e3}`, "", 1000 * time.Second, 0},
+		{"half a second", `{"access_token":"a","expires_in":0.5}`, "", 500 * time.Millisecond, 0},
+		{"numeric string", `{"access_token":"a","expires_in":" 600 "}`, "", 600 * time.Second, 0},
+		{"decimal string", `{"access_token":"a","expires_in":"600.0"}`, "", 600 * time.Second, 0},
+		{"null", `{"access_token":"a","expires_in":null}`, "", 0, 0},
+		{"zero", `{"access_token":"a","expires_in":0}`, "", 0, 0},
+		{"negative", `{"access_token":"a","expires_in":-1}`, "", 0, 0},
+		{"negative string", `{"access_token":"a","expires_in":"-600"}`, "", 0, 0},
+		{"empty string", `{"access_token":"a","expires_in":""}`, "", 0, 0},
+		{"not a number", `{"access_token":"a","expires_in":"NaN"}`, "", 0, 0},
+		{"infinite", `{"access_token":"a","expires_in":"Inf"}`, "", 0, 0},
+		{"hexadecimal", `{"access_token":"a","expires_in":"0x10"}`, "", 0, 0},
+		{"true", `{"access_token":"a","expires_in":true}`, "", 0, 0},
+		{"object", `{"access_token":"a","expires_in":{}}`, "", 0, 0},
+		{"64 bits", `{"access_token":"a","expires_in":9223372036854775807}`, "", forever, 0},
+		{"more than a float", `{"access_token":"a","expires_in":1e999}`, "", forever, 0},
+		{"refresh lifetime", `{"access_token":"a","refresh_token":"r","refresh_token_expires_in":"60"}`, "r", 0, time.Minute},
+		{"refresh lifetime of none", `{"access_token":"a","refresh_token_expires_in":60}`, "", 0, time.Minute},
+		{"refresh lifetime assumed", `{"access_token":"a","refresh_token":"r","refresh_token_expires_in":-1}`, "r", 0, 365 * 24 * time.Hour},
+		{"no refresh token", `{"access_token":"a","refresh_token":null}`, "", 0, 0},
+		{"empty refresh token", `{"access_token":"a","refresh_token":""}`, "", 0, 0},
+		{"scope null and unknown members", `{"access_token":"a","scope":null,"info":{"access_token":"b"},"info":[]}`, "", 0, 0},
+		{"bearer in capitals", `{"access_token":"a","token_type":"BEARER"}`, "", 0, 0},
+		{"token type null", `{"access_token":"a","token_type":null}`, "", 0, 0},
+		{"other case is another member", `{"access_token":"a","Access_Token":"b","EXPIRES_IN":7}`, "", 0, 0},
+		{"white space", " \r\n{ \"access_token\" : \"a\" }\n ", "", 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g, err := refresh(t, dialect(t, "openticket"), answering(200, nil, tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g.AccessToken.Reveal() != "a" || g.RefreshToken.Reveal() != tt.refresh {
+				t.Errorf("tokens are %q and %q", g.AccessToken.Reveal(), g.RefreshToken.Reveal())
+			}
+			if tt.refresh != "" && tt.refreshExpiry == 0 {
+				tt.refreshExpiry = dialect(t, "openticket").RefreshLifetime
+			}
+			checkAfter(t, "expiry", g.Obtained, g.Expiry, tt.expiry)
+			checkAfter(t, "refresh expiry", g.Obtained, g.RefreshExpiry, tt.refreshExpiry)
+		})
+	}
+}
+
+// TestLongTokens holds the limit of what fits in a header.
+func TestLongTokens(t *testing.T) {
+	t.Parallel()
+	for length, fits := range map[int]bool{16 << 10: true, 16<<10 + 1: false} {
+		_, err := refresh(t, dialect(t, "generic"), answering(201, nil, `{"access_token":"`+strings.Repeat("a", length)+`"}`))
+		if fits != (err == nil) {
+			t.Errorf("a token of %d bytes: %v", length, err)
+		}
+		_, err = refresh(t, dialect(t, "generic"), answering(200, nil, `{"access_token":"a","refresh_token":"`+strings.Repeat("r", length)+`"}`))
+		if fits != (err == nil) {
+			t.Errorf("a refresh token of %d bytes: %v", length, err)
+		}
+	}
+}
+
+func header(fields ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(fields); i += 2 {
+		h.Add(fields[i], fields[i+1])
+	}
+	return h
+}
+
+// TestFailures holds how every other answer is read.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	const now = "Wed, 21 Oct 2015 07:28:00 GMT"
+	for _, tt := range []struct {
+		name    string
+		dialect string // generic when empty
+		status  int
+		header  http.Header
+		body    string
+		class   tokens.Class
+		code    string
+		after   time.Duration
+	}{
+		{name: "empty", status: 200, class: tokens.Ambiguous},
+		{name: "no content", status: 204, class: tokens.Ambiguous},
+		{name: "page", status: 200, body: "<html>", class: tokens.Ambiguous},
+		{name: "array", status: 200, body: `[{"access_token":"a"}]`, class: tokens.Ambiguous},
+		{name: "string", status: 200, body: `"access_token"`, class: tokens.Ambiguous},
+		{name: "null", status: 200, body: `null`, class: tokens.Ambiguous},
+		{name: "cut", status: 200, body: `{"access_token":"a"`, class: tokens.Ambiguous},
+		{name: "rest", status: 200, body: `{"access_token":"a"}{}`, class: tokens.Ambiguous},
+		{name: "comma", status: 200, body: `{"access_token":"a",}`, class: tokens.Ambiguous},
+		{name: "no token", status: 200, body: `{"refresh_token":"r"}`, class: tokens.Ambiguous},
+		{name: "other case", status: 200, body: `{"Access_Token":"a"}`, class: tokens.Ambiguous},
+		{name: "twice", status: 200, body: `{"access_token":"a","access_token":"b"}`, class: tokens.Ambiguous},
+		{name: "twice, once null", status: 200, body: `{"access_token":null,"access_token":"b"}`, class: tokens.Ambiguous},
+		{name: "twice, once escaped", status: 200, body: `{"access_token":"a","access\u005ftoken":"b"}`, class: tokens.Ambiguous},
+		{name: "token null", status: 200, body: `{"access_token":null}`, class: tokens.Ambiguous},
+		{name: "token empty", status: 200, body: `{"access_token":""}`, class: tokens.Ambiguous},
+		{name: "token a number", status: 200, body: `{"access_token":1}`, class: tokens.Ambiguous},
+		{name: "token with space", status: 200, body: `{"access_token":"a b"}`, class: tokens.Ambiguous},
+		{name: "token with newline", status: 200, body: `{"access_token":"a\r\nX: y"}`, class: tokens.Ambiguous},
+		{name: "token with umlaut", status: 200, body: `{"access_token":"ä"}`, class: tokens.Ambiguous},
+		{name: "token with DEL", status: 200, body: `{"access_token":"a\u007f"}`, class: tokens.Ambiguous},
+		{name: "refresh token with newline", status: 200, body: `{"access_token":"a","refresh_token":"r\n"}`, class: tokens.Ambiguous},
+		{name: "refresh token not UTF-8", status: 200, body: "{\"access_token\":\"a\",\"refresh_token\":\"\xff\"}", class: tokens.Ambiguous},
+		{name: "refresh token a number", status: 200, body: `{"access_token":"a","refresh_token":1}`, class: tokens.Ambiguous},
+		{name: "gzip", status: 200, header: header("Content-Encoding", "gzip"), body: `{"access_token":"a"}`, class: tokens.Ambiguous},
+		{name: "identity and gzip", status: 200, header: header("Content-Encoding", "identity", "Content-Encoding", "gzip"), body: `{"access_token":"a"}`, class: tokens.Ambiguous},
+		{name: "over 64 KiB", status: 200, body: `{"access_token":"a"}` + strings.Repeat(" ", 64<<10), class: tokens.Ambiguous},
+		{name: "error with 200", status: 200, body: `{"error":"invalid_grant"}`, class: tokens.Ambiguous, code: "invalid_grant"},
+		{name: "mac", status: 200, body: `{"access_token":"a","token_type":"mac"}`, class: tokens.Refused},
+		{name: "dpop", status: 200, body: `{"access_token":"a","token_type":"DPoP"}`, class: tokens.Refused},
+		{name: "token type a number", status: 200, body: `{"access_token":"a","token_type":1}`, class: tokens.Refused},
+
+		{name: "100", status: 100, class: tokens.Ambiguous},
+		{name: "switching", status: 101, class: tokens.Ambiguous},
+		{name: "redirect", status: 302, header: header("Location", "https://other.example/"), class: tokens.Refused},
+		{name: "redirect with method", status: 307, header: header("Location", "https://other.example/"), class: tokens.Refused},
+		{name: "not modified", status: 304, class: tokens.Refused},
+
+		{name: "429", status: 429, class: tokens.Throttled},
+		{name: "429 seconds", status: 429, header: header("Retry-After", "120"), class: tokens.Throttled, after: 2 * time.Minute},
+		{name: "429 date", status: 429, header: header("Retry-After", "Wed, 21 Oct 2015 07:30:00 GMT", "Date", now), class: tokens.Throttled, after: 2 * time.Minute},
+		{name: "429 past date", status: 429, header: header("Retry-After", now), class: tokens.Throttled},
+		{name: "429 nonsense", status: 429, header: header("Retry-After", "soon"), class: tokens.Throttled},
+		{name: "429 negative", status: 429, header: header("Retry-After", "-1"), class: tokens.Throttled},
+		{name: "429 huge", status: 429, header: header("Retry-After", strings.Repeat("9", 40)), class: tokens.Throttled, after: 100 * 365 * 24 * time.Hour},
+		{name: "429 centuries", status: 429, header: header("Retry-After", "99999999999"), class: tokens.Throttled, after: 100 * 365 * 24 * time.Hour},
+		{name: "429 date of centuries", status: 429, header: header("Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), class: tokens.Throttled, after: 100 * 365 * 24 * time.Hour},
+		{name: "429 with invalid_grant", status: 429, body: `{"error":"invalid_grant"}`, class: tokens.Throttled},
+		{name: "503", status: 503, class: tokens.Ambiguous},
+		{name: "503 seconds", status: 503, header: header("Retry-After", "7"), class: tokens.Throttled, after: 7 * time.Second},
+		{name: "503 now", status: 503, header: header("Retry-After", "0"), class: tokens.Throttled},
+		{name: "503 nonsense", status: 503, header: header("Retry-After", "soon"), class: tokens.Ambiguous},
+		{name: "500", status: 500, body: `{"error":"server_error"}`, class: tokens.Ambiguous, code: "server_error"},
+		{name: "502 with Retry-After", status: 502, header: header("Retry-After", "7"), class: tokens.Ambiguous},
+		{name: "503 code", status: 503, body: `{"error":"temporarily_unavailable"}`, class: tokens.Ambiguous, code: "temporarily_unavailable"},
+		{name: "500 with invalid_grant", status: 500, body: `{"error":"invalid_grant"}`, class: tokens.Ambiguous, code: "invalid_grant"},
+		{name: "504", status: 504, body: "<html>", class: tokens.Ambiguous},
+		{name: "999", status: 999, class: tokens.Ambiguous},
+
+		{name: "invalid_grant 400", status: 400, body: `{"error":"invalid_grant"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "invalid_grant 401", status: 401, body: `{"error":"invalid_grant"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "invalid_grant 403", status: 403, body: `{"error":"invalid_grant"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "invalid_client", status: 401, body: `{"error":"invalid_client"}`, class: tokens.Refused, code: "invalid_client"},
+		{name: "unauthorized_client", status: 400, body: `{"error":"unauthorized_client"}`, class: tokens.Refused, code: "unauthorized_client"},
+		{name: "unsupported_grant_type", status: 400, body: `{"error":"unsupported_grant_type"}`, class: tokens.Refused, code: "unsupported_grant_type"},
+		{name: "invalid_scope", status: 400, body: `{"error":"invalid_scope"}`, class: tokens.Refused, code: "invalid_scope"},
+		{name: "401 invalid_request", status: 401, body: `{"error":"invalid_request"}`, class: tokens.Refused, code: "invalid_request"},
+		{name: "400 without code", status: 400, class: tokens.Refused},
+		{name: "403 page", status: 403, body: "<html>", class: tokens.Refused},
+		{name: "404", status: 404, body: "not found", class: tokens.Refused},
+		{name: "405", status: 405, class: tokens.Refused},
+		{name: "408", status: 408, class: tokens.Ambiguous},
+		{name: "408 with code", status: 408, body: `{"error":"invalid_grant"}`, class: tokens.Ambiguous, code: "invalid_grant"},
+		{name: "400 gzip", status: 400, header: header("Content-Encoding", "gzip"), body: `{"error":"invalid_grant"}`, class: tokens.Refused},
+		{name: "400 over 64 KiB", status: 400, body: `{"error":"invalid_grant"}` + strings.Repeat(" ", 64<<10), class: tokens.Refused},
+		{name: "code in capitals", status: 400, body: `{"Error":"invalid_grant","error":"Invalid_Grant"}`, class: tokens.Refused},
+		{name: "code twice", status: 400, body: `{"error":"invalid_grant","error":"invalid_client"}`, class: tokens.Refused},
+		{name: "code an object", status: 400, body: `{"error":{"code":"invalid_grant"}}`, class: tokens.Refused},
+		{name: "long code", status: 400, body: `{"error":"` + strings.Repeat("a", 65) + `"}`, class: tokens.Refused},
+		{name: "description", status: 400, body: `{"error":"invalid_grant","error_description":"` + refreshToken + `"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "token as code", status: 400, body: `{"error":"` + refreshToken + `"}`, class: tokens.Refused},
+
+		{name: "league v8", dialect: "openticket", status: 401, class: tokens.Invalid, code: "invalid_request",
+			body: `{"error":"invalid_request","error_description":"The refresh token is invalid.","hint":"Token has been revoked","message":"The refresh token is invalid."}`},
+		{name: "league v8 form", dialect: "openticket", status: 400, body: `{"error":"invalid_request"}`, class: tokens.Refused, code: "invalid_request"},
+		{name: "league v9", dialect: "openticket", status: 400, body: `{"error":"invalid_grant"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "league client", dialect: "openticket", status: 401, body: `{"error":"invalid_client"}`, class: tokens.Refused, code: "invalid_client"},
+		{name: "FOSOAuth spent", dialect: "ticketpark", status: 400, body: `{"error":"invalid_grant","error_description":"Invalid refresh token"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "FOSOAuth expired", dialect: "ticketpark", status: 400, body: `{"error":"invalid_grant","error_description":"Refresh token has expired"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "FOSOAuth client", dialect: "ticketpark", status: 400, body: `{"error":"invalid_client","error_description":"The client credentials are invalid"}`, class: tokens.Refused, code: "invalid_client"},
+		{name: "FOSOAuth grant", dialect: "ticketpark", status: 400, body: `{"error":"unauthorized_client"}`, class: tokens.Refused, code: "unauthorized_client"},
+		{name: "FOSOAuth form", dialect: "ticketpark", status: 400, body: `{"error":"invalid_request","error_description":"No \"refresh_token\" parameter found"}`, class: tokens.Refused, code: "invalid_request"},
+		{name: "Katana spent", dialect: "socialboards", status: 400, header: header("Content-Type", "application/json;charset=UTF-8"), body: `{"error":"invalid_grant"}`, class: tokens.Invalid, code: "invalid_grant"},
+		{name: "Katana client", dialect: "socialboards", status: 400, body: `{"error":"invalid_client"}`, class: tokens.Refused, code: "invalid_client"},
+		{name: "Katana grant", dialect: "socialboards", status: 400, body: `{"error":"unsupported_grant_type"}`, class: tokens.Refused, code: "unsupported_grant_type"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if tt.dialect == "" {
+				tt.dialect = "generic"
+			}
+			g, err := refresh(t, dialect(t, tt.dialect), answering(tt.status, tt.header, tt.body))
+			e := failure(t, err)
+			if e.Class != tt.class || e.Status != tt.status || e.Code != tt.code || e.RetryAfter != tt.after {
+				t.Errorf("got %v, status %d, code %q, after %v; want %v, %d, %q, %v (%v)",
+					e.Class, e.Status, e.Code, e.RetryAfter, tt.class, tt.status, tt.code, tt.after, err)
+			}
+			if !g.Same(tokens.Grant{}) {
+				t.Error("a grant came with an error")
+			}
+		})
+	}
+}
+
+// TestLeagueDialectIsOfRefreshOnly: a refused code is a matter of the login.
+func TestLeagueDialectIsOfRefreshOnly(t *testing.T) {
+	t.Parallel()
+	c := client(dialect(t, "openticket"), "https://issuer.example")
+	c.Transport = answering(401, nil, `{"error":"invalid_request"}`)
+	_, err := byExchange(c)
+	if e := failure(t, err); e.Class != tokens.Refused {
+		t.Errorf("class is %v", e.Class)
+	}
+}
+
+// TestCodeThatIsASecret: a code of the registered form may be the token.
+func TestCodeThatIsASecret(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"a_token_of_plain_letters", "x_a_token_of_plain_letters_x", "token_of_plain"} {
+		c := client(dialect(t, "generic"), "https://issuer.example")
+		c.Transport = answering(400, nil, `{"error":"`+code+`"}`)
+		_, err := c.Refresh(context.Background(), secret.New("a_token_of_plain_letters"))
+		if e := failure(t, err); e.Code != "" || e.Class != tokens.Refused {
+			t.Errorf("class %v, code %q", e.Class, e.Code)
+		}
+	}
+}
+
+// TestRedirectTargetGetsNothing: a 307 is what net/http would follow with the
+// body.
+func TestRedirectTargetGetsNothing(t *testing.T) {
+	t.Parallel()
+	target, atTarget := listen(t, func(net.Conn) {})
+	addr, atIssuer := listen(t, func(conn net.Conn) {
+		if _, err := readRequest(conn); err == nil {
+			conn.Write([]byte("HTTP/1.1 307 Temporary Redirect\r\nLocation: http://" + target + "/token\r\nContent-Length: 0\r\n\r\n"))
+		}
+	})
+	_, err := byRefresh(client(dialect(t, "generic"), "http://"+addr))
+	if e := failure(t, err); e.Class != tokens.Refused || e.Status != 307 {
+		t.Errorf("got %v %d", e.Class, e.Status)
+	}
+	if n := atIssuer(); n != 1 {
+		t.Errorf("issuer saw %d connections", n)
+	}
+	if n := atTarget(); n != 0 {
+		t.Errorf("target saw %d connections", n)
+	}
+}
+
+// TestClock: the issuer's time is told, whatever its answer.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 400, 503} {
+		var got []time.Time
+		c := client(dialect(t, "generic"), "https://issuer.example")
+		c.Transport = answering(status, header("Date", "Wed, 21 Oct 2015 07:28:00 GMT"), "{}")
+		c.Clock = func(date time.Time) { got = append(got, date) }
+		byRefresh(c)
+		if want := time.Date(2015, 10, 21, 7, 28, 0, 0, time.UTC); len(got) != 1 || !got[0].Equal(want) {
+			t.Errorf("%d: told %v", status, got)
+		}
+	}
+}
+
+var _ tokens.Issuer = (*issuer.Client)(nil)

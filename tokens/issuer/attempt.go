@@ -1,0 +1,101 @@
+package issuer
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+// An attempt is one token request and the reading of its answer.
+type attempt struct {
+	dialect  Dialect
+	grant    GrantType
+	secrets  []secret.String // what the request held and no error may
+	obtained time.Time       // before the request was sent
+}
+
+func (a attempt) unsent(err error) (tokens.Grant, error) {
+	return tokens.Grant{}, &tokens.IssuerError{Class: tokens.NotSent, Err: err}
+}
+
+// read makes of an answer a grant, or an error of the class that says what may
+// follow. What no rule covers is Ambiguous.
+func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
+	status := resp.StatusCode
+	failed := &tokens.IssuerError{Status: status}
+	after, silence := retryAfter(resp.Header, time.Now())
+	switch {
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && silence:
+		failed.Class, failed.RetryAfter = tokens.Throttled, after
+		return tokens.Grant{}, failed
+	case status >= 300 && status < 400:
+		// Whoever redirects has not acted on the request, and a token is taken
+		// nowhere else than to its issuer.
+		failed.Class, failed.Err = tokens.Refused, errRedirect
+		return tokens.Grant{}, failed
+	}
+	text, broken := readText(resp)
+	if status >= 200 && status < 300 {
+		return a.accept(failed, text, broken)
+	}
+	code := errorCode(text)
+	failed.Class, failed.Code = a.classify(status, code), a.hide(code)
+	if code == "" && broken != nil {
+		failed.Err = a.describe(broken, "answer")
+		if broken != errCoding && broken != errTooLong {
+			failed.Class = tokens.Ambiguous // the code was lost on the way
+		}
+	}
+	return tokens.Grant{}, failed
+}
+
+// accept reads a successful answer. One whose JSON object is whole is taken
+// even if what was to follow it did not come: a spent refresh token is not
+// given back. One that holds no grant leaves the refresh token in doubt.
+func (a attempt) accept(failed *tokens.IssuerError, text []byte, broken error) (tokens.Grant, error) {
+	g, err := a.readGrant(text)
+	switch {
+	case err == nil:
+		return g, nil
+	case err == errTokenType:
+		failed.Class, failed.Err = tokens.Refused, err
+	case broken != nil:
+		failed.Class, failed.Err = tokens.Ambiguous, a.describe(broken, "answer")
+	default:
+		failed.Class, failed.Code = tokens.Ambiguous, a.hide(errorCode(text))
+		if failed.Code == "" {
+			failed.Err = err
+		}
+	}
+	return tokens.Grant{}, failed
+}
+
+// classify reads an error answer (RFC 6749, section 5.2). A 4xx without a code
+// comes from something in front of the issuer, or from another place than the
+// token endpoint: the request was not processed, and asking again soon would
+// not help. A 408 and the 5xx do not tell how far the request got.
+func (a attempt) classify(status int, code string) tokens.Class {
+	switch {
+	case status < 400, status >= 500, status == http.StatusRequestTimeout:
+		return tokens.Ambiguous
+	case code == "invalid_grant":
+		return tokens.Invalid
+	case a.grant == GrantRefreshToken && slices.Contains(a.dialect.Invalid, Answer{status, code}):
+		return tokens.Invalid
+	}
+	return tokens.Refused
+}
+
+// hide drops a text that holds a secret or is a part of one.
+func (a attempt) hide(text string) string {
+	for _, s := range a.secrets {
+		if !s.IsZero() && (strings.Contains(text, s.Reveal()) || strings.Contains(s.Reveal(), text)) {
+			return ""
+		}
+	}
+	return text
+}

@@ -1,0 +1,133 @@
+// Package issuer talks to OAuth 2.0 token endpoints (RFC 6749): those of
+// SocialBoards, OpenTicket and Ticketpark, and any other that keeps to the RFC.
+// It sends each request once, and says of a failure how far it got.
+package issuer
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+const defaultTimeout = 10 * time.Second
+
+// A Client asks one token endpoint in the name of one OAuth client. It is a
+// tokens.Issuer. Its fields are set before first use; it is then safe for
+// concurrent use, and has no state.
+type Client struct {
+	Dialect      Dialect
+	ClientID     string
+	ClientSecret secret.String     // not sent when empty, or with AuthNone
+	Transport    http.RoundTripper // what Transport returns; when nil, one with the system's roots
+	Timeout      time.Duration     // from dialling to the answer's last byte; 10 s when 0
+	// Clock is told the Date of every answer (RFC 9110, section 6.6.1), which
+	// shows whether the local clock is right. It returns at once; may be nil.
+	Clock func(date time.Time)
+}
+
+var _ tokens.Issuer = (*Client)(nil)
+
+// Refresh redeems a refresh token (RFC 6749, section 6). The grant's
+// RefreshToken is empty when the issuer returned none, whatever the dialect's
+// Rotation. The error is a *tokens.IssuerError, as with Password and Exchange.
+func (c *Client) Refresh(ctx context.Context, refreshToken secret.String) (tokens.Grant, error) {
+	return c.ask(ctx, GrantRefreshToken, map[string]secret.String{
+		"refresh_token": refreshToken,
+	}, nil)
+}
+
+// Password obtains a grant with a user's name and password (RFC 6749, section
+// 4.3). Class Invalid says that they are wrong.
+func (c *Client) Password(ctx context.Context, username string, password secret.String) (tokens.Grant, error) {
+	return c.ask(ctx, GrantPassword, map[string]secret.String{
+		"password": password,
+	}, map[string]string{"username": username})
+}
+
+// Exchange redeems an authorization code (RFC 6749, section 4.1.3), with the
+// PKCE verifier (RFC 7636, section 4.5) where the dialect knows it. Class
+// Invalid says that the code is not, or no longer, known.
+func (c *Client) Exchange(ctx context.Context, code secret.String, redirectURI string, verifier secret.String) (tokens.Grant, error) {
+	secrets := map[string]secret.String{"code": code}
+	if c.Dialect.PKCE && !verifier.IsZero() {
+		secrets["code_verifier"] = verifier
+	}
+	return c.ask(ctx, GrantAuthorizationCode, secrets, map[string]string{"redirect_uri": redirectURI})
+}
+
+// AuthorizeURL returns where a browser asks for consent (RFC 6749, section
+// 4.1.1), with the S256 challenge (RFC 7636, section 4.3) where the dialect
+// knows PKCE and one is given. It is "" when the dialect's own is no URL.
+func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
+	u, err := url.Parse(c.Dialect.AuthorizeURL)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	query := u.Query()
+	query.Set("response_type", "code")
+	query.Set("client_id", c.ClientID)
+	query.Set("redirect_uri", redirectURI)
+	query.Set("state", state)
+	if c.Dialect.PKCE && challenge != "" {
+		query.Set("code_challenge", challenge)
+		query.Set("code_challenge_method", "S256")
+	}
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// ask is the one place that sends. It calls the round tripper itself, without
+// an http.Client, so that there is nothing which would follow a redirect, keep
+// a cookie or try again.
+func (c *Client) ask(ctx context.Context, grant GrantType, secrets map[string]secret.String, plain map[string]string) (tokens.Grant, error) {
+	a := attempt{dialect: c.Dialect, grant: grant, secrets: []secret.String{c.ClientSecret}}
+	for _, s := range secrets {
+		a.secrets = append(a.secrets, s)
+	}
+	if !c.Dialect.Allows(grant) {
+		return a.unsent(errors.New(c.Dialect.Name + " has no " + string(grant) + " grant"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	req, sent, err := c.request(ctx, grant, secrets, plain)
+	if err != nil {
+		return a.unsent(err)
+	}
+	a.obtained = time.Now()
+	transport := c.transport()
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		// net/http goes on dialling for whoever may want the connection later.
+		if t, ok := transport.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
+		if sent.seal() {
+			return a.unsent(a.describe(err, "connection"))
+		}
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: a.describe(err, "answer")}
+	}
+	defer resp.Body.Close()
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && c.Clock != nil {
+		c.Clock(date)
+	}
+	return a.read(resp)
+}
+
+func (c *Client) transport() http.RoundTripper {
+	if c.Transport != nil {
+		return c.Transport
+	}
+	return Transport(nil, nil, nil)
+}
+
+func (c *Client) timeout() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return defaultTimeout
+}

@@ -1,0 +1,93 @@
+package issuer
+
+import (
+	"slices"
+	"time"
+
+	"ticketproxy/tokens"
+)
+
+// A ClientAuth is how a client shows who it is (RFC 6749, section 2.3.1).
+type ClientAuth string
+
+const (
+	AuthNone  ClientAuth = "none"  // client_id in the body, no secret: a public client (section 3.2.1)
+	AuthBody  ClientAuth = "body"  // client_id and client_secret in the body
+	AuthBasic ClientAuth = "basic" // both in an Authorization header, neither in the body
+)
+
+// An Encoding is the form of a token request's body.
+type Encoding string
+
+const (
+	EncodingForm Encoding = "form" // application/x-www-form-urlencoded (RFC 6749, appendix B)
+	EncodingJSON Encoding = "json" // application/json, which no RFC knows and some vendors ask for
+)
+
+// A GrantType is the grant_type of a token request.
+type GrantType string
+
+const (
+	GrantRefreshToken      GrantType = "refresh_token"      // RFC 6749, section 6
+	GrantPassword          GrantType = "password"           // section 4.3
+	GrantAuthorizationCode GrantType = "authorization_code" // section 4.1
+)
+
+// A Dialect is one provider's deviation from RFC 6749. It is a value: no
+// state, no I/O. Its zero value is a public client which speaks the RFC.
+//
+// In the files of the dialects, [D] marks what a vendor's page states, [V] what
+// its published code shows, and [I] what is inferred from the library that the
+// vendor seems to run: documented by nobody, and so a default to override.
+type Dialect struct {
+	Name         string
+	UpstreamURL  string // the API's origin
+	TokenURL     string // a query in it is kept (RFC 6749, section 3.2)
+	AuthorizeURL string // empty without the authorization code grant; a query in it is kept
+
+	ClientAuth ClientAuth
+	Encoding   Encoding
+	// PlainBasic leaves out the form-encoding of id and secret which RFC 6749
+	// puts before the base64 of AuthBasic, for issuers that do not undo it.
+	PlainBasic bool
+	// PKCE says that the issuer knows RFC 7636. Others get no challenge and no
+	// verifier, even when there is one.
+	PKCE   bool
+	Grants []GrantType
+
+	Rotation tokens.Rotation
+	// Grace says that a spent refresh token still works for a while, so that a
+	// lost answer may be asked for again soon.
+	Grace bool
+	// RefreshLifetime is assumed of a new refresh token when the issuer does
+	// not say; 0 when it is not known.
+	RefreshLifetime time.Duration
+	// Invalid lists the answers which, besides invalid_grant, mean that the
+	// issuer does not know the refresh token.
+	Invalid []Answer
+}
+
+// An Answer is a status and the error code that came with it (RFC 6749,
+// section 5.2).
+type Answer struct {
+	Status int
+	Code   string
+}
+
+// Allows reports whether the dialect knows the grant.
+func (d Dialect) Allows(grant GrantType) bool { return slices.Contains(d.Grants, grant) }
+
+// Dialects returns every dialect, freshly made.
+func Dialects() []Dialect {
+	return []Dialect{socialBoards(), openTicket(), ticketpark(), generic()}
+}
+
+// Lookup returns the dialect of that name, freshly made.
+func Lookup(name string) (Dialect, bool) {
+	for _, d := range Dialects() {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return Dialect{}, false
+}

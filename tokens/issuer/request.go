@@ -1,0 +1,141 @@
+package issuer
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"unicode/utf8"
+
+	"ticketproxy/secret"
+)
+
+var (
+	errTokenURL = errors.New("token URL is not valid")
+	errNotUTF8  = errors.New("credentials are not UTF-8, which JSON cannot hold")
+	errSealed   = errors.New("request was given up")
+)
+
+// request makes a token request (RFC 6749, section 3.2). Its errors hold no
+// part of it.
+func (c *Client) request(ctx context.Context, grant GrantType, secrets map[string]secret.String, plain map[string]string) (*http.Request, *body, error) {
+	params := map[string]string{"grant_type": string(grant)}
+	for name, value := range plain {
+		params[name] = value
+	}
+	for name, value := range secrets {
+		params[name] = value.Reveal()
+	}
+	basic := c.Dialect.ClientAuth == AuthBasic
+	if !basic && c.ClientID != "" {
+		params["client_id"] = c.ClientID
+	}
+	if c.Dialect.ClientAuth == AuthBody && !c.ClientSecret.IsZero() {
+		params["client_secret"] = c.ClientSecret.Reveal()
+	}
+	text, mediaType, err := encode(c.Dialect.Encoding, params)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	// The body is of a type that net/http does not know, so there is no
+	// GetBody, and nothing to send again.
+	sent := &body{rest: text}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Dialect.TokenURL, sent)
+	if err != nil || req.URL.Host == "" || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
+		return nil, nil, errTokenURL
+	}
+	req.ContentLength = int64(len(text))
+	req.Close = true
+	req.Header.Set("Content-Type", mediaType)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "identity") // without it any coding may come (RFC 9110, section 12.5.3)
+	req.Header.Set("User-Agent", "ticketproxy")
+	if basic {
+		req.Header.Set("Authorization", c.basic())
+	}
+	return req, sent, nil
+}
+
+// basic returns the Authorization of AuthBasic. RFC 6749, section 2.3.1,
+// form-encodes id and secret first, which is not what RFC 7617 does and not
+// what every issuer undoes.
+func (c *Client) basic() string {
+	id, password := c.ClientID, c.ClientSecret.Reveal()
+	if !c.Dialect.PlainBasic {
+		id, password = url.QueryEscape(id), url.QueryEscape(password)
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))
+}
+
+// encode returns the parameters, in the order of their names, and their media
+// type.
+func encode(encoding Encoding, params map[string]string) ([]byte, string, error) {
+	if encoding != EncodingJSON {
+		form := url.Values{}
+		for name, value := range params {
+			form.Set(name, value)
+		}
+		return []byte(form.Encode()), "application/x-www-form-urlencoded", nil
+	}
+	for _, value := range params {
+		if !utf8.ValidString(value) {
+			return nil, "", errNotUTF8
+		}
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(params); err != nil {
+		return nil, "", errNotUTF8
+	}
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), "application/json", nil
+}
+
+// A body is the body of a token request, and the proof that the request was
+// not sent. What may be spent (refresh token, code, password) is nowhere else
+// in the request: as long as nobody has begun to read the body, no part of it
+// can have left the process, and the issuer can have acted on nothing, even if
+// it saw a header. That holds for every round tripper and protocol, where a
+// hook which says that a header was written speaks of a buffer, and a count of
+// the bytes on the connection counts a TLS handshake.
+type body struct {
+	mu     sync.Mutex
+	rest   []byte
+	begun  bool
+	sealed bool
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sealed {
+		return 0, errSealed
+	}
+	b.begun = true
+	if len(b.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+func (b *body) Close() error {
+	b.seal()
+	return nil
+}
+
+// seal ends all reading, also by a writer that was left behind, and reports
+// whether none had begun.
+func (b *body) seal() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sealed = true
+	return !b.begun
+}

@@ -1,0 +1,184 @@
+package issuer_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/issuer"
+)
+
+func TestDialects(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, d := range issuer.Dialects() {
+		names = append(names, d.Name)
+		if !d.Allows(issuer.GrantRefreshToken) {
+			t.Errorf("%s cannot refresh", d.Name)
+		}
+		if d.Name != "generic" && d.Allows(issuer.GrantAuthorizationCode) != (d.AuthorizeURL != "") {
+			t.Errorf("%s: authorize URL and grants differ", d.Name)
+		}
+		for i := range d.Grants { // a fresh value is nobody else's
+			d.Grants[i] = ""
+		}
+	}
+	if want := []string{"socialboards", "openticket", "ticketpark", "generic"}; !slices.Equal(names, want) {
+		t.Errorf("dialects are %q, want %q", names, want)
+	}
+	for _, name := range names {
+		if d := dialect(t, name); d.Name != name || !d.Allows(issuer.GrantRefreshToken) {
+			t.Errorf("%s was changed by a caller", name)
+		}
+	}
+	if _, ok := issuer.Lookup("Generic"); ok {
+		t.Error("a name is matched without its case")
+	}
+}
+
+// TestNothingForNetHTTPToRepeat holds the marks by which net/http would send a
+// request again, or elsewhere.
+func TestNothingForNetHTTPToRepeat(t *testing.T) {
+	t.Parallel()
+	refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+		if req.GetBody != nil || req.Body == nil || req.ContentLength <= 0 || !req.Close {
+			t.Errorf("GetBody %v, length %d, close %v", req.GetBody != nil, req.ContentLength, req.Close)
+		}
+		for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+			if _, ok := req.Header[name]; ok {
+				t.Errorf("request has %s", name)
+			}
+		}
+		if _, ok := req.Context().Deadline(); !ok {
+			t.Error("request has no deadline")
+		}
+		return nil, io.EOF
+	}))
+	tr := issuer.Transport(nil, nil, nil)
+	if !tr.DisableKeepAlives || !tr.DisableCompression || tr.Protocols.HTTP2() || tr.Protocols.UnencryptedHTTP2() || tr.MaxResponseHeaderBytes == 0 {
+		t.Error("transport may send again, or read without end")
+	}
+}
+
+// TestNotSentIsProven: the class rests on the body alone, so it holds for a
+// round tripper of any kind, and a writer left behind finds the body sealed.
+func TestNotSentIsProven(t *testing.T) {
+	t.Parallel()
+	var left io.Reader
+	_, err := refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+		left = req.Body
+		return nil, errors.New("lost")
+	}))
+	if e := failure(t, err); e.Class != tokens.NotSent {
+		t.Errorf("body unread: %v", e.Class)
+	}
+	if text, err := io.ReadAll(left); len(text) > 0 || err == nil {
+		t.Errorf("sealed body still gave %d bytes", len(text))
+	}
+	_, err = refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+		req.Body.Read(make([]byte, 1))
+		return nil, errors.New("lost")
+	}))
+	if e := failure(t, err); e.Class != tokens.Ambiguous {
+		t.Errorf("one byte read: %v", e.Class)
+	}
+}
+
+// TestUnsendable: what cannot be asked is not sent.
+func TestUnsendable(t *testing.T) {
+	t.Parallel()
+	refuse := fakeIssuer(func(*http.Request) (*http.Response, error) {
+		t.Error("something was sent")
+		return nil, io.EOF
+	})
+	check := func(name string, err error) {
+		t.Helper()
+		if e := failure(t, err); e.Class != tokens.NotSent {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c := client(dialect(t, "socialboards"), "https://issuer.example")
+	c.Transport = refuse
+	_, err := byPassword(c)
+	check("password at socialboards", err)
+	_, err = byExchange(c)
+	check("code at socialboards", err)
+	for _, u := range []string{"", "token", "ftp://issuer.example/", "https://", "https://\x7f/" + refreshToken} {
+		c.Dialect.TokenURL = u
+		_, err := byRefresh(c)
+		check("token URL "+u, err)
+	}
+	c = client(dialect(t, "openticket"), "https://issuer.example")
+	c.Transport = refuse
+	_, err = c.Refresh(context.Background(), secret.New("\xff"))
+	check("not UTF-8", err)
+}
+
+func TestCancelledBefore(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := client(dialect(t, "generic"), "http://127.0.0.1:1").Refresh(ctx, secret.New(refreshToken))
+	if e := failure(t, err); e.Class != tokens.NotSent || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v: %v", e.Class, err)
+	}
+}
+
+func TestAuthorizeURL(t *testing.T) {
+	t.Parallel()
+	const callback, state, challenge = "http://127.0.0.1:8085/callback?x=1&y=2", "the state/", "the-challenge"
+	ask := func(d issuer.Dialect) url.Values {
+		t.Helper()
+		u, err := url.Parse(client(d, "").AuthorizeURL(callback, state, challenge))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := u.Scheme+"://"+u.Host+u.Path, "https://auth.openticket.tech/tokens/authorize"; got != want {
+			t.Errorf("URL is %s, want %s", got, want)
+		}
+		q := u.Query()
+		if q.Get("redirect_uri") != callback || q.Get("state") != state || q.Get("client_id") != clientID || q.Get("response_type") != "code" {
+			t.Errorf("query is %q", u.RawQuery)
+		}
+		return q
+	}
+	d := dialect(t, "openticket")
+	if q := ask(d); len(q) != 4 {
+		t.Errorf("openticket knows four parameters, not %v", q)
+	}
+	d.PKCE, d.AuthorizeURL = true, d.AuthorizeURL+"?scope=openid"
+	if q := ask(d); q.Get("code_challenge") != challenge || q.Get("code_challenge_method") != "S256" || q.Get("scope") != "openid" {
+		t.Errorf("query is %v", q)
+	}
+	if u := client(dialect(t, "ticketpark"), "").AuthorizeURL(callback, state, challenge); u != "" {
+		t.Errorf("ticketpark has an authorize URL: %s", u)
+	}
+}
+
+// TestObtainedIsMonotonic: a clock that jumps must not move the next refresh.
+func TestObtainedIsMonotonic(t *testing.T) {
+	t.Parallel()
+	var sent time.Time
+	g, err := refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+		sent = time.Now()
+		return answering(200, nil, `{"access_token":"a","expires_in":60}`)(req)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.Obtained.After(sent) {
+		t.Error("obtained after the request was sent")
+	}
+	for _, at := range []time.Time{g.Obtained, g.Expiry} {
+		if at == at.Round(0) {
+			t.Errorf("%v has no monotonic reading", at)
+		}
+	}
+}

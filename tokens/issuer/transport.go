@@ -1,0 +1,41 @@
+package issuer
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// maxHeader bounds the header of an answer, interim answers included, in bytes.
+const maxHeader = 64 << 10
+
+// Transport returns a transport fit for token requests, in which nothing is
+// ever sent twice: each request has a connection of its own, for an idle one
+// that the issuer has just closed is the commonest way to lose an answer, and
+// the protocol is HTTP/1.1, for HTTP/2 may send again what it believes unread.
+// Nothing is inflated. A nil roots is the system's, a nil proxy none, a nil
+// dial net.Dialer's.
+func Transport(
+	roots *x509.CertPool,
+	proxy func(*http.Request) (*url.URL, error),
+	dial func(ctx context.Context, network, addr string) (net.Conn, error),
+) *http.Transport {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: defaultTimeout}).DialContext
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            dial,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    defaultTimeout,
+		Protocols:              protocols,
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
