@@ -1,0 +1,327 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+// testStore is the contract that every tokens.Store keeps. Each call of open
+// makes two handles, as of two processes, on one record that does not exist.
+func testStore(t *testing.T, open func(t *testing.T) (a, b tokens.Store)) {
+	for name, test := range map[string]func(*testing.T, tokens.Store, tokens.Store){
+		"a record begins":                   testBegin,
+		"every field is kept":               testFields,
+		"records are values":                testValues,
+		"a stale version conflicts":         testConflict,
+		"versions tell records apart":       testVersions,
+		"no update is lost":                 testNoLostUpdate,
+		"one of many first writers wins":    testFirstWriter,
+		"nothing is done for a done ctx":    testDone,
+		"what cannot be encoded is no loss": testNotEncodable,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := open(t)
+			test(t, a, b)
+		})
+	}
+}
+
+func testBegin(t *testing.T, a, b tokens.Store) {
+	for _, s := range []tokens.Store{a, b} {
+		_, version, err := s.Load(t.Context())
+		if !errors.Is(err, tokens.ErrNone) || version != "" {
+			t.Fatalf("Load of no record: version %q, error %v, want none and ErrNone", version, err)
+		}
+	}
+	if _, err := a.Swap(t.Context(), "some-version", record(1)); !errors.Is(err, tokens.ErrConflict) {
+		t.Fatalf("Swap of a version of no record: %v, want ErrConflict", err)
+	}
+	version := mustSwap(t, a, "", record(1))
+	if version == "" {
+		t.Fatal("version of a record is empty")
+	}
+	for _, s := range []tokens.Store{a, b} {
+		if got := mustLoad(t, s); got.version != version {
+			t.Errorf("Load: version %q, want %q as Swap returned", got.version, version)
+		}
+		if _, err := s.Swap(t.Context(), "", record(2)); !errors.Is(err, tokens.ErrConflict) {
+			t.Errorf("Swap from no record over a record: %v, want ErrConflict", err)
+		}
+	}
+}
+
+func testFields(t *testing.T, a, b tokens.Store) {
+	want := fullRecord()
+	requireFull(t, "Record", reflect.ValueOf(want))
+	mustSwap(t, a, "", want)
+	for _, s := range []tokens.Store{a, b} {
+		if got := mustLoad(t, s).record; !reflect.DeepEqual(got, want) {
+			t.Errorf("Load after Swap:\n%s\nwant\n%s", encode(t, got), encode(t, want))
+		}
+	}
+	version := mustLoad(t, b).version
+	mustSwap(t, b, version, tokens.Record{})
+	if got := mustLoad(t, a).record; !reflect.DeepEqual(got, tokens.Record{}) {
+		t.Errorf("Load of the zero record: %s", encode(t, got))
+	}
+}
+
+func testValues(t *testing.T, a, _ tokens.Store) {
+	given := fullRecord()
+	mustSwap(t, a, "", given)
+	given.Intent.ID, given.Spent[0] = "changed", "changed"
+	loaded := mustLoad(t, a).record
+	loaded.Dead.Reason, loaded.Spent[0] = "changed", "changed"
+	if got := mustLoad(t, a).record; !reflect.DeepEqual(got, fullRecord()) {
+		t.Errorf("a caller's change of its copy reached the store: %s", encode(t, got))
+	}
+}
+
+func testConflict(t *testing.T, a, b tokens.Store) {
+	first := mustSwap(t, a, "", record(1))
+	second := mustSwap(t, b, first, record(2))
+	for _, s := range []tokens.Store{a, b} {
+		if _, err := s.Swap(t.Context(), first, record(3)); !errors.Is(err, tokens.ErrConflict) {
+			t.Errorf("Swap of a stale version: %v, want ErrConflict", err)
+		}
+		got := mustLoad(t, s)
+		if got.record.Generation != 2 || got.version != second {
+			t.Errorf("after a conflict: generation %d, version %q, want 2, %q",
+				got.record.Generation, got.version, second)
+		}
+	}
+}
+
+func testVersions(t *testing.T, a, b tokens.Store) {
+	seen := map[tokens.Version]bool{}
+	version := tokens.Version("")
+	for generation := range uint64(5) {
+		version = mustSwap(t, a, version, record(generation))
+		if seen[version] {
+			t.Errorf("version %q names two records", version)
+		}
+		seen[version] = true
+		if x, y := mustLoad(t, a), mustLoad(t, b); x.version != version || y.version != version {
+			t.Errorf("versions of one record: %q, %q, want %q", x.version, y.version, version)
+		}
+	}
+}
+
+func testNoLostUpdate(t *testing.T, a, b tokens.Store) {
+	const writers, updates = 4, 4 // of each handle, of each writer
+	mustSwap(t, a, "", record(0))
+	var (
+		group sync.WaitGroup
+		mu    sync.Mutex
+		wrote = map[uint64]int{}
+	)
+	for i := range 2 * writers {
+		s := []tokens.Store{a, b}[i%2]
+		group.Go(func() {
+			for range updates {
+				generation, err := increment(t.Context(), s)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				wrote[generation]++
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	for generation, times := range wrote {
+		if times != 1 {
+			t.Errorf("generation %d was written by %d", generation, times)
+		}
+	}
+	if got := mustLoad(t, a).record.Generation; got != 2*writers*updates {
+		t.Errorf("generation %d after %d updates", got, 2*writers*updates)
+	}
+}
+
+func testFirstWriter(t *testing.T, a, b tokens.Store) {
+	const writers = 8
+	var group sync.WaitGroup
+	won := make(chan uint64, writers)
+	for i := range uint64(writers) {
+		s := []tokens.Store{a, b}[i%2]
+		group.Go(func() {
+			switch _, err := s.Swap(t.Context(), "", record(i)); {
+			case err == nil:
+				won <- i
+			case !errors.Is(err, tokens.ErrConflict):
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if len(won) != 1 {
+		t.Fatalf("%d writers made the record first, want 1", len(won))
+	}
+	if got, want := mustLoad(t, b).record.Generation, <-won; got != want {
+		t.Errorf("the record is writer %d's, the winner was told to be %d", got, want)
+	}
+}
+
+func testDone(t *testing.T, a, b tokens.Store) {
+	version := mustSwap(t, a, "", record(1))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := a.Swap(ctx, version, record(2))
+	if !errors.Is(err, context.Canceled) || errors.Is(err, tokens.ErrUnknown) || errors.Is(err, tokens.ErrConflict) {
+		t.Errorf("Swap with a done ctx: %v, want a plain context.Canceled", err)
+	}
+	if _, _, err := a.Load(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Load with a done ctx: %v, want context.Canceled", err)
+	}
+	if got := mustLoad(t, b); got.version != version {
+		t.Errorf("generation %d was written for a done ctx", got.record.Generation)
+	}
+}
+
+func testNotEncodable(t *testing.T, a, b tokens.Store) {
+	version := mustSwap(t, a, "", record(1))
+	bad := record(2)
+	bad.NotBefore = time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC) // RFC 3339 ends at 9999
+	_, err := a.Swap(t.Context(), version, bad)
+	if err == nil || errors.Is(err, tokens.ErrUnknown) || errors.Is(err, tokens.ErrConflict) {
+		t.Errorf("Swap of what cannot be encoded: %v, want a plain error", err)
+	}
+	if got := mustLoad(t, b); got.version != version {
+		t.Errorf("version %q, want %q still", got.version, version)
+	}
+}
+
+type loaded struct {
+	record  tokens.Record
+	version tokens.Version
+}
+
+func mustLoad(t *testing.T, s tokens.Store) loaded {
+	t.Helper()
+	r, version, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loaded{r, version}
+}
+
+func mustSwap(t *testing.T, s tokens.Store, old tokens.Version, next tokens.Record) tokens.Version {
+	t.Helper()
+	version, err := s.Swap(t.Context(), old, next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
+// increment adds 1 to the generation, as often as it takes to win.
+func increment(ctx context.Context, s tokens.Store) (uint64, error) {
+	for {
+		r, version, err := s.Load(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if _, err = s.Swap(ctx, version, record(r.Generation+1)); err == nil {
+			return r.Generation + 1, nil
+		}
+		if !errors.Is(err, tokens.ErrConflict) {
+			return 0, err
+		}
+	}
+}
+
+// record returns a small record that is like no other generation's.
+func record(generation uint64) tokens.Record {
+	return tokens.Record{
+		Generation: generation,
+		Grant: tokens.Grant{
+			AccessToken:  secret.New(fmt.Sprintf("access-%d", generation)),
+			RefreshToken: secret.New(fmt.Sprintf("refresh-%d", generation)),
+		},
+	}
+}
+
+// fullRecord returns a record with no field empty.
+func fullRecord() tokens.Record {
+	at := time.Date(2026, 2, 3, 4, 5, 6, 789012345, time.UTC)
+	return tokens.Record{
+		Generation: 1<<64 - 1,
+		Grant: tokens.Grant{
+			AccessToken:   secret.New("access +/=~\"\\<>& é"),
+			RefreshToken:  secret.New("refresh\u2028\x00\t"),
+			Fallback:      secret.New("fallback"),
+			Obtained:      at,
+			Expiry:        at.Add(time.Hour),
+			RefreshExpiry: at.AddDate(10, 0, 0),
+		},
+		Seed:      secret.New("seed").Hash(),
+		Spent:     []string{secret.New("seed 1").Hash(), secret.New("seed 2").Hash()},
+		Intent:    &tokens.Intent{ID: "intent", Holder: "holder", Start: at.Add(time.Nanosecond), Try: 3},
+		Lost:      2,
+		LostAt:    at.Add(time.Minute),
+		NotBefore: at.Add(2 * time.Minute),
+		Dead:      &tokens.Death{Reason: "answer lost", At: at.Add(3 * time.Minute)},
+	}
+}
+
+// requireFull fails for a field that fullRecord forgot.
+func requireFull(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	if v.IsZero() {
+		t.Fatalf("%s is empty: fill it in fullRecord", path)
+	}
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if v.Kind() != reflect.Struct || v.Type().PkgPath() != reflect.TypeFor[tokens.Record]().PkgPath() {
+		return
+	}
+	for i := range v.NumField() {
+		requireFull(t, path+"."+v.Type().Field(i).Name, v.Field(i))
+	}
+}
+
+func encode(t *testing.T, r tokens.Record) []byte {
+	t.Helper()
+	data, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	testStore(t, func(*testing.T) (a, b tokens.Store) {
+		m := new(Memory)
+		return m, m
+	})
+}
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	testStore(t, func(t *testing.T) (a, b tokens.Store) {
+		path := t.TempDir()
+		return openTest(t, path).Account("park"), openTest(t, path).Account("park")
+	})
+}
+
+func TestFileOnOneHandle(t *testing.T) {
+	t.Parallel()
+	testStore(t, func(t *testing.T) (a, b tokens.Store) {
+		f := openTest(t, t.TempDir()).Account("park")
+		return f, f
+	})
+}

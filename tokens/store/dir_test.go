@@ -1,0 +1,125 @@
+package store
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestRefusedDirectories(t *testing.T) {
+	t.Parallel()
+	mode := func(mode fs.FileMode) func(path string) error {
+		return func(path string) error {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				return err
+			}
+			return os.Chmod(path, mode)
+		}
+	}
+	for name, test := range map[string]struct {
+		put        func(path string) error
+		want, hint string
+	}{
+		"writable by all":    {mode(0o777), "can be written to by others (mode 0777)", "name a subdirectory, it will be created"},
+		"writable, sticky":   {mode(0o777 | fs.ModeSticky), "can be written to by others (mode 0777)", "name a subdirectory"},
+		"writable by group":  {mode(0o770), "can be written to by others (mode 0770)", "name a subdirectory"},
+		"a file":             {putFile(nil, 0o600), "is not a directory", "name a directory"},
+		"readable by others": {mode(0o755), "", ""},
+		"our own":            {mode(0o700), "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "state")
+			if err := test.put(path); err != nil {
+				t.Fatal(err)
+			}
+			if test.want == "" {
+				mustSwap(t, openTest(t, path).Account("park"), "", record(1))
+				return
+			}
+			d, err := OpenDir(path)
+			if err == nil {
+				d.Close()
+			}
+			requirePlain(t, err, path, test.want, test.hint)
+		})
+	}
+	if _, err := OpenDir(""); err == nil {
+		t.Error("a directory without a name was opened")
+	}
+}
+
+// TestTidy: the files of killed processes go, but for the lock of one that a
+// record still names; those of living processes stay.
+func TestTidy(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	living := openTest(t, path)
+	killed := newHolder(bootID())
+	named := newHolder(bootID())
+	earlier := newHolder("an earlier boot")
+	next := record(1)
+	next.Intent = intentOf(named)
+	mustSwap(t, living.Account("park"), "", next)
+
+	leftovers := []string{
+		tempName("park", killed), holderFile(killed),
+		tempName("park", earlier), holderFile(earlier),
+		tempName("park", newHolder(bootID())), // whose holder's file is gone
+		tempName("park", named),
+	}
+	stays := []string{
+		tempName("park", living.Holder()), holderFile(living.Holder()),
+		holderFile(named),
+		".park.short.1.tmp", ".short.holder", "notes.tmp", // not ours
+	}
+	for _, name := range append(leftovers, stays...) {
+		if name == holderFile(living.Holder()) {
+			continue
+		}
+		if err := putFile([]byte("{"), 0o600)(filepath.Join(path, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openTest(t, path)
+	for _, name := range leftovers {
+		if _, err := os.Lstat(filepath.Join(path, name)); !os.IsNotExist(err) {
+			t.Errorf("%s is left: %v", name, err)
+		}
+	}
+	for _, name := range stays {
+		if _, err := os.Lstat(filepath.Join(path, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if !living.Account("park").Gone(named) {
+		t.Error("the killed holder of the intent is not known to be gone")
+	}
+}
+
+// TestTidyKeepsWhatItCannotJudge: while a record cannot be read, it may name
+// any holder.
+func TestTidyKeepsWhatItCannotJudge(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	killed := filepath.Join(path, holderFile(newHolder(bootID())))
+	if err := putFile(nil, 0o600)(killed); err != nil {
+		t.Fatal(err)
+	}
+	shop := filepath.Join(path, "shop.json")
+	if err := putFile(encode(t, record(1)), 0o644)(shop); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, path)
+	if _, err := os.Lstat(killed); err != nil {
+		t.Error(err)
+	}
+	if err := os.Chmod(shop, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	openTest(t, path)
+	if _, err := os.Lstat(killed); !os.IsNotExist(err) {
+		t.Errorf("the lock of a killed process is left: %v", err)
+	}
+}

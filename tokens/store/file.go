@@ -1,0 +1,267 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+
+	"ticketproxy/tokens"
+)
+
+// sizeLimit bounds a stored record, which is about 1 KB.
+const sizeLimit = 1 << 20
+
+// A File keeps one account's record in one file of a Dir; get it from
+// [Dir.Account]. It implements tokens.Store and tokens.Presence, and is safe
+// for concurrent use by goroutines and processes on one machine, or on several
+// if their file system shares flock(2) locks.
+//
+// The version is a hash of the file's content, so a person may replace the
+// file while processes run; they see the change at their next Load or Swap.
+type File struct {
+	disk     disk
+	presence *presence
+	dir      string // for messages
+	name     string // of the account
+	invalid  error  // why name is none
+
+	// settled is the version last seen to be durable. Should it come back
+	// after another one, then with the same tokens, for a generation never
+	// falls: trusting it again risks none.
+	settled atomic.Pointer[tokens.Version]
+}
+
+// Load implements tokens.Store. It takes no lock. What it returns is durable,
+// even when the process that wrote it was killed before it could see to that,
+// or was told tokens.ErrUnknown. A file that is empty, damaged, or open to
+// other users is an error, never tokens.ErrNone.
+func (f *File) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
+	if err := f.usable(ctx); err != nil {
+		return tokens.Record{}, "", fmt.Errorf("loading state: %w", err)
+	}
+	return f.read(f.settle)
+}
+
+// Swap implements tokens.Store. While another process holds the record's lock
+// it waits until ctx is done; from then on it does not heed ctx.
+func (f *File) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
+	if err := f.usable(ctx); err != nil {
+		return "", fmt.Errorf("saving state: %w", err)
+	}
+	data, err := next.Encode()
+	if err == nil && len(data) > sizeLimit {
+		err = fmt.Errorf("record of %d bytes is too large", len(data))
+	}
+	if err != nil {
+		return "", fmt.Errorf("saving state: %s: %w", f.path(), err)
+	}
+	temp := tempName(f.name, f.presence.holder)
+	version := versionOf(data)
+	// The slow part, the fsync of the content, is done before the lock.
+	err = f.write(temp, data)
+	if err == nil {
+		err = f.replace(ctx, temp, old, version)
+	}
+	if err != nil {
+		f.disk.remove(temp)
+		if errors.Is(err, tokens.ErrConflict) {
+			return "", err
+		}
+		return "", fmt.Errorf("saving state: %w", err)
+	}
+	return version, nil
+}
+
+// Gone implements tokens.Presence.
+func (f *File) Gone(holder string) bool { return f.presence.gone(holder) }
+
+func (f *File) usable(ctx context.Context) error {
+	if f.invalid != nil {
+		return f.invalid
+	}
+	return ctx.Err()
+}
+
+func (f *File) record() string { return f.name + ".json" }
+
+func (f *File) path() string { return filepath.Join(f.dir, f.record()) }
+
+// read returns the record that is there now; it calls seen, unless it is nil,
+// while the file is open.
+func (f *File) read(seen func(handle, tokens.Version) error) (tokens.Record, tokens.Version, error) {
+	h, err := f.disk.open(f.record())
+	if errors.Is(err, fs.ErrNotExist) {
+		return tokens.Record{}, "", tokens.ErrNone
+	}
+	if err != nil {
+		return tokens.Record{}, "", fmt.Errorf("opening state: %w", err)
+	}
+	defer h.Close()
+	data, err := io.ReadAll(io.LimitReader(h, sizeLimit+1))
+	if err != nil {
+		return tokens.Record{}, "", fmt.Errorf("reading state: %w", err)
+	}
+	record, err := f.decode(data)
+	if err != nil {
+		return tokens.Record{}, "", fmt.Errorf("reading state: %w", err)
+	}
+	version := versionOf(data)
+	if seen != nil {
+		if err := seen(h, version); err != nil {
+			return tokens.Record{}, "", fmt.Errorf("reading state: making %s durable: %w", f.path(), err)
+		}
+	}
+	return record, version, nil
+}
+
+func (f *File) decode(data []byte) (tokens.Record, error) {
+	var record tokens.Record
+	var err error
+	switch {
+	case len(data) == 0:
+		err = fmt.Errorf("%s is empty", f.path())
+	case len(data) > sizeLimit:
+		err = fmt.Errorf("%s is larger than %d bytes", f.path(), sizeLimit)
+	default:
+		if record, err = tokens.Decode(data); err != nil {
+			err = fmt.Errorf("%s: %w", f.path(), err)
+		}
+	}
+	if err != nil {
+		return tokens.Record{}, &HintError{err, fmt.Sprintf(
+			"restore the file from a copy, or move it away and run: ticketproxy login %s", f.name)}
+	}
+	return record, nil
+}
+
+// settle makes durable what was read, once for each version: its writer may
+// have been killed between its rename and its fsync.
+func (f *File) settle(h handle, version tokens.Version) error {
+	if v := f.settled.Load(); v != nil && *v == version {
+		return nil
+	}
+	if err := h.Sync(); err != nil {
+		return err
+	}
+	if err := f.disk.sync(); err != nil {
+		return err
+	}
+	f.settled.Store(&version)
+	return nil
+}
+
+// write makes the file temp, with data in it that is durable.
+func (f *File) write(temp string, data []byte) error {
+	h, err := f.disk.create(temp)
+	if err != nil {
+		return f.full(err)
+	}
+	_, err = h.Write(data)
+	if err == nil {
+		err = h.Sync()
+	}
+	if closeErr := h.Close(); err == nil {
+		err = closeErr
+	}
+	return f.full(err)
+}
+
+// full adds the cure to the error of a disk that is full.
+func (f *File) full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &HintError{err, "make room on the volume of " + f.path()}
+	}
+	return err
+}
+
+// replace puts temp in place of the record if its version is old.
+func (f *File) replace(ctx context.Context, temp string, old, version tokens.Version) error {
+	lock, err := f.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	current, err := f.version()
+	if err != nil {
+		return err
+	}
+	if current != old {
+		return tokens.ErrConflict
+	}
+	if err := f.rename(temp, old, version); err != nil {
+		return err
+	}
+	if err := f.disk.sync(); err != nil {
+		return fmt.Errorf("%s: %w: %w", f.path(), tokens.ErrUnknown, err)
+	}
+	return nil
+}
+
+// version returns the version that is there now, "" when there is no record.
+func (f *File) version() (tokens.Version, error) {
+	_, version, err := f.read(nil)
+	if errors.Is(err, tokens.ErrNone) {
+		return "", nil
+	}
+	return version, err
+}
+
+// rename puts temp, of the given version, in place of the record, of version
+// old, and believes only what it then sees. If that is the old record, then an
+// error is a plain one only once temp is away, for as long as it is there a
+// network file system could yet carry out the rename.
+func (f *File) rename(temp string, old, version tokens.Version) error {
+	err := f.disk.rename(temp, f.record())
+	away := false
+	if err != nil {
+		removeErr := f.disk.remove(temp)
+		away = removeErr == nil || errors.Is(removeErr, fs.ErrNotExist)
+	}
+	current, readErr := f.version()
+	switch {
+	case readErr == nil && current == version:
+		return nil
+	case readErr == nil && current == old && away:
+		return err
+	}
+	return fmt.Errorf("%s: %w: %w", f.path(), tokens.ErrUnknown,
+		errors.Join(err, readErr, errors.New("renaming: the new record is not to be seen")))
+}
+
+// lock locks the record against the Swap of every other process and goroutine.
+func (f *File) lock(ctx context.Context) (io.Closer, error) {
+	name := f.name + ".lock"
+	lock, err := await(ctx, func() (io.Closer, error) { return f.disk.lock(name) })
+	if errors.Is(err, errLocked) {
+		return nil, &HintError{
+			fmt.Errorf("%s is %w", f.path(), err),
+			"find the process that keeps the lock: fuser " + filepath.Join(f.dir, name),
+		}
+	}
+	return lock, err
+}
+
+func versionOf(data []byte) tokens.Version {
+	sum := sha256.Sum256(data)
+	return tokens.Version(hex.EncodeToString(sum[:]))
+}
+
+// tempName names a file of its own to each attempt to write, and says whose it
+// is. No account's name has a dot, so it is never the name of a record.
+func tempName(account, holder string) string {
+	return "." + account + "." + holder + "." + randomHex(8) + ".tmp"
+}
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}

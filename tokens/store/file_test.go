@@ -1,0 +1,263 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+func TestModesWhateverTheUmask(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state", "ticketproxy")
+	c := startChild(t, "begin", path)
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]fs.FileMode{
+		filepath.Dir(path):               fs.ModeDir | 0o700,
+		path:                             fs.ModeDir | 0o700,
+		filepath.Join(path, "park.json"): 0o600,
+		filepath.Join(path, "park.lock"): 0o600,
+	} {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != want {
+			t.Errorf("%s has mode %v, want %v", file, info.Mode(), want)
+		}
+	}
+	if got := names(t, path); got != "park.json park.lock" {
+		t.Errorf("files left: %s", got)
+	}
+}
+
+// TestRefusedFiles: what stands in the place of a record and is not a record
+// that is ours alone is an error of Load and of Swap, and is not touched.
+func TestRefusedFiles(t *testing.T) {
+	t.Parallel()
+	good := encode(t, record(1))
+	for name, test := range map[string]struct {
+		put  func(path string) error
+		want string
+		hint string
+	}{
+		"readable by others": {putFile(good, 0o604), "can be read or changed by others (mode 0604)", "chmod 600 "},
+		"readable by group":  {putFile(good, 0o640), "can be read or changed by others (mode 0640)", "chmod 600 "},
+		"writable by group":  {putFile(good, 0o620), "can be read or changed by others (mode 0620)", "chmod 600 "},
+		"empty":              {putFile(nil, 0o600), "is empty", "login park"},
+		"truncated":          {putFile(good[:len(good)/2], 0o600), "not a record", "login park"},
+		"zeros":              {putFile(make([]byte, len(good)), 0o600), "not a record", "login park"},
+		"another format":     {putFile([]byte(`{"format": 99}`), 0o600), "format 99", "login park"},
+		"no format":          {putFile([]byte(`{}`), 0o600), "format 0", "login park"},
+		"too large":          {putFile(append(good, make([]byte, sizeLimit)...), 0o600), "larger than", "login park"},
+		"a directory":        {func(path string) error { return os.Mkdir(path, 0o700) }, "not a regular file", "move it away"},
+		"a named pipe":       {func(path string) error { return unix.Mkfifo(path, 0o600) }, "not a regular file", "move it away"},
+		"a dangling link":    {func(path string) error { return os.Symlink("nowhere", path) }, "symbolic link", "in place of the link"},
+		"a link to a record": {func(path string) error {
+			target := path + ".target"
+			return errors.Join(putFile(good, 0o600)(target), os.Symlink(target, path))
+		}, "symbolic link", "in place of the link"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := openTest(t, t.TempDir())
+			f := d.Account("park")
+			if err := test.put(f.path()); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(f.path())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = f.Load(t.Context())
+			requirePlain(t, err, f.path(), test.want, test.hint)
+			for _, old := range []tokens.Version{"", versionOf(good)} {
+				_, err = f.Swap(t.Context(), old, record(2))
+				requirePlain(t, err, f.path(), test.want, test.hint)
+			}
+			after, err := os.Lstat(f.path())
+			if err != nil || !os.SameFile(before, after) {
+				t.Errorf("the file was replaced: %v", err)
+			}
+			if got := names(t, filepath.Dir(f.path())); strings.Contains(got, ".tmp") {
+				t.Errorf("files left: %s", got)
+			}
+		})
+	}
+}
+
+func TestAnotherUsersFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "park.json")
+	if err := putFile(encode(t, record(1)), 0o600)(path); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := os.Geteuid()
+	if err := private(path, info, me); err != nil {
+		t.Errorf("our own file: %v", err)
+	}
+	if err := private(path, info, 0); err != nil {
+		t.Errorf("any file for root: %v", err)
+	}
+	other := me + 1000
+	requirePlain(t, private(path, info, other), path, "belongs to user "+strconv.Itoa(me), "chown "+strconv.Itoa(other))
+}
+
+func TestRecordTooLargeToLoadIsNotWritten(t *testing.T) {
+	t.Parallel()
+	f := openTest(t, t.TempDir()).Account("park")
+	version := mustSwap(t, f, "", record(1))
+	large := record(2)
+	large.Grant.AccessToken = secret.New(strings.Repeat("a", sizeLimit))
+	_, err := f.Swap(t.Context(), version, large)
+	requirePlain(t, err, f.path(), "too large", "")
+	if got := mustLoad(t, f); got.version != version {
+		t.Errorf("generation %d was written", got.record.Generation)
+	}
+}
+
+func TestAccountNames(t *testing.T) {
+	t.Parallel()
+	d := openTest(t, t.TempDir())
+	for _, name := range []string{"", ".", "..", "../park", "a/b", "a.b", "Park", "pärk", "a b", "a\x00", "a_b"} {
+		f := d.Account(name)
+		_, _, loadErr := f.Load(t.Context())
+		_, swapErr := f.Swap(t.Context(), "", record(1))
+		for _, err := range []error{loadErr, swapErr} {
+			requirePlain(t, err, strconv.Quote(name), "is no account name", "")
+		}
+	}
+	mustSwap(t, d.Account("park-2"), "", record(1))
+	if got := names(t, d.folder.path); got != holderFile(d.Holder())+" park-2.json park-2.lock" {
+		t.Errorf("files: %s", got)
+	}
+}
+
+// TestVanishedVolume: a directory that went away is not an account with no
+// record, whose seed would then be spent again.
+func TestVanishedVolume(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state")
+	d, err := OpenDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := d.Account("park")
+	mustSwap(t, f, "", record(1))
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = f.Load(t.Context())
+	requirePlain(t, err, path, "no longer the directory", "mounted")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = f.Load(t.Context())
+	requirePlain(t, err, path, "no longer the directory", "mounted")
+	_, err = f.Swap(t.Context(), "", record(2))
+	requirePlain(t, err, path, "no longer the directory", "mounted")
+	if err := errors.Join(os.RemoveAll(path), os.Rename(path+".away", path)); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustLoad(t, f).record.Generation; got != 1 {
+		t.Errorf("generation %d, want 1", got)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add([]byte("null"))
+	f.Add([]byte(`{"format":1,"generation":-1}`))
+	f.Add([]byte(`{"format":1,"expiry":"x"}`))
+	f.Add([]byte(`{"format":1}{"format":1}`))
+	if data, err := fullRecord().Encode(); err != nil {
+		f.Fatal(err)
+	} else {
+		f.Add(data)
+		f.Add(data[:len(data)-1])
+	}
+	d, err := OpenDir(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { d.Close() })
+	file := d.Account("park")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := putFile(data, 0o600)(file.path()); err != nil {
+			t.Fatal(err)
+		}
+		r, version, err := file.Load(t.Context())
+		if err != nil {
+			if errors.Is(err, tokens.ErrNone) || version != "" || !strings.Contains(err.Error(), file.path()) {
+				t.Fatalf("version %q, error %v, want one that names the file", version, err)
+			}
+			return
+		}
+		again, err := tokens.Decode(encode(t, r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(encode(t, again), encode(t, r)) || version == "" {
+			t.Fatalf("version %q: not the record that was stored", version)
+		}
+	})
+}
+
+func putFile(data []byte, mode fs.FileMode) func(path string) error {
+	return func(path string) error {
+		return errors.Join(os.WriteFile(path, data, 0o600), os.Chmod(path, mode))
+	}
+}
+
+// names lists a directory.
+func names(t *testing.T, path string) string {
+	t.Helper()
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, entry := range entries {
+		list = append(list, entry.Name())
+	}
+	return strings.Join(list, " ")
+}
+
+// requirePlain requires an error that promises that nothing was written, names
+// its object and says what is wrong, and the hint, where it is to have one.
+func requirePlain(t *testing.T, err error, object, want, hint string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want %q", want)
+	}
+	for _, special := range []error{tokens.ErrNone, tokens.ErrConflict, tokens.ErrUnknown} {
+		if errors.Is(err, special) {
+			t.Errorf("error %q is %q", err, special)
+		}
+	}
+	if !strings.Contains(err.Error(), object) || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %q, want %q and %q", err, object, want)
+	}
+	var hinter interface{ Hint() string }
+	if hint != "" && (!errors.As(err, &hinter) || !strings.Contains(hinter.Hint(), hint)) {
+		t.Errorf("error %q has no hint %q", err, hint)
+	}
+}

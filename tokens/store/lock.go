@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockInterval is how often a lock that is held is asked for again. It is held
+// for the time of one rename and one fsync.
+const lockInterval = 5 * time.Millisecond
+
+var errLocked = errors.New("locked by another process")
+
+// await calls try until its error is not errLocked, or ctx is done.
+func await(ctx context.Context, try func() (io.Closer, error)) (io.Closer, error) {
+	for {
+		lock, err := try()
+		if !errors.Is(err, errLocked) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", errLocked, ctx.Err())
+		case <-time.After(lockInterval):
+		}
+	}
+}
+
+// takeLock takes a flock(2) on the file at path, which open opens for reading
+// and writing with flag. It does not wait: the error is errLocked when the
+// lock is not to be had, or was had on a file that is no longer at path.
+func takeLock(path string, flag, how int) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockOpen(f, path, how); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func lockOpen(f *os.File, path string, how int) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// The umask may have taken from the owner what open gave, and others who
+	// can open the file can lock it.
+	if info.Mode().Perm() != 0o600 {
+		if err := f.Chmod(0o600); err != nil {
+			return err
+		}
+	}
+	switch err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
+		return errLocked
+	case err != nil:
+		return &HintError{fmt.Errorf("locking %s: %w", path, err), "keep the state on a local file system"}
+	}
+	// Who removed the file meanwhile has made the next one's lock another one.
+	there, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errLocked
+	case err != nil:
+		return err
+	case !os.SameFile(info, there):
+		return errLocked
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestLockHeldUntilTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := openTest(t, t.TempDir())
+		f := d.Account("park")
+		version := mustSwap(t, f, "", record(1))
+		lock, err := d.folder.lock("park.lock")
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := names(t, d.folder.path)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = f.Swap(ctx, version, record(2))
+		requirePlain(t, err, f.path(), "locked by another process", "fuser ")
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v, want context.DeadlineExceeded", err)
+		}
+		if got := mustLoad(t, f); got.version != version {
+			t.Errorf("generation %d was written without the lock", got.record.Generation)
+		}
+		if after := names(t, d.folder.path); after != before {
+			t.Errorf("files after: %s\nbefore: %s", after, before)
+		}
+		if err := lock.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mustSwap(t, f, version, record(2))
+	})
+}
+
+func TestLockOfAKilledProcess(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	f := openTest(t, path).Account("park")
+	c := startChild(t, "lock", path)
+	if got := c.line(t); got != "locked" {
+		t.Fatal(got)
+	}
+	if _, err := f.disk.lock("park.lock"); !errors.Is(err, errLocked) {
+		t.Fatalf("lock while the child has it: %v, want errLocked", err)
+	}
+	c.kill(t)
+	mustSwap(t, f, "", record(1))
+}
+
+// TestLockFileRemoved: a lock on a file that is no longer there excludes
+// nobody.
+func TestLockFileRemoved(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "park.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := lockOpen(f, path, unix.LOCK_EX); !errors.Is(err, errLocked) {
+		t.Errorf("locking a removed file: %v, want errLocked", err)
+	}
+	if err := putFile(nil, 0o600)(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := lockOpen(f, path, unix.LOCK_EX); !errors.Is(err, errLocked) {
+		t.Errorf("locking a replaced file: %v, want errLocked", err)
+	}
+}
+
+// TestKilledWriter: what Swap said was written is there after kill -9, and the
+// next process goes on from it.
+func TestKilledWriter(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := openTest(t, path)
+	f := d.Account("park")
+	mustSwap(t, f, "", record(0))
+	c := startChild(t, "write", path)
+	var last uint64
+	for range 10 {
+		var err error
+		if last, err = strconv.ParseUint(c.line(t), 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.kill(t)
+	got := mustLoad(t, f)
+	if got.record.Generation < last {
+		t.Errorf("generation %d, the killed process had been told that %d was durable", got.record.Generation, last)
+	}
+	mustSwap(t, f, got.version, record(got.record.Generation+1))
+	openTest(t, path)
+	if got := names(t, path); strings.Contains(got, ".tmp") {
+		t.Errorf("files left: %s", got)
+	}
+}
+
+func TestNoRoomToWrite(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	f := openTest(t, path).Account("park")
+	version := mustSwap(t, f, "", record(1))
+	c := startChild(t, "fill", path)
+	if got := c.line(t); !strings.Contains(got, unix.EFBIG.Error()) {
+		t.Errorf("Swap with no room: %s, want %q", got, unix.EFBIG.Error())
+	}
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustLoad(t, f); got.version != version {
+		t.Errorf("version %q, want %q still", got.version, version)
+	}
+	if got := names(t, path); strings.Contains(got, ".tmp") {
+		t.Errorf("files left: %s", got)
+	}
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ticketproxy/tokens"
+)
+
+var (
+	_ tokens.Presence = (*File)(nil)
+	_ tokens.Store    = (*File)(nil)
+	_ tokens.Store    = (*Memory)(nil)
+)
+
+func TestKilledHolderIsGone(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	f := openTest(t, path).Account("park")
+	c := startChild(t, "stay", path)
+	holder := c.line(t)
+	next := record(1)
+	next.Intent = intentOf(holder)
+	mustSwap(t, f, "", next)
+	if f.Gone(holder) {
+		t.Error("a living process is gone")
+	}
+	c.kill(t)
+	// It stays known: to us, to who looks at the same time, and to a process
+	// that starts later.
+	lock, err := takeLock(filepath.Join(path, holderFile(holder)), 0, unix.LOCK_SH) // as Gone does
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.Gone(holder) {
+		t.Error("a killed process is not gone while another looks")
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if later := openTest(t, path); !later.Account("shop").Gone(holder) {
+		t.Error("a killed process is not gone for one that starts later")
+	}
+}
+
+func TestStoppedHolderIsNotGone(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	f := openTest(t, path).Account("park")
+	c := startChild(t, "stay", path)
+	holder := c.line(t)
+	if err := c.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(c.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("waiting for the child to stop: %v, status %v", err, status)
+	}
+	if f.Gone(holder) {
+		t.Error("a stopped process is gone")
+	}
+	c.kill(t)
+	if !f.Gone(holder) {
+		t.Error("a killed process is not gone")
+	}
+}
+
+func TestGoneIsFalseWhenItCannotBeTold(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d := openTest(t, path)
+	f := d.Account("park")
+	unlocked := func(id string) string {
+		if err := putFile(nil, 0o600)(d.folder.join(holderFile(id))); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	linked := newHolder(bootID())
+	if err := os.Symlink(unlocked(newHolder(bootID())), d.folder.join(holderFile(linked))); err != nil {
+		t.Fatal(err)
+	}
+	for name, holder := range map[string]string{
+		"ourselves":            d.Holder(),
+		"another in here":      openTest(t, path).Holder(),
+		"never heard of":       newHolder(bootID()),
+		"of another kernel":    unlocked(newHolder("another boot")),
+		"of an unknown kernel": unlocked(newHolder("")),
+		"empty":                "",
+		"a path":               "../" + d.Holder(),
+		"too long":             unlocked(d.Holder() + "0"),
+		"upper case":           strings.ToUpper(newHolder(bootID())),
+		"a link":               linked,
+	} {
+		if f.Gone(holder) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	if holder := unlocked(newHolder(bootID())); !f.Gone(holder) {
+		t.Error("a holder that has let go of its lock is not gone")
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	f := openTest(t, path).Account("park")
+	quiet, busy := openTest(t, path), openTest(t, path)
+	next := record(1)
+	next.Intent = intentOf(busy.Holder())
+	mustSwap(t, f, "", next)
+	for _, d := range []*Dir{quiet, busy, quiet} {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Lstat(quiet.folder.join(holderFile(quiet.Holder()))); !os.IsNotExist(err) {
+		t.Errorf("a closed presence has left its file: %v", err)
+	}
+	if !f.Gone(busy.Holder()) {
+		t.Error("who closed with an intent in the record is not known to be gone")
+	}
+}
+
+// TestPresencesComeAndGo: a tidying process and one that takes its lock at the
+// same moment do not rob one another.
+func TestPresencesComeAndGo(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 10 {
+				d, err := OpenDir(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := os.Lstat(d.folder.join(holderFile(d.Holder()))); err != nil {
+					t.Errorf("the file of a held lock: %v", err)
+				}
+				if err := d.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := names(t, path); got != "" {
+		t.Errorf("files left: %s", got)
+	}
+}
+
+func intentOf(holder string) *tokens.Intent {
+	return &tokens.Intent{ID: "intent", Holder: holder, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Try: 1}
+}
