@@ -1,0 +1,275 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpproxy"
+
+	"ticketproxy/admin"
+	"ticketproxy/config"
+	"ticketproxy/proxy"
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/issuer"
+	"ticketproxy/tokens/store"
+)
+
+// configure parses the environment.
+func (p *process) configure() (config.Config, error) {
+	return config.Parse(p.environment(), providers())
+}
+
+func (p *process) environment() config.Environment {
+	return config.Environment{Vars: p.environ, StateHome: p.stateHome}
+}
+
+// providers tells config what the dialects say of themselves.
+func providers() []config.Provider {
+	var all []config.Provider
+	for _, d := range issuer.Dialects() {
+		all = append(all, config.Provider{
+			Name:          d.Name,
+			UpstreamURL:   d.UpstreamURL,
+			TokenURL:      d.TokenURL,
+			AuthorizeURL:  d.AuthorizeURL,
+			ClientAuth:    string(d.ClientAuth),
+			TokenEncoding: string(d.Encoding),
+			Rotation:      d.Rotation.String(),
+		})
+	}
+	return all
+}
+
+// A product is the program put together: what listens, and what refreshes. It
+// is the only place where the rooms meet.
+type product struct {
+	config     config.Config
+	log        *zap.Logger
+	refreshers []*tokens.Refresher
+	servers    []*listener
+	admin      *listener // nil when off
+	draining   atomic.Bool
+	quit       context.CancelFunc // set by run
+	closeState func() error
+}
+
+// A listener is a server and where it listens.
+type listener struct {
+	address   config.Address
+	upstreams []*proxy.Upstream // none for the admin listener
+	server    *proxy.Server
+}
+
+func (l *listener) add(u *proxy.Upstream) { l.upstreams = append(l.upstreams, u) }
+
+// listener returns the listener at an upstream's address. Port 0 is another
+// address each time.
+func (m *product) listener(u config.Upstream) *listener {
+	for _, l := range m.servers {
+		if l.address == u.Listen && !strings.HasSuffix(u.Listen.Address, ":0") {
+			return l
+		}
+	}
+	l := &listener{address: u.Listen}
+	m.servers = append(m.servers, l)
+	return l
+}
+
+// purpose says what a listener is for.
+func (l *listener) purpose() string {
+	if l.upstreams == nil {
+		return "admin"
+	}
+	names := make([]string, len(l.upstreams))
+	for i, u := range l.upstreams {
+		names[i] = u.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// assemble builds the product that the configuration describes. It opens the
+// state, and listens on nothing yet.
+func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
+	made := &product{config: c, log: log, closeState: func() error { return nil }}
+	metrics := admin.NewMetrics(version, made.accounts)
+	open, err := made.openState()
+	if err != nil {
+		return nil, err
+	}
+	egress := p.egress()
+	sources := map[string]proxy.TokenSource{}
+	for _, u := range c.Upstreams {
+		if !u.OwnsAccount() {
+			continue
+		}
+		r := refresher(u, egress, p.dial)
+		r.Store, r.Holder = open(u.Name)
+		r.Log, r.Observer = log.Named("tokens").With(zap.String("account", u.Name)), metrics.Account(u.Name)
+		if err := readable(r); err != nil {
+			return nil, errors.Join(err, made.closeState())
+		}
+		made.refreshers = append(made.refreshers, r)
+		sources[u.Name] = source{r}
+	}
+	var upstreams []admin.Upstream
+	for _, u := range c.Upstreams {
+		made.listener(u).add(&proxy.Upstream{
+			Name:      u.Name,
+			URL:       u.UpstreamURL,
+			Host:      u.Host,
+			Prefix:    u.Prefix,
+			Source:    sources[u.Account],
+			Transport: proxy.NewTransport(u.Timeout, roots(u), egress, p.dial),
+			Observer:  metrics.Upstream(u.Name),
+			Log:       log.Named("proxy"),
+		})
+		upstreams = append(upstreams, admin.Upstream{Name: u.Name, Listen: u.Listen.String(), Host: u.Host, Prefix: u.Prefix, URL: u.UpstreamURL.String(), Account: u.Account})
+	}
+	for _, l := range made.servers {
+		l.server = &proxy.Server{Handler: proxy.NewHandler(guardOf(c, l), l.upstreams...), Log: log.Named("proxy")}
+	}
+	if c.AdminListen != "" {
+		made.admin = &listener{address: config.Address{Network: "tcp", Address: c.AdminListen}}
+		a := &admin.Admin{Version: version, Guard: guardOf(c, made.admin), Metrics: metrics.Handler(), Accounts: made.accounts, Upstreams: upstreams, Draining: made.draining.Load}
+		if c.AdminQuit {
+			a.Quit = func() { made.quit() }
+		}
+		made.admin.server = &proxy.Server{Handler: a.Handler(), Log: log.Named("admin")}
+	}
+	return made, nil
+}
+
+// guardOf returns the guard of a listener, which answers to its own address
+// and to its upstreams' names.
+func guardOf(c config.Config, l *listener) *proxy.Guard {
+	g := &proxy.Guard{Hosts: append([]string(nil), c.AllowedHosts...), Origins: c.AllowedOrigins}
+	if host, _, err := net.SplitHostPort(l.address.Address); l.address.Network == "tcp" && err == nil {
+		g.Hosts = append(g.Hosts, host)
+	}
+	for _, u := range l.upstreams {
+		if u.Host != "" {
+			g.Hosts = append(g.Hosts, u.Host)
+		}
+	}
+	return g
+}
+
+// openState opens where the records live. What it returns gives an account's
+// store, and the name that this process has there.
+func (m *product) openState() (func(account string) (tokens.Store, string), error) {
+	if m.config.State.Kind == "memory" {
+		holder := rand.Text()
+		return func(string) (tokens.Store, string) { return new(store.Memory), holder }, nil
+	}
+	dir, err := store.OpenDir(m.config.State.Dir)
+	if err != nil {
+		return nil, err
+	}
+	m.closeState = dir.Close
+	return func(account string) (tokens.Store, string) { return dir.Account(account), dir.Holder() }, nil
+}
+
+// readable fails where a record exists that cannot be used: that is better
+// said at the start than with the first request.
+func readable(r *tokens.Refresher) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if _, _, err := r.Store.Load(ctx); err != nil && !errors.Is(err, tokens.ErrNone) {
+		return fmt.Errorf("opening account %s: %w", r.Account, err)
+	}
+	return nil
+}
+
+// refresher makes an account's Refresher, but for its store.
+func refresher(u config.Upstream, egress func(*http.Request) (*url.URL, error), dial proxy.Dialer) *tokens.Refresher {
+	d := dialect(u)
+	return &tokens.Refresher{
+		Account:  u.Name,
+		Issuer:   &issuer.Client{Dialect: d, ClientID: u.ClientID, ClientSecret: u.ClientSecret, Transport: issuer.Transport(roots(u), egress, dial)},
+		Seed:     func() secret.String { return u.RefreshToken },
+		Rotation: d.Rotation,
+		Grace:    d.Grace,
+	}
+}
+
+// dialect returns the provider's dialect with what the user said otherwise.
+func dialect(u config.Upstream) issuer.Dialect {
+	d, _ := issuer.Lookup(u.Provider) // config lets only these pass
+	d.UpstreamURL, d.TokenURL = u.UpstreamURL.String(), u.TokenURL.String()
+	if u.AuthorizeURL != nil {
+		d.AuthorizeURL = u.AuthorizeURL.String()
+	}
+	d.ClientAuth, d.Encoding = issuer.ClientAuth(u.ClientAuth), issuer.Encoding(u.TokenEncoding)
+	for _, r := range []tokens.Rotation{tokens.RotationNone, tokens.RotationMaybe, tokens.RotationSingleUse} {
+		if r.String() == u.Rotation {
+			d.Rotation = r
+		}
+	}
+	return d
+}
+
+// roots returns what an upstream's TLS trusts: nil for the system's alone.
+func roots(u config.Upstream) *x509.CertPool {
+	if len(u.CAs) == 0 {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, c := range u.CAs {
+		pool.AddCert(c)
+	}
+	return pool
+}
+
+// egress returns how to get out through HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+func (p *process) egress() func(*http.Request) (*url.URL, error) {
+	get := func(name string) string { return cmp.Or(p.getenv(name), p.getenv(strings.ToLower(name))) }
+	c := httpproxy.Config{HTTPProxy: get("HTTP_PROXY"), HTTPSProxy: get("HTTPS_PROXY"), NoProxy: get("NO_PROXY")}
+	if c.HTTPProxy == "" && c.HTTPSProxy == "" {
+		return nil
+	}
+	find := c.ProxyFunc()
+	return func(r *http.Request) (*url.URL, error) { return find(r.URL) }
+}
+
+func (p *process) getenv(name string) string {
+	for _, pair := range p.environ {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// accounts returns a snapshot of every account.
+func (m *product) accounts() []tokens.Status {
+	all := make([]tokens.Status, len(m.refreshers))
+	for i, r := range m.refreshers {
+		all[i] = r.Status()
+	}
+	return all
+}
+
+// tuneMemory spends some memory on a quieter collector, which a heap of a few
+// MiB makes run many times a second, unless the user has said otherwise.
+func (p *process) tuneMemory() {
+	if p.getenv("GOGC") == "" && p.getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
+const gcPercent = 400

@@ -1,0 +1,155 @@
+// Command ticketproxy is an authenticating sidecar: it lets an app that knows
+// nothing of OAuth talk plain HTTP to localhost, while the API at the far end
+// sees a fresh bearer token.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"ticketproxy/config"
+	"ticketproxy/proxy"
+)
+
+// version is set at build time, with -ldflags "-X main.version=1.2.3".
+var version = "devel"
+
+// A verb is what the program does when it is called by that name.
+type verb struct {
+	name string
+	does string
+	run  func(ctx context.Context, p *process, args []string) error
+}
+
+// verbs are in the order in which help shows them.
+func verbs() []verb {
+	return []verb{
+		{"serve", "run the proxy until SIGTERM or SIGINT (also without a verb)", serve},
+		{"demo", "try the whole product against the built-in sandbox; --once ends after one request to each API", demo},
+		{"sandbox", "run the built-in issuers and APIs alone; see sandbox --help", runSandbox},
+		{"status", "show each account of a running instance", status},
+		{"wait", "block until a running instance is ready; --timeout 60s", wait},
+		{"shutdown", "ask a running instance to drain and stop", shutdown},
+		{"version", "print the version", printVersion},
+		{"help", "print this; help env prints every variable", help},
+	}
+}
+
+// A process is what a verb may touch of the world around it.
+type process struct {
+	environ   []string
+	stdin     io.Reader
+	stdout    io.Writer
+	stderr    io.Writer
+	terminal  bool   // stderr is one
+	stateHome string // the user's directory for state; "" when there is none
+	listen    func(ctx context.Context, network, address string) (net.Listener, error)
+	dial      proxy.Dialer // nil is the network's
+}
+
+func main() {
+	log.SetOutput(io.Discard) // net/http quotes there what peers send, which may be a token
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	var listener net.ListenConfig
+	p := &process{
+		environ:   os.Environ(),
+		stdin:     os.Stdin,
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		terminal:  isTerminal(os.Stderr),
+		stateHome: stateHome(),
+		listen:    listener.Listen,
+	}
+	os.Exit(exit(p, run(ctx, p, os.Args[1:])))
+}
+
+// run runs the verb that the arguments name.
+func run(ctx context.Context, p *process, args []string) error {
+	name := "serve"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "-h", "-help", "--help":
+		name = "help"
+	case "-version", "--version":
+		name = "version"
+	}
+	for _, v := range verbs() {
+		if v.name == name {
+			return v.run(ctx, p, args)
+		}
+	}
+	return &usageError{fmt.Errorf("%q is not a verb", name), "ticketproxy help lists them"}
+}
+
+// A usageError says that the command line is wrong.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Hint() string  { return e.hint }
+
+// errHelp ends a verb that was asked for its flags, and has printed them.
+var errHelp = errors.New("help")
+
+// errSaid ends a verb with exit code 1 after it has said why.
+var errSaid = errors.New("said")
+
+// exit prints an error, with a hint where a person can do something, and
+// returns the exit code.
+func exit(p *process, err error) int {
+	var mistakes *config.Error
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errHelp):
+		return 0
+	case errors.Is(err, errSaid):
+		return 1
+	case errors.As(err, &mistakes):
+		for _, m := range mistakes.Mistakes {
+			fmt.Fprintf(p.stderr, "ticketproxy: %s: %s\nhint: %s\n", m.Variable, m.Problem, m.Cure)
+		}
+		return 2
+	}
+	fmt.Fprintf(p.stderr, "ticketproxy: %v\n", err)
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		fmt.Fprintf(p.stderr, "hint: %s\n", hinted.Hint())
+	}
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+// isTerminal reports whether a file is a terminal.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Mode()&os.ModeDevice != 0
+}
+
+// stateHome is where the XDG base directory specification puts a user's state.
+func stateHome() string {
+	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
+		return dir
+	}
+	home, err := os.UserHomeDir()
+	if err != nil || home == "/" {
+		return ""
+	}
+	return filepath.Join(home, ".local", "state")
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/sandbox"
+)
+
+func TestDemoAnswersFromAllThree(t *testing.T) {
+	var out lockedBuffer
+	p := &process{stdout: &out, stderr: &out, listen: new(netListener).listen}
+	if err := run(t.Context(), p, []string{"demo", "--once"}); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if n := strings.Count(out.String(), "200 OK"); n != 3 {
+		t.Errorf("%d answers:\n%s", n, out.String())
+	}
+}
+
+func TestColdStartUnderLoadAsksOncePerAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{ReuseDetection: true, Rotate: true})
+		for _, p := range h.sandbox.Providers() {
+			p.SetFaults(sandbox.Faults{SlowBeforeCommit: time.Second})
+		}
+		h.serve()
+		var wg sync.WaitGroup
+		for name := range ports() {
+			for range 500 {
+				wg.Go(func() {
+					if res, body, err := h.ask(name); err != nil || res.StatusCode != http.StatusOK {
+						t.Errorf("%s: %v %v %s", name, res, err, body)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		for _, p := range h.sandbox.Providers() {
+			if c := p.Counters(); c.TokenRequests != 1 || c.APIUnauthorized != 0 {
+				t.Errorf("%s: %+v", p.Name, c)
+			}
+		}
+	})
+}
+
+func TestTenThousandRequestsOverTwentyLifetimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{AccessLifetime: 3 * time.Second, ReuseDetection: true, Rotate: true})
+		for _, p := range h.sandbox.Providers() {
+			p.SetFaults(sandbox.Faults{SlowBeforeCommit: 100 * time.Millisecond, SlowAfterCommit: 100 * time.Millisecond})
+		}
+		h.serve()
+		names := []string{"socialboards", "openticket", "ticketpark"}
+		for _, name := range names {
+			h.mustAnswer(name)
+		}
+		for n := range 10_000 {
+			h.mustAnswer(names[n%3])
+			time.Sleep(6 * time.Millisecond)
+		}
+		h.stop()
+		for _, p := range h.sandbox.Providers() {
+			c := p.Counters()
+			if c.Redemptions < 20 || c.Redemptions != c.TokenRequests || c.MaxRedemptions != 1 || c.Reuses != 0 {
+				t.Errorf("%s: %+v", p.Name, c)
+			}
+			if p.Name != "openticket" && c.APIUnauthorized != 0 { // openticket ends the old access token at once
+				t.Errorf("%s: an API request met a 401: %+v", p.Name, c)
+			}
+		}
+	})
+}
+
+func TestRestartWithTheSpentSeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{AccessLifetime: 10 * time.Second, ReuseDetection: true, Rotate: true})
+		for range 4 {
+			h.serve()
+			for name := range ports() {
+				h.mustAnswer(name)
+			}
+			time.Sleep(15 * time.Second)
+			h.stop()
+			time.Sleep(15 * time.Second)
+		}
+		for _, p := range h.sandbox.Providers() {
+			if c := p.Counters(); c.Reuses != 0 || c.Redemptions < 4 {
+				t.Errorf("%s: %+v", p.Name, c)
+			}
+		}
+	})
+}
+
+func TestIssuerDownForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{AccessLifetime: time.Minute})
+		h.serve()
+		h.mustAnswer("ticketpark")
+		down := h.sandbox.Ticketpark
+		down.SetFaults(sandbox.Faults{Unavailable: sandbox.UntilOff})
+		before := down.Counters().TokenRequests
+
+		for began := time.Now(); time.Since(began) < 55*time.Second; time.Sleep(time.Second) {
+			h.mustAnswer("ticketpark")
+		}
+		time.Sleep(10 * time.Second)
+		for range 1000 {
+			res, body, err := h.ask("ticketpark")
+			if err != nil || res.StatusCode != http.StatusServiceUnavailable ||
+				res.Header.Get("Ticketproxy-Error") != "token_unavailable" || res.Header.Get("Retry-After") == "" {
+				t.Fatalf("%v %v %s", res, err, body)
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
+		if asked := down.Counters().TokenRequests - before; asked > 30 {
+			t.Errorf("%d token requests in six minutes", asked)
+		}
+		if code, body := h.admin("/readyz?verbose"); code != http.StatusServiceUnavailable || !strings.Contains(body, "ticketpark: unavailable") {
+			t.Errorf("readyz: %d %s", code, body)
+		}
+		h.mustAnswer("socialboards")
+
+		down.SetFaults(sandbox.Faults{})
+		time.Sleep(2 * time.Minute)
+		h.mustAnswer("ticketpark")
+		if code, body := h.admin("/readyz?verbose"); code != http.StatusOK {
+			t.Errorf("readyz: %d %s", code, body)
+		}
+	})
+}
+
+func TestRevokedTokenIsHealedUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{ReuseDetection: true, Rotate: true})
+		h.serve()
+		for name := range ports() {
+			h.mustAnswer(name)
+		}
+		for _, p := range h.sandbox.Providers() {
+			p.RevokeAccess()
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					if res, body, err := h.ask(p.Name); err != nil || res.StatusCode/100 != 2 {
+						t.Errorf("%s: %v %v %s", p.Name, res, err, body)
+					}
+				})
+			}
+			wg.Wait()
+			if c := p.Counters(); c.TokenRequests != 2 {
+				t.Errorf("%s: %+v", p.Name, c)
+			}
+		}
+	})
+}
+
+func TestDeadAccountAsksForAPerson(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{AccessLifetime: time.Minute})
+		h.serve()
+		h.mustAnswer("openticket")
+		h.sandbox.OpenTicket.RevokeAll()
+		for range 100 {
+			res, body, err := h.ask("openticket")
+			if err != nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Ticketproxy-Error") != "login_required" {
+				t.Fatalf("%v %v %s", res, err, body)
+			}
+		}
+		time.Sleep(time.Hour)
+		if c := h.sandbox.OpenTicket.Counters(); c.TokenRequests > 2 {
+			t.Errorf("a dead account is asked about: %+v", c)
+		}
+	})
+}
+
+// TestCanary plants known secrets everywhere, makes everything go wrong that
+// the sandbox knows, and searches all that the program said.
+func TestCanary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{AccessLifetime: 30 * time.Second, Rotate: true})
+		h.serve()
+		var said strings.Builder
+		faults := []sandbox.Faults{
+			{}, {HTML: 1}, {HalfBody: 1}, {Throttle: 1, RetryAfter: 1}, {Unavailable: 1}, {Redirect: 1}, {DropBeforeRead: 1}, {DropAfterCommit: 1}, {APIUnauthorized: 2},
+		}
+		for _, fault := range faults {
+			for _, p := range h.sandbox.Providers() {
+				p.SetFaults(fault)
+				p.RevokeAccess()
+				for range 2 {
+					res, body, err := h.ask(p.Name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					said.WriteString(res.Status + body)
+					for key, values := range res.Header {
+						said.WriteString(key + strings.Join(values, " "))
+					}
+					time.Sleep(20 * time.Second)
+				}
+				for _, path := range []string{"/status", "/metrics", "/readyz?verbose", "/startupz"} {
+					_, body := h.admin(path)
+					said.WriteString(body)
+				}
+			}
+		}
+		status(t.Context(), h.process(), nil)
+		h.stop()
+		said.WriteString(h.output.String())
+
+		secrets := []string{}
+		for _, p := range h.sandbox.Providers() {
+			secrets = append(secrets, p.ClientSecret, p.Password, h.seeds[p.Name])
+		}
+		files, err := os.ReadDir(h.dir + "/state")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			data, err := os.ReadFile(h.dir + "/state/" + f.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, field := range strings.Split(string(data), `"`) {
+				if len(field) > 30 && !strings.Contains(field, ":") && !strings.Contains(field, " ") && !strings.Contains(field, "_at") {
+					secrets = append(secrets, field)
+				}
+			}
+		}
+		if len(secrets) < 12 {
+			t.Fatalf("only %d secrets were found to look for", len(secrets))
+		}
+		mustNotShow(t, "the program", said.String(), secrets...)
+	})
+}

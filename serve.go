@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"ticketproxy/config"
+)
+
+const (
+	storeTimeout = 10 * time.Second
+	leastFlush   = 5 * time.Second // for a refresh under way, however long requests took to drain
+)
+
+// serve runs the proxy until ctx is done, and drains it then.
+func serve(ctx context.Context, p *process, args []string) error {
+	if err := noArguments("serve", args); err != nil {
+		return err
+	}
+	c, err := p.configure()
+	if err != nil {
+		return err
+	}
+	log := p.logger(c)
+	defer log.Sync()
+	p.tuneMemory()
+	m, err := p.assemble(c, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(m.run(ctx, p, nil), m.closeState())
+}
+
+// run listens, serves and refreshes until ctx is done, then drains. It calls
+// ready with the addresses, in the order of m.servers, once all listen.
+func (m *product) run(ctx context.Context, p *process, ready func(apps []net.Addr)) error {
+	ctx, m.quit = context.WithCancel(ctx)
+	defer m.quit()
+	var sockets []net.Listener
+	all := m.servers
+	if m.admin != nil {
+		all = append(all[:len(all):len(all)], m.admin)
+	}
+	for _, l := range all {
+		socket, err := p.open(ctx, l)
+		if err != nil {
+			for _, s := range sockets {
+				s.Close()
+			}
+			return err
+		}
+		sockets = append(sockets, socket)
+	}
+
+	refreshing, stopRefreshing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRefreshing()
+	var refreshers sync.WaitGroup
+	for _, r := range m.refreshers {
+		refreshers.Go(func() { r.Run(refreshing) })
+	}
+	g, failed := errgroup.WithContext(ctx)
+	var apps []net.Addr
+	for i, l := range all {
+		g.Go(func() error { return l.server.Serve(sockets[i]) })
+		m.log.Info("listening", zap.Stringer("address", sockets[i].Addr()), zap.String("for", l.purpose()))
+		if l != m.admin {
+			apps = append(apps, sockets[i].Addr())
+		}
+	}
+	if ready != nil {
+		ready(apps)
+	}
+
+	<-failed.Done()
+	err := errors.Join(m.drain(all), g.Wait())
+	stopRefreshing()
+	refreshers.Wait()
+	return err
+}
+
+// drain ends the servers, and then the refreshers: a token request that is
+// under way is finished, and what it gave is stored.
+func (m *product) drain(servers []*listener) error {
+	m.log.Info("draining")
+	m.draining.Store(true)
+	time.Sleep(m.config.DrainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), m.config.DrainTimeout)
+	defer cancel()
+	var g errgroup.Group
+	for _, l := range servers {
+		if l != m.admin {
+			g.Go(func() error { return l.server.Drain(ctx) })
+		}
+	}
+	err := g.Wait()
+
+	deadline, _ := ctx.Deadline()
+	flush, cancel := context.WithTimeout(context.Background(), max(time.Until(deadline), leastFlush))
+	defer cancel()
+	for _, r := range m.refreshers {
+		g.Go(func() error { return r.Drain(flush) })
+	}
+	err = errors.Join(err, g.Wait())
+	if m.admin != nil {
+		err = errors.Join(err, m.admin.server.Drain(flush))
+	}
+	m.log.Info("stopped")
+	return err
+}
+
+// A listenError says that an address cannot be listened on.
+type listenError struct {
+	address config.Address
+	hint    string
+	err     error
+}
+
+func (e *listenError) Error() string { return fmt.Sprintf("listening on %s: %v", e.address, e.err) }
+func (e *listenError) Unwrap() error { return e.err }
+func (e *listenError) Hint() string  { return e.hint }
+
+// open opens a listener's socket.
+func (p *process) open(ctx context.Context, l *listener) (net.Listener, error) {
+	socket, err := p.listen(ctx, l.address.Network, l.address.Address)
+	if err != nil {
+		hint := "choose another address with TICKETPROXY_LISTEN"
+		if l.upstreams == nil {
+			hint = "choose another address with TICKETPROXY_ADMIN_LISTEN, or off"
+		}
+		return nil, &listenError{l.address, hint, err}
+	}
+	return socket, nil
+}

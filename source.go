@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"ticketproxy/proxy"
+	"ticketproxy/tokens"
+)
+
+// A source hands a Refresher's tokens to the proxy, and puts its errors into
+// words for apps.
+type source struct{ refresher *tokens.Refresher }
+
+// Token implements proxy.TokenSource.
+func (s source) Token(ctx context.Context) (proxy.Token, error) {
+	token, err := s.refresher.Token(ctx)
+	return proxy.Token(token), explain(err)
+}
+
+// Renew implements proxy.TokenSource.
+func (s source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, error) {
+	token, err := s.refresher.Renew(ctx, tokens.Token(rejected))
+	return proxy.Token(token), explain(err)
+}
+
+func explain(err error) error {
+	var dead *tokens.DeadError
+	var unavailable *tokens.UnavailableError
+	switch {
+	case errors.As(err, &dead):
+		return &proxy.TokenError{LoginRequired: true, Detail: dead.Error() + "; " + cure(dead.Account)}
+	case errors.As(err, &unavailable):
+		return &proxy.TokenError{Detail: unavailable.Error(), RetryAfter: unavailable.RetryAfter}
+	}
+	return err
+}
+
+// cure says what revives a dead account.
+func cure(account string) string {
+	return "give account " + account + " a new TICKETPROXY_REFRESH_TOKEN"
+}
