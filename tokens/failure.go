@@ -62,6 +62,8 @@ func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again 
 	next.Dead = &Death{Reason: reason, At: time.Now()}
 	if err := r.write(version, next); errors.Is(err, ErrConflict) {
 		return true, nil
+	} else if err != nil {
+		return false, r.fail(fmt.Errorf("%s; that cannot be recorded: %w", reason, err))
 	}
 	r.adopt(next)
 	return false, r.die(reason)
@@ -125,11 +127,17 @@ func latest(a, b time.Time) time.Time {
 func (r *Refresher) die(reason string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.failure == nil || !r.failure.dead {
-		r.log().Error("account needs a person", zap.String("reason", reason))
-	}
-	r.failure = &failure{err: errors.New(reason), dead: true, at: time.Now()}
+	r.mourn(reason)
 	return &DeadError{Account: r.Account, Reason: reason}
+}
+
+// mourn is die for who holds r.mu.
+func (r *Refresher) mourn(reason string) {
+	if r.failure != nil && r.failure.dead {
+		return
+	}
+	r.log().Error("account needs a person", zap.String("reason", reason))
+	r.failure = &failure{err: errors.New(reason), dead: true, at: time.Now()}
 }
 
 func (r *Refresher) refreshed(result string, took time.Duration) {

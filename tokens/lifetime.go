@@ -67,3 +67,30 @@ func (l *lifetime) end() <-chan struct{} {
 	}
 	return l.ended
 }
+
+// A baton is a mutex whose waiters a synctest bubble knows to be idle. Its zero
+// value is ready, and free.
+type baton struct {
+	once sync.Once
+	held chan struct{}
+}
+
+func (b *baton) init() { b.once.Do(func() { b.held = make(chan struct{}, 1) }) }
+
+func (b *baton) take() {
+	b.init()
+	b.held <- struct{}{}
+}
+
+// try reports whether the baton was free, and takes it.
+func (b *baton) try() bool {
+	b.init()
+	select {
+	case b.held <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (b *baton) give() { <-b.held }

@@ -149,6 +149,9 @@ func (r *Refresher) adopt(rec Record) *view {
 	if r.known && rec.Grant.Same(r.held.Grant) && rec.Generation == r.held.Generation {
 		rec.Grant = r.held.Grant // its times have monotonic readings
 		r.held, r.unsaved = rec, false
+		if rec.Dead != nil {
+			r.mourn(rec.Dead.Reason)
+		}
 		if v := r.current.Load(); v != nil && v.token.Generation == rec.Generation {
 			return v
 		}
@@ -161,8 +164,9 @@ func (r *Refresher) adopt(rec Record) *view {
 		r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))
 	}
 	r.known, r.held, r.unsaved = true, rec, false
-	if rec.Dead == nil {
-		r.failure = nil
+	r.failure = nil
+	if rec.Dead != nil {
+		r.mourn(rec.Dead.Reason)
 	}
 	if rec.Generation < r.refused { // a dead line gave way to an older count
 		r.refused = 0
@@ -361,10 +365,10 @@ func (r *Refresher) supersede(stored Record) {
 // look adopts what another process has stored, and stores what could not be
 // stored before.
 func (r *Refresher) look() {
-	if r.isUnsaved() && r.obstacle(true) != nil || !r.turn.TryLock() {
+	if r.isUnsaved() && r.obstacle(true) != nil || !r.turn.try() {
 		return // too soon to try again; or a refresh is under way, and looks itself
 	}
-	defer r.turn.Unlock()
+	defer r.turn.give()
 	if err := r.saveHeld(); err != nil {
 		r.fail(err)
 		return

@@ -35,7 +35,7 @@ type Refresher struct {
 
 	current atomic.Pointer[view] // what Token hands out
 	flight  singleflight.Group   // one refresh a generation
-	turn    sync.Mutex           // held by who goes through the protocol
+	turn    baton                // held by who goes through the protocol
 
 	mu      sync.Mutex
 	known   bool     // held is set
@@ -146,8 +146,8 @@ func (r *Refresher) join(past *view) <-chan singleflight.Result {
 			return nil, &UnavailableError{Account: r.Account, Err: errClosing}
 		}
 		defer r.life.leave()
-		r.turn.Lock()
-		defer r.turn.Unlock()
+		r.turn.take()
+		defer r.turn.give()
 		return nil, r.advance(past)
 	})
 }

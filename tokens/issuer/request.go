@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"ticketproxy/secret"
@@ -19,6 +20,7 @@ var (
 	errTokenURL = errors.New("token URL is not valid")
 	errNotUTF8  = errors.New("credentials are not UTF-8, which JSON cannot hold")
 	errSealed   = errors.New("request was given up")
+	errTooLate  = errors.New("process was stopped for longer than a token request may take")
 )
 
 // request makes a token request (RFC 6749, section 3.2). Its errors hold no
@@ -46,6 +48,7 @@ func (c *Client) request(ctx context.Context, grant GrantType, secrets map[strin
 	// The body is of a type that net/http does not know, so there is no
 	// GetBody, and nothing to send again.
 	sent := &body{rest: text}
+	sent.deadline, _ = ctx.Deadline()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Dialect.TokenURL, sent)
 	if err != nil || req.URL.Host == "" || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
 		return nil, nil, errTokenURL
@@ -105,10 +108,11 @@ func encode(encoding Encoding, params map[string]string) ([]byte, string, error)
 // hook which says that a header was written speaks of a buffer, and a count of
 // the bytes on the connection counts a TLS handshake.
 type body struct {
-	mu     sync.Mutex
-	rest   []byte
-	begun  bool
-	sealed bool
+	mu       sync.Mutex
+	rest     []byte
+	deadline time.Time // after it nothing is begun: the process was stopped, and another may have taken over
+	begun    bool
+	sealed   bool
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -117,6 +121,9 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.sealed {
 		return 0, errSealed
 	}
+	if !b.begun && b.late(time.Now()) {
+		return 0, errTooLate
+	}
 	b.begun = true
 	if len(b.rest) == 0 {
 		return 0, io.EOF
@@ -124,6 +131,12 @@ func (b *body) Read(p []byte) (int, error) {
 	n := copy(p, b.rest)
 	b.rest = b.rest[n:]
 	return n, nil
+}
+
+// late reports whether the deadline has passed, by the monotonic clock or, if
+// that stood still while the machine slept, by the other one.
+func (b *body) late(now time.Time) bool {
+	return !b.deadline.IsZero() && !(now.Before(b.deadline) && now.Round(0).Before(b.deadline.Round(0)))
 }
 
 func (b *body) Close() error {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package tokens_test
+
+const everyday = 100_000

@@ -1,0 +1,6 @@
+//go:build race
+
+package tokens_test
+
+// The race detector makes a history ten times as long.
+const everyday = 5_000

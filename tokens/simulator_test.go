@@ -1,0 +1,527 @@
+package tokens_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+// A history is one run of the simulator: processes with a Refresher each, over
+// one store and one issuer, in virtual time, while faults happen. All that
+// happens follows from its seed.
+type history struct {
+	seed     uint64
+	rand     *rand.Rand
+	lifetime time.Duration
+	takeover time.Duration
+	faults   bool          // while true, things go wrong
+	over     chan struct{} // closed at the end, to free who crashed
+
+	told     sync.Mutex
+	problems []string
+
+	mu        sync.Mutex
+	log       []string
+	issuer    *court
+	disk      *disk
+	processes []*node // the living
+	all       []*node
+}
+
+// problem notes a broken promise.
+func (h *history) problem(format string, args ...any) {
+	h.told.Lock()
+	defer h.told.Unlock()
+	h.problems = append(h.problems, fmt.Sprintf(format, args...))
+}
+
+// note writes the story that a failure prints.
+func (h *history) note(format string, args ...any) {
+	h.log = append(h.log, fmt.Sprintf("%9.3fs ", time.Since(epoch()).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// epoch is when every synctest bubble begins.
+func epoch() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// A disk is the store that all processes share, without their faults.
+type disk struct {
+	record  tokens.Record
+	version int
+	highest uint64
+	gone    map[string]bool // holders that have ended
+	tells   bool            // whether it can say so
+}
+
+// A court is the issuer, and knows the truth.
+type court struct {
+	kind       string // "strict", "grace", "revoking", "lenient" or "never"
+	serial     int
+	refresh    map[string]*warrant
+	access     map[string]*warrant
+	asked      int
+	innocent   int // spent tokens that came again although nothing had gone wrong
+	redemption map[string]*redemption
+}
+
+type warrant struct {
+	family  int
+	spent   bool
+	spentAt time.Time
+	revoked bool
+	expiry  time.Time
+}
+
+// A redemption is what became of a spent refresh token's answer.
+type redemption struct {
+	by      *node
+	fault   string // what went wrong, if anything: then a second use may be right
+	granted string // the refresh token that came of it
+}
+
+const graceWindow = 30 * time.Second
+
+func (c *court) seed() secret.String {
+	c.serial++
+	token := fmt.Sprintf("r%d", c.serial)
+	c.refresh[token] = &warrant{family: c.serial}
+	return secret.New(token)
+}
+
+// redeemable reports whether a refresh token would be taken.
+func (c *court) redeemable(token string) bool {
+	w := c.refresh[token]
+	if w == nil || w.revoked {
+		return false
+	}
+	return !w.spent || c.kind == "never" || c.kind == "grace" && time.Since(w.spentAt) < graceWindow
+}
+
+func (c *court) good(token string) bool {
+	w := c.access[token]
+	return w != nil && !w.revoked && time.Now().Before(w.expiry)
+}
+
+// A node is one process.
+type node struct {
+	h         *history
+	name      string
+	rand      *rand.Rand
+	refresher *tokens.Refresher
+	cancel    context.CancelFunc
+	crashed   atomic.Bool
+	ran       chan struct{}
+	spending  *redemption // not yet saved
+}
+
+// chance draws a fault. Once faults have ended there is none.
+func (n *node) chance(one int) bool { return n.h.faults && n.rand.IntN(one) == 0 }
+
+// step lets some time pass, or a long pause, or the process crash. It reports
+// false when the process has crashed, and its caller must do nothing more.
+func (n *node) step(where string) bool {
+	n.h.mu.Lock()
+	wait := time.Duration(n.rand.IntN(20_000_000)) + 1
+	if n.chance(60) {
+		wait += time.Duration(n.rand.Int64N(int64(3 * n.h.takeover)))
+		n.h.note("%s pauses %v %s", n.name, wait, where)
+		if wait > n.h.takeover/2 && n.spending != nil {
+			n.spending.fault = "pause"
+		}
+	}
+	crash := n.chance(80)
+	n.h.mu.Unlock()
+	time.Sleep(wait)
+	n.h.mu.Lock()
+	if crash && n.h.faults && !n.crashed.Load() {
+		n.h.note("%s crashes %s", n.name, where)
+		n.crash()
+	}
+	crashed := n.crashed.Load()
+	n.h.mu.Unlock()
+	if crashed {
+		<-n.h.over
+	}
+	return !crashed
+}
+
+// crash ends the process as kill -9 does. h.mu is held.
+func (n *node) crash() {
+	n.crashed.Store(true)
+	if n.spending != nil {
+		n.spending.fault = "crash"
+	}
+	n.h.disk.gone[n.name] = true
+	n.cancel()
+}
+
+var errCrashed = errors.New("this process has crashed")
+
+// Load implements tokens.Store.
+func (n *node) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
+	if !n.step("before load") {
+		return tokens.Record{}, "", errCrashed
+	}
+	n.h.mu.Lock()
+	defer n.h.mu.Unlock()
+	if n.chance(40) {
+		return tokens.Record{}, "", errors.New("store is down")
+	}
+	if n.h.disk.version == 0 {
+		return tokens.Record{}, "", tokens.ErrNone
+	}
+	return n.h.disk.record, tokens.Version(fmt.Sprint(n.h.disk.version)), nil
+}
+
+// Swap implements tokens.Store.
+func (n *node) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
+	if !n.step("before swap") {
+		return "", errCrashed
+	}
+	version, err := n.swap(old, next)
+	if !n.step("after swap") {
+		return "", errCrashed
+	}
+	return version, err
+}
+
+func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, error) {
+	n.h.mu.Lock()
+	defer n.h.mu.Unlock()
+	d := n.h.disk
+	fail := func(err error) (tokens.Version, error) {
+		if n.spending != nil && n.spending.fault == "" {
+			n.spending.fault = "store"
+		}
+		n.h.note("%s: swap to generation %d: %v", n.name, next.Generation, err)
+		return "", err
+	}
+	if n.chance(25) {
+		return fail(errors.New("store is down"))
+	}
+	if n.chance(40) {
+		return fail(tokens.ErrUnknown)
+	}
+	now := tokens.Version("")
+	if d.version > 0 {
+		now = tokens.Version(fmt.Sprint(d.version))
+	}
+	if now != old {
+		return "", tokens.ErrConflict
+	}
+	if next.Generation < d.highest {
+		n.h.problem("%s stored generation %d after %d", n.name, next.Generation, d.highest)
+	}
+	data, err := next.Encode() // as a store does: nothing else survives
+	if err != nil {
+		n.h.problem("encoding: %v", err)
+	}
+	d.record, err = tokens.Decode(data)
+	if err != nil {
+		n.h.problem("decoding: %v", err)
+	}
+	d.version++
+	d.highest = max(d.highest, next.Generation)
+	if n.spending != nil && n.spending.granted == next.Grant.RefreshToken.Reveal() {
+		n.spending = nil
+	}
+	n.h.note("%s: stored generation %d, intent %v, dead %v", n.name, next.Generation, next.Intent, next.Dead)
+	if n.chance(40) {
+		return fail(tokens.ErrUnknown)
+	}
+	return tokens.Version(fmt.Sprint(d.version)), nil
+}
+
+// Gone implements tokens.Presence.
+func (n *node) Gone(holder string) bool {
+	n.h.mu.Lock()
+	defer n.h.mu.Unlock()
+	return n.h.disk.tells && n.h.disk.gone[holder]
+}
+
+// Refresh implements tokens.Issuer.
+func (n *node) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
+	began := time.Now()
+	if !n.step("before the request") {
+		return tokens.Grant{}, errCrashed
+	}
+	n.h.mu.Lock()
+	c := n.h.issuer
+	c.asked++
+	switch {
+	case ctx.Err() != nil: // a client whose time is up does not write
+		n.h.mu.Unlock()
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.NotSent, Err: ctx.Err()}
+	case n.chance(20):
+		n.h.mu.Unlock()
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("refused")}
+	case n.chance(20):
+		n.h.note("%s: request is lost", n.name)
+		n.h.mu.Unlock()
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("time-out")}
+	case n.chance(40):
+		n.h.mu.Unlock()
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Throttled, Status: 429, RetryAfter: time.Duration(n.rand.IntN(20)) * time.Second}
+	case n.chance(80):
+		n.h.mu.Unlock()
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: "invalid_client"}
+	}
+	grant, done, err := n.redeem(token.Reveal(), began)
+	if n.chance(60) {
+		n.h.note("%s: request is duplicated", n.name)
+		if done != nil {
+			done.fault = "duplicate"
+		}
+		n.redeem(token.Reveal(), began)
+	}
+	lost := n.chance(15)
+	if lost && done != nil {
+		done.fault = "lost answer"
+	}
+	n.h.mu.Unlock()
+	if !n.step("before the answer") {
+		return tokens.Grant{}, errCrashed
+	}
+	if lost {
+		n.h.mu.Lock()
+		n.h.note("%s: answer is lost", n.name)
+		n.spending = nil
+		n.h.mu.Unlock()
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
+	}
+	return grant, err
+}
+
+// redeem is the issuer's side. h.mu is held.
+func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption, error) {
+	c := n.h.issuer
+	invalid := &tokens.IssuerError{Class: tokens.Invalid, Status: 400, Code: "invalid_grant"}
+	w := c.refresh[token]
+	if w != nil && w.spent && c.kind != "never" {
+		if r := c.redemption[token]; r != nil && r.fault == "" {
+			n.h.problem("%s presents %s, which %s redeemed and nothing went wrong", n.name, token, r.by.name)
+		}
+		if c.kind == "strict" && !w.revoked {
+			for _, set := range []map[string]*warrant{c.refresh, c.access} {
+				for _, other := range set {
+					other.revoked = other.revoked || other.family == w.family
+				}
+			}
+		}
+	}
+	if !c.redeemable(token) {
+		n.h.note("%s: %s is invalid", n.name, token)
+		return tokens.Grant{}, nil, invalid
+	}
+	next := token
+	done := &redemption{by: n}
+	if c.kind != "never" {
+		if !w.spent {
+			w.spent, w.spentAt = true, time.Now()
+		}
+		c.serial++
+		next = fmt.Sprintf("r%d", c.serial)
+		c.refresh[next] = &warrant{family: w.family}
+		if c.redemption[token] != nil { // within the grace window
+			done.fault = "several"
+		}
+		c.redemption[token] = done
+	}
+	if c.kind == "revoking" {
+		for _, a := range c.access {
+			a.revoked = a.revoked || a.family == w.family
+		}
+	}
+	done.granted = next
+	n.spending = done
+	c.serial++
+	access := fmt.Sprintf("a%d", c.serial)
+	c.access[access] = &warrant{family: w.family, expiry: time.Now().Add(n.h.lifetime)}
+	n.h.note("%s: redeemed %s for %s", n.name, token, next)
+	return tokens.Grant{AccessToken: secret.New(access), RefreshToken: secret.New(next), Obtained: began, Expiry: began.Add(n.h.lifetime)}, done, nil
+}
+
+// start starts a process. h.mu is held.
+func (h *history) start(seed secret.String) *node {
+	number := uint64(len(h.all) + 1)
+	n := &node{h: h, name: fmt.Sprintf("p%d", number), rand: rand.New(rand.NewPCG(h.seed, number)), ran: make(chan struct{})}
+	h.all = append(h.all, n)
+	rotation := tokens.RotationSingleUse
+	if h.issuer.kind == "never" {
+		rotation = tokens.RotationNone
+	}
+	jitter := rand.New(rand.NewPCG(h.seed, 1000+number))
+	var mu sync.Mutex
+	n.refresher = &tokens.Refresher{
+		Account: "park", Issuer: n, Store: n, Holder: n.name, Seed: constant(seed),
+		Rotation: rotation, Grace: h.issuer.kind == "grace", Takeover: h.takeover, Poll: 15 * time.Second,
+		Rand: func() float64 {
+			mu.Lock()
+			defer mu.Unlock()
+			return jitter.Float64()
+		},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	go func() {
+		defer close(n.ran)
+		n.refresher.Run(ctx)
+	}()
+	h.note("%s starts", n.name)
+	return n
+}
+
+// simulate runs the history of a seed and returns what was broken.
+func simulate(t *testing.T, seed uint64) (h *history) {
+	synctest.Test(t, func(*testing.T) {
+		h = &history{seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), faults: true, takeover: 20 * time.Second, over: make(chan struct{})}
+		h.run()
+	})
+	return h
+}
+
+func (h *history) run() {
+	pick := func(all ...time.Duration) time.Duration { return all[h.rand.IntN(len(all))] }
+	h.lifetime = pick(10*time.Second, time.Minute, 10*time.Minute)
+	kinds := []string{"strict", "grace", "revoking", "lenient", "never"}
+	h.issuer = &court{kind: kinds[h.rand.IntN(len(kinds))], refresh: map[string]*warrant{}, access: map[string]*warrant{}, redemption: map[string]*redemption{}}
+	h.disk = &disk{gone: map[string]bool{}, tells: h.rand.IntN(2) == 0}
+	seed := h.issuer.seed()
+	h.mu.Lock()
+	for range 1 + h.rand.IntN(3) {
+		h.processes = append(h.processes, h.start(seed))
+	}
+	h.mu.Unlock()
+
+	until := time.Now().Add(min(2*h.lifetime, 3*time.Minute) + time.Duration(h.rand.IntN(60))*time.Second)
+	for time.Now().Before(until) {
+		time.Sleep(time.Duration(h.rand.Int64N(int64(8*time.Second))) + 1)
+		i := h.rand.IntN(len(h.processes))
+		if h.processes[i].crashed.Load() || h.rand.IntN(12) == 0 {
+			h.restart(i, seed)
+		}
+		h.request(h.processes[i], time.Duration(h.rand.IntN(10_000))*time.Millisecond+1)
+	}
+	h.mu.Lock()
+	h.faults = false
+	h.note("faults end")
+	h.mu.Unlock()
+	for i, n := range h.processes {
+		if n.crashed.Load() {
+			h.restart(i, seed)
+		}
+	}
+	for range 12 {
+		time.Sleep(time.Minute)
+		if h.settled() {
+			break
+		}
+	}
+	h.verdict()
+	h.end()
+}
+
+// restart replaces a process, which crashes if it has not.
+func (h *history) restart(i int, seed secret.String) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := h.processes[i]; !n.crashed.Load() {
+		h.note("%s is killed", n.name)
+		n.crash()
+	}
+	h.processes[i] = h.start(seed)
+}
+
+// request asks a process for a token as an app does, and for another if the
+// API refuses it. Nobody waits longer than their context.
+func (h *history) request(n *node, patience time.Duration) error {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	token, err := n.refresher.Token(ctx)
+	if err == nil && !h.accepts(token) {
+		token, err = n.refresher.Renew(ctx, token)
+	}
+	if waited := time.Since(began); waited > patience {
+		h.problem("a request waited %v of %v", waited, patience)
+	}
+	if err == nil && !h.accepts(token) {
+		err = errors.New("API refuses the renewed token")
+	}
+	return err
+}
+
+func (h *history) accepts(token tokens.Token) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.issuer.good(token.AccessToken.Reveal())
+}
+
+// settled reports whether nothing more is going to happen but refreshes.
+func (h *history) settled() bool {
+	h.mu.Lock()
+	dead := h.disk.record.Dead != nil
+	h.mu.Unlock()
+	for _, n := range h.processes {
+		s := n.refresher.Status()
+		if dead && s.State != tokens.Dead || !dead && s.State != tokens.Ready {
+			return false
+		}
+	}
+	return true
+}
+
+// verdict checks, with faults ended: the account works, or is dead with a true
+// reason.
+func (h *history) verdict() {
+	h.mu.Lock()
+	stored := h.disk.record
+	truth := h.issuer.redeemable(stored.Grant.RefreshToken.Reveal())
+	if stored.Dead != nil && truth {
+		h.problem("dead (%s), but the issuer would take %v", stored.Dead.Reason, stored.Grant.RefreshToken.Reveal())
+	}
+	for token, r := range h.issuer.redemption {
+		w := h.issuer.refresh[r.granted]
+		if h.issuer.kind != "grace" && !r.by.crashed.Load() && r.by.spending != r && r.fault == "" && !w.spent && !w.revoked && stored.Grant.RefreshToken.Reveal() != r.granted {
+			h.problem("grant %s for %s reached %s and is lost", r.granted, token, r.by.name)
+		}
+	}
+	if most := 60 + 40*len(h.processes) + int(time.Since(epoch())/h.lifetime)*6; h.issuer.asked > most {
+		h.problem("%d token requests, at most %d were expected", h.issuer.asked, most)
+	}
+	processes := h.processes
+	h.mu.Unlock()
+	for _, n := range processes {
+		err := h.request(n, 30*time.Second)
+		s := n.refresher.Status()
+		var dead *tokens.DeadError
+		switch {
+		case err == nil && s.Usable:
+		case stored.Dead != nil && errors.As(err, &dead):
+		default:
+			h.problem("%s does not work: %v; status %+v; stored death %v", n.name, err, s, stored.Dead)
+		}
+	}
+}
+
+// end frees what hangs, and ends every process.
+func (h *history) end() {
+	close(h.over)
+	for _, n := range h.all {
+		n.cancel()
+		<-n.ran
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		if err := n.refresher.Drain(ctx); err != nil && !n.crashed.Load() {
+			h.problem("%s: %v", n.name, err)
+		}
+		cancel()
+	}
+}
