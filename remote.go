@@ -34,7 +34,10 @@ func (p *process) remote() (*remote, error) {
 	}
 	host, port, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		address = net.JoinHostPort("localhost", port)
+		address = net.JoinHostPort("127.0.0.1", port) // an image from scratch has no /etc/hosts
+		if ip.To4() == nil {
+			address = net.JoinHostPort("::1", port)
+		}
 	}
 	transport := &http.Transport{DialContext: p.dial, DisableKeepAlives: true}
 	return &remote{address, &http.Client{Transport: transport, Timeout: 10 * time.Second}}, nil

@@ -68,7 +68,6 @@ type court struct {
 	refresh    map[string]*warrant
 	access     map[string]*warrant
 	asked      int
-	innocent   int // spent tokens that came again although nothing had gone wrong
 	redemption map[string]*redemption
 }
 

@@ -1,0 +1,263 @@
+package charts
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+)
+
+const chart = "ticketproxy"
+
+// cluster is the version that Helm is to render for: its own idea of one
+// depends on how it was built.
+const cluster = "--kube-version=v1.33.0"
+
+// helm runs Helm, which keeps nothing of this machine's user.
+func helm(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program(t, "HELM"), args...)
+	home := t.TempDir()
+	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func program(t *testing.T, variable string) string {
+	t.Helper()
+	path := os.Getenv(variable)
+	if path == "" {
+		t.Skipf("%s does not name the program to test with", variable)
+	}
+	return path
+}
+
+// files are the values with which the chart must render.
+func files(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob(chart + "/ci/*-values.yaml")
+	if err != nil || len(all) == 0 {
+		t.Fatal("there are no values to test with", err)
+	}
+	return all
+}
+
+func render(t *testing.T, args ...string) map[string]runtime.Object {
+	t.Helper()
+	out, err := helm(t, append([]string{"template", "tickets", chart, cluster, "--namespace", "shop"}, args...)...)
+	if err != nil {
+		t.Fatalf("helm template: %v\n%s", err, out)
+	}
+	return decode(t, out)
+}
+
+func TestEveryRendering(t *testing.T) {
+	t.Parallel()
+	for _, file := range files(t) {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			if out, err := helm(t, "lint", "--strict", chart, cluster, "-f", file); err != nil {
+				t.Errorf("helm lint: %v\n%s", err, out)
+			}
+			objects := render(t, "-f", file)
+			deployment := objects["Deployment"].(*appsv1.Deployment)
+			pod := deployment.Spec.Template
+			checkPod(t, pod.Spec, pod.Spec.Containers[0])
+			checkRestricted(t, *pod.Spec.SecurityContext, *pod.Spec.Containers[0].SecurityContext)
+			if !covers(deployment.Spec.Selector.MatchLabels, pod.Labels) {
+				t.Errorf("the Deployment does not select its Pod: %v", pod.Labels)
+			}
+
+			service := objects["Service"].(*corev1.Service)
+			if !covers(service.Spec.Selector, pod.Labels) {
+				t.Errorf("the Service does not select the Pod: %v", pod.Labels)
+			}
+			for _, p := range service.Spec.Ports {
+				if port := portNamed(pod.Spec.Containers[0], p.TargetPort.StrVal); port != p.Port {
+					t.Errorf("the Service's port %d leads to %d", p.Port, port)
+				}
+			}
+			hosts := strings.Split(environment(pod.Spec.Containers[0])["TICKETPROXY_ALLOWED_HOSTS"], ",")
+			for _, end := range []string{"", ".shop", ".shop.svc"} {
+				if !slices.Contains(hosts, service.Name+end) {
+					t.Errorf("the gateway does not answer to %s", service.Name+end)
+				}
+			}
+
+			if policy, ok := objects["NetworkPolicy"].(*networkingv1.NetworkPolicy); ok && !covers(policy.Spec.PodSelector.MatchLabels, pod.Labels) {
+				t.Errorf("the NetworkPolicy does not select the Pod: %v", pod.Labels)
+			}
+			if claim, ok := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim); ok && pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName != claim.Name {
+				t.Errorf("the claim %s is not the Pod's", claim.Name)
+			}
+		})
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	objects := render(t, "-f", chart+"/ci/one-values.yaml")
+	policy := objects["NetworkPolicy"].(*networkingv1.NetworkPolicy)
+	if len(policy.Spec.Ingress) != 1 || len(policy.Spec.Ingress[0].From) != 1 || policy.Spec.Ingress[0].From[0].PodSelector.MatchLabels["tickets-ticketproxy-client"] != "true" {
+		t.Errorf("the NetworkPolicy lets in others than labelled Pods: %+v", policy.Spec.Ingress)
+	}
+	if got := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim).Annotations["helm.sh/resource-policy"]; got != "keep" {
+		t.Errorf("resource-policy of the claim = %q, want keep", got)
+	}
+	if got := string(objects["Secret"].(*corev1.Secret).Data["park-refresh-token"]); got != "inline-refresh-token" {
+		t.Errorf("refresh token = %q", got)
+	}
+	spec := objects["Deployment"].(*appsv1.Deployment).Spec
+	if *spec.Replicas != 1 || spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
+		t.Errorf("%d replicas, by %s; want one at a time", *spec.Replicas, spec.Strategy.Type)
+	}
+	env := environment(spec.Template.Spec.Containers[0])
+	for name, want := range map[string]string{"TICKETPROXY_STATE": "file:/state/ticketproxy", "GOMEMLIMIT": "115MiB"} {
+		if env[name] != want {
+			t.Errorf("%s = %q, want %q", name, env[name], want)
+		}
+	}
+}
+
+// TestExistingSecretsOnly: what the user keeps in Secrets is copied nowhere.
+func TestExistingSecretsOnly(t *testing.T) {
+	t.Parallel()
+	objects := render(t, "-f", chart+"/ci/existing-secret-values.yaml")
+	for _, kind := range []string{"Secret", "PersistentVolumeClaim", "ServiceAccount", "NetworkPolicy"} {
+		if objects[kind] != nil {
+			t.Errorf("there is a %s, which the values turn off", kind)
+		}
+	}
+}
+
+// TestKeys: which key of which Secret becomes which file.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	pod := render(t, "-f", chart+"/ci/several-values.yaml")["Deployment"].(*appsv1.Deployment).Spec.Template.Spec
+	var got []string
+	for _, v := range pod.Volumes {
+		if v.Name != "secrets" {
+			continue
+		}
+		for _, source := range v.Projected.Sources {
+			for _, item := range source.Secret.Items {
+				got = append(got, source.Secret.Name+" "+item.Key+" "+item.Path)
+			}
+		}
+	}
+	want := []string{
+		"boards seed boards/refresh-token",
+		"shop client-secret open-ticket/client-secret",
+		"shop refresh-token open-ticket/refresh-token",
+		"egress other-client-secret other/client-secret",
+		"park oauth.secret park/client-secret",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("secrets are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestSecretsAreNotInTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, file := range files(t) {
+		deployment := render(t, "-f", file)["Deployment"].(*appsv1.Deployment)
+		for name, value := range environment(deployment.Spec.Template.Spec.Containers[0]) {
+			if strings.Contains(value, "inline") || strings.HasSuffix(name, "_SECRET") || strings.HasSuffix(name, "_TOKEN") {
+				t.Errorf("%s: %s holds a secret", file, name)
+			}
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	const said, park = "image.repository=r,gateway.allowUnauthenticated=true", ",upstreams.park.provider=ticketpark,upstreams.park.clientId=x"
+	for name, test := range map[string]struct{ set, want string }{
+		"nothing said":             {"", "whoever reaches it uses its accounts"},
+		"no word on callers":       {"image.repository=r" + park, "whoever reaches it uses its accounts"},
+		"no image":                 {"gateway.allowUnauthenticated=true" + park, "image.repository is empty"},
+		"no upstream":              {said, "upstreams is empty"},
+		"no provider":              {said + ",upstreams.park.clientId=x", "upstreams.park.provider is missing"},
+		"no client":                {said + ",upstreams.park.provider=ticketpark", "upstreams.park.clientId is missing"},
+		"secrets twice":            {said + park + ",upstreams.park.existingSecret=park,upstreams.park.refreshToken=x", "keep one of the two"},
+		"keys of no Secret":        {said + park + ",upstreams.park.existingSecretKeys.clientSecret=x", "no existingSecret"},
+		"account of nobody":        {said + park + ",upstreams.shop.account=bark", `upstreams.shop.account is "bark", which is not another upstream`},
+		"account of itself":        {said + park + ",upstreams.shop.account=shop", "which is not another upstream"},
+		"credentials for shared":   {said + park + ",upstreams.shop.account=park,upstreams.shop.clientId=x", "uses the account of"},
+		"two in one place":         {said + park + ",upstreams.shop.account=park", "same port, host and prefix"},
+		"the admin port":           {said + park + ",upstreams.park.port=9090", "health and metrics"},
+		"a misspelt value":         {said + park + ",gateway.allowedHost=x", "'allowedHost' not allowed"},
+		"a misspelt upstream's":    {said + park + ",upstreams.park.client=x", "'client' not allowed"},
+		"a name in capitals":       {said + park + ",upstreams.Park.account=park", "'Park' not allowed"},
+		"an unknown provider":      {said + park + ",upstreams.park.provider=ticketspark", "/upstreams/park/provider"},
+		"plain HTTP to the issuer": {said + park + ",upstreams.park.tokenUrl=http://issuer.example.com", "/upstreams/park/tokenUrl"},
+		"a privileged port":        {said + park + ",upstreams.park.port=80", "/upstreams/park/port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, err := helm(t, "template", "tickets", chart, cluster, "--set", test.set)
+			if err == nil {
+				t.Fatal("it was rendered")
+			}
+			if !strings.Contains(out, test.want) {
+				t.Errorf("helm says %q, want %q in it", out, test.want)
+			}
+		})
+	}
+}
+
+func TestSidecarExample(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(chart + "/examples/sidecar.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := decode(t, string(data))
+	pod := objects["Pod"].(*corev1.Pod).Spec
+	sidecar := pod.InitContainers[0]
+	if sidecar.RestartPolicy == nil || *sidecar.RestartPolicy != corev1.ContainerRestartPolicyAlways {
+		t.Error("the init container is no sidecar")
+	}
+	checkPod(t, pod, sidecar)
+	if claim := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim); pod.Volumes[0].PersistentVolumeClaim.ClaimName != claim.Name {
+		t.Errorf("the claim %s is not the Pod's", claim.Name)
+	}
+}
+
+func TestREADMEListsEveryValue(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile(chart + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(chart + "/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]any
+	if err := yaml.UnmarshalStrict(data, &values); err != nil {
+		t.Fatal(err)
+	}
+	free := []string{"upstreams", "resources", "podSecurityContext", "securityContext"}
+	var walk func(at string, value any)
+	walk = func(at string, value any) {
+		if group, ok := value.(map[string]any); ok && len(group) > 0 && !slices.Contains(free, at) {
+			for key, value := range group {
+				walk(strings.TrimPrefix(at+"."+key, "."), value)
+			}
+			return
+		}
+		if !strings.Contains(string(readme), "`"+at+"`") {
+			t.Errorf("the README does not list %s", at)
+		}
+	}
+	walk("", values)
+}

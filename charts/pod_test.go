@@ -1,0 +1,251 @@
+package charts
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+)
+
+// A serviceMonitor is what the chart uses of the Prometheus operator's kind.
+type serviceMonitor struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+	Spec              struct {
+		Selector  metav1.LabelSelector `json:"selector"`
+		Endpoints []struct {
+			Port     string `json:"port"`
+			Path     string `json:"path"`
+			Interval string `json:"interval"`
+		} `json:"endpoints"`
+	} `json:"spec"`
+}
+
+func (m *serviceMonitor) DeepCopyObject() runtime.Object { c := *m; return &c }
+
+// decode decodes manifests as the API server does that is told to be strict:
+// an unknown or doubled field is an error. It returns them by kind.
+func decode(t *testing.T, manifests string) map[string]runtime.Object {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	err := errors.Join(appsv1.AddToScheme(scheme), corev1.AddToScheme(scheme), networkingv1.AddToScheme(scheme))
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme.AddKnownTypeWithName(schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}, new(serviceMonitor))
+	decoder := serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
+	objects := map[string]runtime.Object{}
+	for _, manifest := range strings.Split(manifests, "\n---\n") {
+		if strings.TrimSpace(strings.TrimPrefix(manifest, "---")) == "" {
+			continue
+		}
+		object, kind, err := decoder.Decode([]byte(manifest), nil, nil)
+		if err != nil {
+			t.Fatalf("%v:\n%s", err, manifest)
+		}
+		if objects[kind.Kind] != nil {
+			t.Fatalf("there are two of kind %s", kind.Kind)
+		}
+		objects[kind.Kind] = object
+	}
+	return objects
+}
+
+// covers reports whether the selector selects the labels.
+func covers(selector, labels map[string]string) bool {
+	for key, value := range selector {
+		if labels[key] != value {
+			return false
+		}
+	}
+	return len(selector) > 0
+}
+
+func environment(c corev1.Container) map[string]string {
+	env := map[string]string{}
+	for _, v := range c.Env {
+		env[v.Name] = v.Value
+	}
+	return env
+}
+
+func portNamed(c corev1.Container, name string) int32 {
+	for _, p := range c.Ports {
+		if p.Name == name {
+			return p.ContainerPort
+		}
+	}
+	return 0
+}
+
+// checkPod checks what a Pod and the program in it owe each other.
+func checkPod(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
+	t.Helper()
+	env := environment(c)
+	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+		if probe == nil || portNamed(c, probe.HTTPGet.Port.StrVal) != 9090 || env["TICKETPROXY_ADMIN_LISTEN"] != "0.0.0.0:9090" {
+			t.Errorf("a probe does not reach the admin listener: %+v", probe)
+		}
+	}
+	drain := duration(t, env["TICKETPROXY_DRAIN_DELAY"], 0) + duration(t, env["TICKETPROXY_DRAIN_TIMEOUT"], 25*time.Second)
+	if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace < drain+5*time.Second {
+		t.Errorf("the Pod is killed after %v, but a drain takes %v and 5s for a token request", grace, drain)
+	}
+	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken || pod.EnableServiceLinks == nil || *pod.EnableServiceLinks {
+		t.Error("the Pod is given a token of the cluster's or variables of its Services")
+	}
+	if *pod.SecurityContext.FSGroupChangePolicy != corev1.FSGroupChangeOnRootMismatch {
+		t.Error("the kubelet would open the records to the group")
+	}
+	checkConfiguration(t, env, mounted(t, pod, c))
+}
+
+// duration parses a variable; unset is what the program makes of that.
+func duration(t *testing.T, value string, unset time.Duration) time.Duration {
+	t.Helper()
+	if value == "" {
+		return unset
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		t.Error(err)
+	}
+	return d
+}
+
+// checkRestricted holds the gateway to the "restricted" Pod Security Standard,
+// and to a root file system that is read-only.
+func checkRestricted(t *testing.T, pod corev1.PodSecurityContext, c corev1.SecurityContext) {
+	t.Helper()
+	if !*pod.RunAsNonRoot || *pod.RunAsUser != 65532 || *pod.RunAsGroup != 65532 || *pod.FSGroup != 65532 ||
+		pod.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault ||
+		*c.AllowPrivilegeEscalation || !*c.ReadOnlyRootFilesystem ||
+		len(c.Capabilities.Drop) != 1 || c.Capabilities.Drop[0] != "ALL" || len(c.Capabilities.Add) != 0 {
+		t.Errorf("the Pod may do more than it needs: %+v %+v", pod, c)
+	}
+}
+
+// mounted returns the paths of the files that volumes give to the container,
+// and the directories where it may write.
+func mounted(t *testing.T, pod corev1.PodSpec, c corev1.Container) map[string]bool {
+	t.Helper()
+	paths := map[string]bool{}
+	volumes := map[string]corev1.Volume{}
+	for _, v := range pod.Volumes {
+		volumes[v.Name] = v
+	}
+	for _, mount := range c.VolumeMounts {
+		v, ok := volumes[mount.Name]
+		if !ok {
+			t.Errorf("there is no volume %s", mount.Name)
+		}
+		switch {
+		case v.PersistentVolumeClaim != nil:
+			paths[mount.MountPath] = true
+		case v.Secret != nil:
+			checkMode(t, v.Secret.DefaultMode)
+			for _, key := range []string{"client-secret", "refresh-token"} {
+				paths[path.Join(mount.MountPath, key)] = true
+			}
+		case v.Projected != nil:
+			for _, source := range v.Projected.Sources {
+				var items []corev1.KeyToPath
+				if source.Secret != nil {
+					checkMode(t, v.Projected.DefaultMode)
+					items = source.Secret.Items
+				} else {
+					items = source.ConfigMap.Items
+				}
+				for _, item := range items {
+					if item.Key == "" {
+						t.Errorf("no key is named for %s", item.Path)
+					}
+					paths[path.Join(mount.MountPath, item.Path)] = true
+				}
+			}
+		}
+	}
+	return paths
+}
+
+func checkMode(t *testing.T, mode *int32) {
+	t.Helper()
+	if mode == nil || *mode != 0o440 {
+		t.Error("a volume with secrets is not of mode 0440")
+	}
+}
+
+// checkConfiguration asks the program itself whether it takes the environment.
+// One mistake is planted, so that it ends after it has said what is wrong.
+func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]bool) {
+	t.Helper()
+	const planted = "TICKETPROXY_PLANTED"
+	cmd := exec.CommandContext(t.Context(), program(t, "TICKETPROXY"), "serve")
+	cmd.Env = []string{planted + "=mistake"}
+	for name, value := range env {
+		if strings.HasSuffix(name, "_FILE") {
+			if !mounts[value] {
+				t.Errorf("%s: no volume has the file %s", name, value)
+			}
+			content := []byte("secret")
+			if strings.HasSuffix(name, "_CA_FILE") {
+				content = certificate(t)
+			}
+			value = filepath.Join(t.TempDir(), "file")
+			if err := os.WriteFile(value, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	if dir, ok := strings.CutPrefix(env["TICKETPROXY_STATE"], "file:"); ok && !mounts[path.Dir(dir)] {
+		t.Errorf("the state, %s, is on no volume", dir)
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 {
+		t.Fatalf("the program ended with %v, not with exit code 2:\n%s", err, &stderr)
+	}
+	for line := range strings.Lines(stderr.String()) {
+		if strings.HasPrefix(line, "ticketproxy: ") && !strings.Contains(line, planted) {
+			t.Errorf("the program refuses what the chart tells it: %s", line)
+		}
+	}
+	if !strings.Contains(stderr.String(), planted) {
+		t.Errorf("the program does not say what is wrong: %s", &stderr)
+	}
+}
+
+// certificate returns a certificate in PEM.
+func certificate(t *testing.T) []byte {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(nil, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}

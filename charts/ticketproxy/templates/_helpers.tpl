@@ -1,0 +1,146 @@
+{{- define "ticketproxy.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* At most 52 characters, so that a suffix still fits into a label. */}}
+{{- define "ticketproxy.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "ticketproxy.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "ticketproxy.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "ticketproxy.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "ticketproxy.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "ticketproxy.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "ticketproxy.clientLabel" -}}
+{{ include "ticketproxy.fullname" . }}-client
+{{- end }}
+
+{{- define "ticketproxy.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "ticketproxy.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "ticketproxy.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end }}
+{{- end }}
+
+{{- /* The ports of the upstreams, ascending, each once, separated by blanks. */}}
+{{- define "ticketproxy.ports" -}}
+{{- $ports := list }}
+{{- range .Values.upstreams }}
+{{- $ports = append $ports (printf "%05d" (int (default 8080 .port))) }}
+{{- end }}
+{{- range $i, $port := $ports | uniq | sortAlpha }}
+{{- if $i }} {{ end }}{{ $port | trimPrefix "0" }}
+{{- end }}
+{{- end }}
+
+{{- /* Where an upstream's credentials are: the Secret, and the key of each in it. */}}
+{{- define "ticketproxy.credentials" -}}
+{{- $u := .upstream }}
+{{- if $u.existingSecret }}
+{{- $keys := default (dict) $u.existingSecretKeys }}
+{{- $hasNone := eq "none" (default (ternary "none" "" (eq $u.provider "socialboards")) $u.clientAuth) }}
+secret: {{ $u.existingSecret | quote }}
+clientSecret: {{ ternary $keys.clientSecret (ternary "" "client-secret" $hasNone) (hasKey $keys "clientSecret") | quote }}
+refreshToken: {{ ternary $keys.refreshToken "refresh-token" (hasKey $keys "refreshToken") | quote }}
+{{- else }}
+secret: {{ include "ticketproxy.fullname" .root | quote }}
+clientSecret: {{ ternary (printf "%s-client-secret" .name) "" (not (empty $u.clientSecret)) | quote }}
+refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.refreshToken)) | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* The data of the chart's own Secret; nothing when all are existing ones. */}}
+{{- define "ticketproxy.secretData" -}}
+{{- range $name, $u := .Values.upstreams }}
+{{- with $u.clientSecret }}
+{{ $name }}-client-secret: {{ b64enc . }}
+{{- end }}
+{{- with $u.refreshToken }}
+{{ $name }}-refresh-token: {{ b64enc . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Nine tenths of the memory limit, so that the collector works harder before the kernel kills. */}}
+{{- define "ticketproxy.goMemLimit" -}}
+{{- $limit := dig "limits" "memory" "" .Values.resources | toString }}
+{{- if regexMatch "^[0-9]+[MG]i$" $limit }}
+{{- $mebibytes := regexFind "^[0-9]+" $limit | int }}
+{{- if hasSuffix "Gi" $limit }}{{ $mebibytes = mul $mebibytes 1024 }}{{ end }}
+{{- div (mul $mebibytes 9) 10 }}MiB
+{{- end }}
+{{- end }}
+
+{{- /* What the schema cannot say. */}}
+{{- define "ticketproxy.validate" -}}
+{{- if not .Values.gateway.allowUnauthenticated }}
+{{- fail "\n\nThe gateway does not ask who calls: whoever reaches it uses its accounts.\nSay that this is meant with gateway.allowUnauthenticated=true, and keep networkPolicy.enabled=true,\nso that only Pods with its label reach it." }}
+{{- end }}
+{{- if not .Values.image.repository }}
+{{- fail "\n\nimage.repository is empty: say where you have pushed the image." }}
+{{- end }}
+{{- if not .Values.upstreams }}
+{{- fail "\n\nupstreams is empty: name at least one API." }}
+{{- end }}
+{{- $places := dict }}
+{{- range $name, $u := .Values.upstreams }}
+{{- $at := printf "upstreams.%s" $name }}
+{{- if $u.account }}
+{{- $owner := get $.Values.upstreams $u.account }}
+{{- if or (not $owner) (eq $u.account $name) }}
+{{- fail (printf "\n\n%s.account is %q, which is not another upstream." $at $u.account) }}
+{{- end }}
+{{- if or $u.clientId $u.existingSecret $u.clientSecret $u.refreshToken }}
+{{- fail (printf "\n\n%s has credentials, but uses the account of %q: leave them out." $at $u.account) }}
+{{- end }}
+{{- else }}
+{{- if not $u.provider }}
+{{- fail (printf "\n\n%s.provider is missing: socialboards, openticket, ticketpark or generic." $at) }}
+{{- end }}
+{{- if not $u.clientId }}
+{{- fail (printf "\n\n%s.clientId is missing." $at) }}
+{{- end }}
+{{- if and $u.existingSecret (or $u.clientSecret $u.refreshToken) }}
+{{- fail (printf "\n\n%s has existingSecret, and clientSecret or refreshToken besides: keep one of the two." $at) }}
+{{- end }}
+{{- if and $u.existingSecretKeys (not $u.existingSecret) }}
+{{- fail (printf "\n\n%s has existingSecretKeys, but no existingSecret." $at) }}
+{{- end }}
+{{- end }}
+{{- $port := int (default 8080 $u.port) }}
+{{- if eq $port 9090 }}
+{{- fail (printf "\n\n%s.port is 9090, which is that of health and metrics: choose another." $at) }}
+{{- end }}
+{{- $place := printf "%d %s %s" $port (default "" $u.host) (default "/" $u.prefix) }}
+{{- if hasKey $places $place }}
+{{- fail (printf "\n\n%s and upstreams.%s have the same port, host and prefix: give them different ones." $at (get $places $place)) }}
+{{- end }}
+{{- $_ := set $places $place $name }}
+{{- end }}
+{{- end }}
