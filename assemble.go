@@ -10,9 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpproxy"
@@ -194,13 +197,43 @@ func readable(r *tokens.Refresher) error {
 
 // refresher makes an account's Refresher, but for its store.
 func refresher(u config.Upstream, egress func(*http.Request) (*url.URL, error), dial proxy.Dialer) *tokens.Refresher {
-	d := dialect(u)
-	return &tokens.Refresher{
+	client := client(u, egress, dial)
+	r := &tokens.Refresher{
 		Account:  u.Name,
-		Issuer:   &issuer.Client{Dialect: d, ClientID: u.ClientID, ClientSecret: u.ClientSecret, Transport: issuer.Transport(roots(u), egress, dial)},
-		Seed:     func() secret.String { return u.RefreshToken },
-		Rotation: d.Rotation,
-		Grace:    d.Grace,
+		Issuer:   client,
+		Seed:     seed(u),
+		Rotation: client.Dialect.Rotation,
+		Grace:    client.Dialect.Grace,
+	}
+	client.Clock = r.Clock
+	return r
+}
+
+// client makes the client of an account's issuer.
+func client(u config.Upstream, egress func(*http.Request) (*url.URL, error), dial proxy.Dialer) *issuer.Client {
+	return &issuer.Client{Dialect: dialect(u), ClientID: u.ClientID, ClientSecret: u.ClientSecret, Transport: issuer.Transport(roots(u), egress, dial)}
+}
+
+// seed returns the account's seed of now. A file is read anew when it changes,
+// so that a mounted secret revives an account without a restart.
+func seed(u config.Upstream) func() secret.String {
+	if u.SeedFile == "" {
+		return func() secret.String { return u.RefreshToken }
+	}
+	var mu sync.Mutex
+	current, changed := u.RefreshToken, time.Time{}
+	return func() secret.String {
+		mu.Lock()
+		defer mu.Unlock()
+		info, err := os.Stat(u.SeedFile)
+		if err != nil || info.ModTime().Equal(changed) {
+			return current
+		}
+		changed = info.ModTime()
+		if next := config.ReadSeed(u.SeedFile); !next.IsZero() {
+			current = next
+		}
+		return current
 	}
 }
 
@@ -210,6 +243,9 @@ func dialect(u config.Upstream) issuer.Dialect {
 	d.UpstreamURL, d.TokenURL = u.UpstreamURL.String(), u.TokenURL.String()
 	if u.AuthorizeURL != nil {
 		d.AuthorizeURL = u.AuthorizeURL.String()
+	}
+	if u.RefreshLife > 0 {
+		d.RefreshLifetime = u.RefreshLife
 	}
 	d.ClientAuth, d.Encoding = issuer.ClientAuth(u.ClientAuth), issuer.Encoding(u.TokenEncoding)
 	for _, r := range []tokens.Rotation{tokens.RotationNone, tokens.RotationMaybe, tokens.RotationSingleUse} {

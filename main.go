@@ -35,6 +35,7 @@ func verbs() []verb {
 		{"serve", "run the proxy until SIGTERM or SIGINT (also without a verb)", serve},
 		{"demo", "try the whole product against the built-in sandbox; --once ends after one request to each API", demo},
 		{"sandbox", "run the built-in issuers and APIs alone; see sandbox --help", runSandbox},
+		{"check", "prove configuration, state, DNS, TLS and reachability, without spending a refresh token", check},
 		{"status", "show each account of a running instance", status},
 		{"wait", "block until a running instance is ready; --timeout 60s", wait},
 		{"shutdown", "ask a running instance to drain and stop", shutdown},

@@ -96,6 +96,9 @@ func status(ctx context.Context, p *process, args []string) error {
 		if a.Error != "" {
 			fmt.Fprintf(p.stdout, "\n%s: %s\n", a.Account, a.Error)
 		}
+		for _, warning := range a.Warnings {
+			fmt.Fprintf(p.stdout, "\n%s: %s\n", a.Account, warning)
+		}
 		if a.State == tokens.Dead {
 			fmt.Fprintf(p.stdout, "hint: %s\n", cure(a.Account))
 		}

@@ -71,7 +71,7 @@ func (p *parser) owner(d *draft, drafts []*draft) *draft {
 func (p *parser) foreign(d, owner *draft) {
 	for _, f := range fields[Upstream]() {
 		switch f.key {
-		case "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "TOKEN_URL", "AUTHORIZE_URL", "CLIENT_AUTH", "TOKEN_ENCODING", "ROTATION":
+		case "CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN", "TOKEN_URL", "AUTHORIZE_URL", "CLIENT_AUTH", "TOKEN_ENCODING", "ROTATION", "REFRESH_TOKEN_LIFETIME":
 		default:
 			continue
 		}

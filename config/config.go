@@ -39,6 +39,7 @@ type Upstream struct {
 	ClientID      string              `env:"CLIENT_ID" default:"required" desc:"the OAuth client's identifier"`
 	ClientSecret  secret.String       `env:"CLIENT_SECRET" default:"required as the dialect needs" desc:"the OAuth client's secret"`
 	RefreshToken  secret.String       `env:"REFRESH_TOKEN" default:"none: login can write the state instead" desc:"the seed: the first refresh token; after the first rotation the state outranks it, until the seed itself is changed"`
+	SeedFile      string              `env:"-"`                                                                                                              // what REFRESH_TOKEN_FILE names, which may change while the program runs; "" when it was given otherwise
 	UpstreamURL   *url.URL            `env:"UPSTREAM_URL" default:"the dialect's; required for generic" desc:"the API's origin, with an optional base path"` // Path is "" or begins with a slash and ends without one
 	TokenURL      *url.URL            `env:"TOKEN_URL" default:"the dialect's; required for generic" desc:"the issuer's token endpoint"`
 	AuthorizeURL  *url.URL            `env:"AUTHORIZE_URL" default:"the dialect's" desc:"the issuer's authorization endpoint, for login through the browser"` // nil when there is none
@@ -49,6 +50,7 @@ type Upstream struct {
 	ClientAuth    string              `env:"CLIENT_AUTH" default:"the dialect's" oneof:"none body basic" desc:"how the client authenticates to the issuer: none, body, basic"`
 	TokenEncoding string              `env:"TOKEN_ENCODING" default:"the dialect's" oneof:"form json" desc:"how requests to the issuer are encoded: form, json"`
 	Rotation      string              `env:"ROTATION" default:"the dialect's" oneof:"none maybe single_use" desc:"whether a refresh replaces the refresh token: none, maybe, single_use"`
+	RefreshLife   time.Duration       `env:"REFRESH_TOKEN_LIFETIME" default:"what the issuer says, or the dialect's" desc:"how long a refresh token lives, where the issuer does not say: 336h is 14 days"` // 0 when not said
 	Timeout       time.Duration       `env:"TIMEOUT" envDefault:"60s" desc:"how long the upstream may take to send response headers"`
 	CAFile        string              `env:"CA_FILE" default:"none" desc:"PEM bundle trusted for this upstream and its issuer, besides the system's"`
 	CAs           []*x509.Certificate `env:"-"` // what CAFile holds
@@ -65,6 +67,13 @@ type Provider struct {
 	Name                                string
 	UpstreamURL, TokenURL, AuthorizeURL string
 	ClientAuth, TokenEncoding, Rotation string
+}
+
+// ReadSeed reads a seed's file anew, by the rules of REFRESH_TOKEN_FILE. It is
+// empty when the file holds no seed that could be used.
+func ReadSeed(path string) secret.String {
+	p := newParser(Environment{Vars: []string{Prefix + "REFRESH_TOKEN" + fileSuffix + "=" + path}})
+	return secret.New(p.secret(Prefix + "REFRESH_TOKEN"))
 }
 
 // An Environment is what Parse may know of the process and its machine.

@@ -22,6 +22,9 @@ func (p *parser) upstreams(drafts []*draft, dialects []Provider) {
 		if d.Timeout <= 0 && !p.report.blames(d.variable("TIMEOUT")) {
 			p.report.add(d.variable("TIMEOUT"), quote(d.Timeout.String())+" is not longer than zero", "write a duration like 60s")
 		}
+		if d.RefreshLife < 0 {
+			p.report.add(d.variable("REFRESH_TOKEN_LIFETIME"), quote(d.RefreshLife.String())+" is not longer than zero", "write a duration like 336h")
+		}
 		p.authorities(d)
 	}
 	for _, d := range drafts {
@@ -52,6 +55,7 @@ func (p *parser) own(d *draft, dialects []Provider) {
 	p.choose(d, "TOKEN_ENCODING", &d.TokenEncoding, dialect.TokenEncoding)
 	p.choose(d, "ROTATION", &d.Rotation, dialect.Rotation)
 	p.clientSecret(d)
+	d.SeedFile = p.vars[d.variable("REFRESH_TOKEN"+fileSuffix)]
 }
 
 // dialect finds what PROVIDER names.

@@ -38,16 +38,17 @@ type Refresher struct {
 	turn    baton                // held by who goes through the protocol
 
 	mu      sync.Mutex
-	known   bool     // held is set
-	held    Record   // the newest record known; in the store, unless unsaved
-	unsaved bool     // held was obtained and could not be stored yet
-	replace Version  // what an unsaved record is to replace
-	failure *failure // why the last refresh failed; nil after a success
-	state   error    // why the store could not be read, when last looked at
-	planted string   // the hash of the seed that was last compared with the record
-	refused uint64   // the newest generation whose access token the API refused
-	seen    sighting // the foreign intent that is being waited for
-	intents int      // how many intents this process has written
+	known   bool          // held is set
+	held    Record        // the newest record known; in the store, unless unsaved
+	unsaved bool          // held was obtained and could not be stored yet
+	replace Version       // what an unsaved record is to replace
+	failure *failure      // why the last refresh failed; nil after a success
+	state   error         // why the store could not be read, when last looked at
+	planted string        // the hash of the seed that was last compared with the record
+	refused uint64        // the newest generation whose access token the API refused
+	seen    sighting      // the foreign intent that is being waited for
+	skew    time.Duration // of the local clock, ahead of the issuer's
+	intents int           // how many intents this process has written
 	looked  time.Time
 	life    lifetime
 }

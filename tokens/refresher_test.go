@@ -13,7 +13,7 @@ import (
 	"ticketproxy/tokens/store"
 )
 
-func newRefresher(i *issuer, s tokens.Store, seed secret.String) *tokens.Refresher {
+func newRefresher(i tokens.Issuer, s tokens.Store, seed secret.String) *tokens.Refresher {
 	return &tokens.Refresher{
 		Account:  "park",
 		Issuer:   i,

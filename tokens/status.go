@@ -29,6 +29,7 @@ type Status struct {
 	NextRefresh   time.Time `json:"next_refresh,omitzero"`   // when the issuer is asked next; zero when only a 401 tells
 	Error         string    `json:"error,omitempty"`         // why the last refresh failed
 	ErrorAt       time.Time `json:"error_at,omitzero"`
+	Warnings      []string  `json:"warnings,omitempty"` // what a person should do before it is too late
 }
 
 // Status returns a snapshot. Safe for concurrent use.
@@ -43,6 +44,7 @@ func (r *Refresher) Status() Status {
 		Generation:    r.held.Generation,
 		Expiry:        r.held.Grant.Expiry.Round(0),
 		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),
+		Warnings:      r.warnings(now),
 	}
 	if v != nil {
 		s.NextRefresh = v.refreshAt.Round(0)

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"ticketproxy/config"
+	"ticketproxy/proxy"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
+)
+
+// checkTimeout bounds one check.
+const checkTimeout = 10 * time.Second
+
+// check proves what can be proved without spending a refresh token, a line for
+// each, and a cure for each that fails.
+func check(ctx context.Context, p *process, args []string) error {
+	if err := noArguments("check", args); err != nil {
+		return err
+	}
+	c, err := p.configure()
+	if err != nil {
+		return err
+	}
+	k := &checklist{out: p.stdout}
+	k.passed("configuration", "%d upstreams", len(c.Upstreams))
+	k.state(ctx, c)
+	seen := map[string]bool{}
+	for _, u := range c.Upstreams {
+		for i, target := range []*url.URL{u.TokenURL, u.UpstreamURL} {
+			what := [...]string{"issuer ", "upstream "}[i] + target.Host
+			if !seen[what] {
+				seen[what] = true
+				k.origin(ctx, p, u, what, target)
+			}
+		}
+	}
+	if k.failed {
+		return errSaid
+	}
+	return nil
+}
+
+// A checklist prints the outcomes.
+type checklist struct {
+	out    io.Writer
+	failed bool
+}
+
+func (k *checklist) passed(what, format string, args ...any) {
+	fmt.Fprintf(k.out, "ok    %s: %s\n", what, fmt.Sprintf(format, args...))
+}
+
+func (k *checklist) warned(what, words string) {
+	fmt.Fprintf(k.out, "warn  %s: %s\n", what, words)
+}
+
+func (k *checklist) fails(what string, err error, cure string) {
+	k.failed = true
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		cure = hinted.Hint()
+	}
+	fmt.Fprintf(k.out, "FAIL  %s: %v\n      hint: %s\n", what, err, cure)
+}
+
+// state checks that records can be kept, and what is in those that are there.
+func (k *checklist) state(ctx context.Context, c config.Config) {
+	if c.State.Kind == "memory" {
+		k.passed("state", "in memory, for refresh tokens that do not rotate")
+		return
+	}
+	dir, err := store.OpenDir(c.State.Dir)
+	if err != nil {
+		k.fails("state", err, "set TICKETPROXY_STATE to a directory that this user owns")
+		return
+	}
+	defer dir.Close()
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := dir.Probe(ctx); err != nil {
+		k.fails("state", err, "make "+c.State.Dir+" a directory that this user can write to, on a local disk with room")
+	} else {
+		k.passed("state", "%s was written, locked, synced, replaced and read back", c.State.Dir)
+	}
+	for _, u := range c.Upstreams {
+		if u.OwnsAccount() {
+			k.account(ctx, dir, u)
+		}
+	}
+}
+
+// account checks an account's record.
+func (k *checklist) account(ctx context.Context, dir *store.Dir, u config.Upstream) {
+	what := "account " + u.Name
+	record, _, err := dir.Account(u.Name).Load(ctx)
+	switch {
+	case errors.Is(err, tokens.ErrNone) && u.RefreshToken.IsZero():
+		k.fails(what, errors.New("there is no grant yet"), cure(u.Name))
+	case errors.Is(err, tokens.ErrNone):
+		k.passed(what, "begins with its seed")
+	case err != nil:
+		k.fails(what, err, cure(u.Name))
+	case record.Dead != nil:
+		k.fails(what, errors.New(record.Dead.Reason), cure(u.Name))
+	default:
+		k.passed(what, "generation %d, refreshed %s", record.Generation, until(time.Now(), record.Grant.Obtained))
+		if expiry := record.Grant.RefreshExpiry; !expiry.IsZero() && time.Until(expiry) <= 0 {
+			k.fails(what, errors.New("its refresh token has expired"), cure(u.Name))
+		}
+	}
+}
+
+// origin checks DNS, TLS and reachability of a URL's host. It asks for nothing
+// but a header at the root, without credentials.
+func (k *checklist) origin(ctx context.Context, p *process, u config.Upstream, what string, target *url.URL) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	egress := p.egress()
+	if egress == nil && p.dial == nil {
+		if _, err := net.DefaultResolver.LookupHost(ctx, target.Hostname()); err != nil {
+			k.fails(what, err, "check the name, and this machine's DNS")
+			return
+		}
+	}
+	transport := proxy.NewTransport(checkTimeout, roots(u), egress, p.dial)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, target.Scheme+"://"+target.Host+"/", nil)
+	if err != nil {
+		k.fails(what, err, "check the URL")
+		return
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		k.fails(what, err, "check the URL, TICKETPROXY_CA_FILE, and what is between here and there; HTTPS_PROXY is obeyed")
+		return
+	}
+	res.Body.Close()
+	words := "reached in the clear"
+	if res.TLS != nil {
+		words = "reached, and its certificate is trusted"
+	}
+	k.passed(what, "%s", words)
+	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		if skew := tokens.Skew(time.Since(date)); skew != "" {
+			k.warned(what, skew)
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+// Probe proves that records can be kept in the directory: it writes one of an
+// account that nobody has, replaces it, reads it back, and removes it.
+func (d *Dir) Probe(ctx context.Context) error {
+	f := d.Account("probe")
+	f.name = ".probe." + d.Holder() // no account's, for it begins with a dot
+	defer func() {
+		d.folder.remove(f.record())
+		d.folder.remove(f.name + ".lock")
+	}()
+	var version tokens.Version
+	for generation := range uint64(2) {
+		next := tokens.Record{Generation: generation, Grant: tokens.Grant{RefreshToken: secret.New("probe")}}
+		var err error
+		if version, err = f.Swap(ctx, version, next); err != nil {
+			return fmt.Errorf("probing %s: %w", d.folder.path, err)
+		}
+	}
+	read, readVersion, err := f.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("probing %s: %w", d.folder.path, err)
+	}
+	if readVersion != version || read.Generation != 1 {
+		return fmt.Errorf("probing %s: %w", d.folder.path, errors.New("what was written is not what is read"))
+	}
+	return nil
+}

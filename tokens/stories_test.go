@@ -1,0 +1,460 @@
+package tokens_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
+)
+
+// A moody store is down, or can tell who is gone, as a test wants.
+type moody struct {
+	store.Memory
+	down atomic.Bool // for writing
+	gone atomic.Bool // every holder
+}
+
+func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
+	if s.down.Load() {
+		return "", errors.New("no space left on device")
+	}
+	return s.Memory.Swap(ctx, old, next)
+}
+
+func (s *moody) Gone(string) bool { return s.gone.Load() }
+
+// put replaces the record, as another process would.
+func put(t *testing.T, s tokens.Store, change func(*tokens.Record)) {
+	t.Helper()
+	rec, version, err := s.Load(t.Context())
+	if err != nil && !errors.Is(err, tokens.ErrNone) {
+		t.Fatal(err)
+	}
+	change(&rec)
+	if _, err := s.Swap(t.Context(), version, rec); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustServe(t *testing.T, r *tokens.Refresher, i *issuer) tokens.Token {
+	t.Helper()
+	token, err := r.Token(t.Context())
+	if err != nil || !i.good(token.AccessToken) {
+		t.Fatalf("token of generation %d, error %v", token.Generation, err)
+	}
+	return token
+}
+
+func TestForeignIntentIsRespectedForTheTakeoverDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
+				Intent: &tokens.Intent{ID: "x.1", Holder: "x", Start: time.Now(), Try: 1}}
+		})
+		r := newRefresher(i, s, seed)
+		r.Patience = time.Minute
+		start(t, r)
+		began := time.Now()
+		mustServe(t, r, i)
+		if waited := time.Since(began); waited < 20*time.Second || waited > 21*time.Second {
+			t.Errorf("took over after %v", waited)
+		}
+	})
+}
+
+func TestIntentOfAProcessThatIsGoneIsTakenOverAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		s.gone.Store(true)
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
+				Intent: &tokens.Intent{ID: "x.1", Holder: "x", Start: time.Now().Add(-time.Second), Try: 1}}
+		})
+		r := newRefresher(i, s, seed)
+		start(t, r)
+		began := time.Now()
+		mustServe(t, r, i)
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("took over after %v", waited)
+		}
+	})
+}
+
+func TestCallerDoesNotWaitForALongTakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
+				Intent: &tokens.Intent{ID: "x.1", Holder: "x", Start: time.Now(), Try: 1}}
+		})
+		r := newRefresher(i, s, seed)
+		start(t, r)
+		began := time.Now()
+		_, err := r.Token(t.Context())
+		var unavailable *tokens.UnavailableError
+		if waited := time.Since(began); !errors.As(err, &unavailable) || waited != 15*time.Second {
+			t.Errorf("waited %v: %v", waited, err)
+		}
+	})
+}
+
+func TestRestoredBackupIsOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(10*time.Second), new(moody)
+		i.Reuse = true
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		mustServe(t, r, i)
+		backup, _, err := s.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		put(t, s, func(r *tokens.Record) { *r = backup })
+		time.Sleep(2 * time.Second)
+		if rec, _, _ := s.Load(t.Context()); rec.Generation <= backup.Generation {
+			t.Errorf("generation %d is still there", rec.Generation)
+		}
+		time.Sleep(time.Minute)
+		mustServe(t, r, i)
+		if _, _, most := i.counts(); most != 1 {
+			t.Errorf("one refresh token was redeemed %d times", most)
+		}
+	})
+}
+
+func TestNewSeedBeginsANewLineAndOldSeedsDoNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		i.Reuse = true
+		first, second := i.seed(), i.seed()
+		for n, seed := range []secret.String{first, second, first, second, first} {
+			r := newRefresher(i, s, seed)
+			stop := start(t, r)
+			mustServe(t, r, i)
+			stop()
+			want := 2
+			if n == 0 {
+				want = 1
+			}
+			if asked, _, _ := i.counts(); asked != want {
+				t.Errorf("start %d: %d token requests, want %d", n, asked, want)
+			}
+		}
+	})
+}
+
+func TestFallbackWhereRotationIsNotDocumented(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		i.Never = true // the old token lives, and a new one that came is no good
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Generation: 3, Seed: seed.Hash(), Grant: tokens.Grant{RefreshToken: secret.New("unheard-of"), Fallback: seed}}
+		})
+		r := newRefresher(i, s, seed)
+		r.Rotation = tokens.RotationMaybe
+		start(t, r)
+		mustServe(t, r, i)
+		if rec, _, _ := s.Load(t.Context()); !rec.Grant.RefreshToken.Equal(seed) || rec.Dead != nil {
+			t.Errorf("stored %v, dead %v", rec.Grant.RefreshToken.Reveal(), rec.Dead)
+		}
+	})
+}
+
+func TestFallbackIsKeptUntilTheNewOneHasWorked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		seed := i.seed()
+		r := newRefresher(i, s, seed)
+		r.Rotation = tokens.RotationMaybe
+		start(t, r)
+		mustServe(t, r, i)
+		rec, _, _ := s.Load(t.Context())
+		if !rec.Grant.Fallback.Equal(seed) {
+			t.Errorf("fallback %q", rec.Grant.Fallback.Reveal())
+		}
+		time.Sleep(time.Minute)
+		next, _, _ := s.Load(t.Context())
+		if !next.Grant.Fallback.Equal(rec.Grant.RefreshToken) {
+			t.Errorf("fallback %q", next.Grant.Fallback.Reveal())
+		}
+	})
+}
+
+func TestThrottledIssuerIsLeftAloneByEveryReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		seed := i.seed()
+		i.fault = func(try int) (error, error) {
+			if try == 1 {
+				return &tokens.IssuerError{Class: tokens.Throttled, Status: 429, RetryAfter: 90 * time.Second}, nil
+			}
+			return nil, nil
+		}
+		var replicas []*tokens.Refresher
+		for _, name := range []string{"a", "b", "c"} {
+			r := newRefresher(i, s, seed)
+			r.Holder = name
+			start(t, r)
+			replicas = append(replicas, r)
+		}
+		time.Sleep(85 * time.Second)
+		if asked, _, _ := i.counts(); asked != 1 {
+			t.Errorf("%d token requests within Retry-After", asked)
+		}
+		time.Sleep(20 * time.Second)
+		for _, r := range replicas {
+			mustServe(t, r, i)
+		}
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Errorf("%d token requests", asked)
+		}
+	})
+}
+
+func TestStoreDownAfterTheSpend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.Reuse, i.RevokeOld, i.Latency = true, true, time.Second
+		r := newRefresher(i, s, i.seed())
+		stop := start(t, r)
+		old := mustServe(t, r, i)
+		for asked := 0; asked < 2; asked, _, _ = i.counts() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		s.down.Store(true) // it is announced, and on its way
+		time.Sleep(2 * time.Second)
+		if st := r.Status(); st.State != tokens.Unsaved || st.Generation != 2 {
+			t.Errorf("status %+v", st)
+		}
+		token, err := r.Token(t.Context())
+		if err != nil || token.Generation != old.Generation {
+			t.Errorf("generation %d is published before it is durable, error %v", token.Generation, err)
+		}
+		token, err = r.Renew(t.Context(), token) // the API refuses it
+		if err != nil || !i.good(token.AccessToken) {
+			t.Errorf("nothing is served from memory: %v", err)
+		}
+		time.Sleep(5 * time.Minute)
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Errorf("%d token requests while a grant is not stored", asked)
+		}
+		s.down.Store(false)
+		time.Sleep(2 * time.Minute)
+		mustServe(t, r, i)
+		if st := r.Status(); st.State != tokens.Ready {
+			t.Errorf("status %+v", st)
+		}
+		stop()
+		if rec, _, _ := s.Load(t.Context()); rec.Generation < 3 {
+			t.Errorf("stored generation %d", rec.Generation)
+		}
+	})
+}
+
+func TestDrainGoesOnStoring(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.Latency = time.Second
+		r := newRefresher(i, s, i.seed())
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			s.down.Store(true)
+		}()
+		r.Token(t.Context())
+		go func() {
+			time.Sleep(5 * time.Second)
+			s.down.Store(false)
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+		defer cancel()
+		if err := r.Drain(ctx); err != nil {
+			t.Error(err)
+		}
+		if rec, _, _ := s.Load(t.Context()); rec.Generation != 1 {
+			t.Errorf("stored generation %d", rec.Generation)
+		}
+	})
+}
+
+func TestDrainSaysWhatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.Latency = time.Second
+		r := newRefresher(i, s, i.seed())
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			s.down.Store(true)
+		}()
+		r.Token(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := r.Drain(ctx); err == nil || !strings.Contains(err.Error(), "no space left on device") {
+			t.Error(err)
+		}
+	})
+}
+
+func TestLostAnswerWaitsWhileTheAccessTokenServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(10*time.Minute), new(moody)
+		i.Reuse = true
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		mustServe(t, r, i)
+		i.mu.Lock()
+		i.fault = func(try int) (error, error) {
+			if try == 2 {
+				return nil, &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
+			}
+			return nil, nil
+		}
+		i.mu.Unlock()
+		began := time.Now()
+		for _, asked, _ := i.counts(); asked < 2; _, asked, _ = i.counts() {
+			time.Sleep(time.Second)
+		}
+		lost := time.Now()
+		for i.good(mustToken(t, r).AccessToken) {
+			time.Sleep(time.Second)
+		}
+		if served, left := time.Since(lost), 10*time.Minute-lost.Sub(began); served < left/3 {
+			t.Errorf("the access token served %v after the loss, and had %v", served, left)
+		}
+		time.Sleep(10 * time.Minute)
+		_, err := r.Token(t.Context())
+		var dead *tokens.DeadError
+		if !errors.As(err, &dead) || !strings.Contains(dead.Reason, "probably rotated") {
+			t.Errorf("error %v", err)
+		}
+		if asked, _, _ := i.counts(); asked != 3 {
+			t.Errorf("%d token requests", asked)
+		}
+	})
+}
+
+func mustToken(t *testing.T, r *tokens.Refresher) tokens.Token {
+	t.Helper()
+	token, err := r.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestLostAnswerAndARefusedTokenAskAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(10*time.Minute), new(moody)
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		token := mustServe(t, r, i)
+		i.mu.Lock()
+		i.fault = func(try int) (error, error) {
+			if try == 2 {
+				return &tokens.IssuerError{Class: tokens.Ambiguous, Status: 502}, nil // before it was redeemed
+			}
+			return nil, nil
+		}
+		i.mu.Unlock()
+		time.Sleep(8 * time.Minute)
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Fatalf("%d token requests", asked)
+		}
+		i.revokeAccess()
+		fresh, err := r.Renew(t.Context(), token)
+		if err != nil || !i.good(fresh.AccessToken) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestLoginIsAdoptedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		r := newRefresher(i, s, secret.New("never-issued"))
+		start(t, r)
+		_, err := r.Token(t.Context())
+		var dead *tokens.DeadError
+		if !errors.As(err, &dead) {
+			t.Fatal(err)
+		}
+		grant, err := i.Refresh(t.Context(), i.seed())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tokens.Begin(t.Context(), s, grant, secret.New("never-issued")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		mustServe(t, r, i)
+	})
+}
+
+func TestIdleAccountIsRefreshedBeforeItsRefreshTokenLapses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(1000*time.Hour), new(moody)
+		seed := i.seed()
+		r := newRefresher(short{i, 10 * time.Hour}, s, seed)
+		start(t, r)
+		time.Sleep(51 * time.Hour)
+		if asked, _, _ := i.counts(); asked != 11 {
+			t.Errorf("%d token requests in 51 hours, with refresh tokens of 10 hours", asked)
+		}
+	})
+}
+
+// short is an issuer whose refresh tokens live for some time.
+type short struct {
+	*issuer
+	life time.Duration
+}
+
+func (s short) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
+	grant, err := s.issuer.Refresh(ctx, token)
+	grant.RefreshExpiry = grant.Obtained.Add(s.life)
+	return grant, err
+}
+
+func TestStatusWarns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const day = 24 * time.Hour
+		i, s := newIssuer(time.Hour), new(moody)
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Generation: 1, Seed: seed.Hash(), Grant: tokens.Grant{
+				AccessToken: secret.New("access"), RefreshToken: seed, Obtained: time.Now(), Expiry: time.Now().Add(400 * day), RefreshExpiry: time.Now().Add(365 * day)}}
+		})
+		i.fault = func(int) (error, error) {
+			return &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: "invalid_client"}, nil
+		}
+		r := newRefresher(i, s, seed)
+		r.Poll = time.Hour
+		start(t, r)
+		began := time.Now()
+		for _, step := range []struct {
+			day  int
+			want string
+		}{{300, ""}, {340, "expires in 25 days"}, {360, "expires in 5 days: this is urgent"}, {366, "has expired"}} {
+			time.Sleep(began.Add(time.Duration(step.day) * day).Sub(time.Now()))
+			if got := strings.Join(r.Status().Warnings, "; "); !strings.HasSuffix(got, step.want) || step.want == "" && got != "" {
+				t.Errorf("day %d: %q", step.day, got)
+			}
+		}
+		r.Clock(time.Now().Add(-time.Hour))
+		if got := r.Status().Warnings[0]; got != "the clock is 1h0m0s ahead of the issuer's: set it by NTP" {
+			t.Error(got)
+		}
+	})
+}
