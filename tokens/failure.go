@@ -37,12 +37,9 @@ func (r *Refresher) misspent(rec Record, version Version, err error, took time.D
 }
 
 // invalid is the issuer's word that it does not know the refresh token.
-// Another process may have rotated it: what is newer is adopted before the
-// account is given up.
+// Another process may have rotated it: then the record has changed, no swap of
+// ours succeeds, and what is newer is adopted before the account is given up.
 func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again bool, _ error) {
-	if stored, _, err := r.load(); err == nil && stored.Generation > rec.Generation {
-		return true, nil
-	}
 	next := rec
 	next.Intent = nil
 	if !rec.Grant.Fallback.IsZero() {

@@ -17,15 +17,20 @@ import (
 // A moody store is down, or can tell who is gone, as a test wants.
 type moody struct {
 	store.Memory
-	down atomic.Bool // for writing
-	gone atomic.Bool // every holder
+	down  atomic.Bool // for writing
+	vague atomic.Bool // writes, and says that it does not know
+	gone  atomic.Bool // every holder
 }
 
 func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
 	if s.down.Load() {
 		return "", errors.New("no space left on device")
 	}
-	return s.Memory.Swap(ctx, old, next)
+	version, err := s.Memory.Swap(ctx, old, next)
+	if err == nil && s.vague.Load() {
+		return "", tokens.ErrUnknown
+	}
+	return version, err
 }
 
 func (s *moody) Gone(string) bool { return s.gone.Load() }
@@ -151,6 +156,36 @@ func TestNewSeedBeginsANewLineAndOldSeedsDoNot(t *testing.T) {
 			if asked, _, _ := i.counts(); asked != want {
 				t.Errorf("start %d: %d token requests, want %d", n, asked, want)
 			}
+		}
+	})
+}
+
+func TestNewLineIsANewGeneration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		for n := range uint64(3) {
+			r := newRefresher(i, s, i.seed())
+			stop := start(t, r)
+			mustServe(t, r, i)
+			stop()
+			if rec, _, _ := s.Load(t.Context()); rec.Generation != 1+2*n {
+				t.Errorf("generation %d with seed %d", rec.Generation, n)
+			}
+		}
+	})
+}
+
+func TestStoreThatIsVagueIsAskedWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		s.vague.Store(true)
+		r := newRefresher(i, s, i.seed())
+		mustServe(t, r, i)
+		if asked, _, _ := i.counts(); asked != 1 {
+			t.Errorf("%d token requests", asked)
+		}
+		if err := r.Drain(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
