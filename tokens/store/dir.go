@@ -17,7 +17,7 @@ import (
 //	NAME.json                      an account's record
 //	NAME.lock                      locked while that record is replaced; never removed
 //	.HOLDER.holder                 locked for as long as that process lives
-//	.NAME.HOLDER.NUMBER.tmp        a record that is being written
+//	.NAME.HOLDER.OLD.NUMBER.tmp    a record that is to replace the one of version OLD
 type Dir struct {
 	folder   folder
 	presence *presence

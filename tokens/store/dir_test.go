@@ -64,14 +64,13 @@ func TestTidy(t *testing.T) {
 	mustSwap(t, living.Account("park"), "", next)
 
 	leftovers := []string{
-		tempName("park", killed), holderFile(killed),
-		tempName("park", earlier), holderFile(earlier),
-		tempName("park", newHolder(bootID())), // whose holder's file is gone
-		tempName("park", named),
+		tempName("park", killed, ""), holderFile(killed),
+		tempName("park", earlier, ""), holderFile(earlier),
+		tempName("park", newHolder(bootID()), ""), // whose holder's file is gone
 	}
 	stays := []string{
-		tempName("park", living.Holder()), holderFile(living.Holder()),
-		holderFile(named),
+		tempName("park", living.Holder(), ""), holderFile(living.Holder()),
+		holderFile(named), tempName("park", named, ""), // which may hold a grant
 		".park.short.1.tmp", ".short.holder", "notes.tmp", // not ours
 	}
 	for _, name := range append(leftovers, stays...) {

@@ -63,7 +63,7 @@ func (f *File) Swap(ctx context.Context, old tokens.Version, next tokens.Record)
 	if err != nil {
 		return "", fmt.Errorf("saving state: %s: %w", f.path(), err)
 	}
-	temp := tempName(f.name, f.presence.holder)
+	temp := tempName(f.name, f.presence.holder, old)
 	version := versionOf(data)
 	// The slow part, the fsync of the content, is done before the lock.
 	err = f.write(temp, data)
@@ -79,9 +79,6 @@ func (f *File) Swap(ctx context.Context, old tokens.Version, next tokens.Record)
 	}
 	return version, nil
 }
-
-// Gone implements tokens.Presence.
-func (f *File) Gone(holder string) bool { return f.presence.gone(holder) }
 
 func (f *File) usable(ctx context.Context) error {
 	if f.invalid != nil {
@@ -252,12 +249,6 @@ func (f *File) lock(ctx context.Context) (io.Closer, error) {
 func versionOf(data []byte) tokens.Version {
 	sum := sha256.Sum256(data)
 	return tokens.Version(hex.EncodeToString(sum[:]))
-}
-
-// tempName names a file of its own to each attempt to write, and says whose it
-// is. No account's name has a dot, so it is never the name of a record.
-func tempName(account, holder string) string {
-	return "." + account + "." + holder + "." + randomHex(8) + ".tmp"
 }
 
 func randomHex(bytes int) string {

@@ -103,20 +103,20 @@ func (p *presence) leave() error {
 }
 
 // tidy removes what processes that were killed have left behind: their
-// temporary files, and the files of their locks. What it cannot remove does no
-// harm.
+// temporary files, but for what finish may need, and the files of their locks.
+// What it cannot remove does no harm.
 func (p *presence) tidy() {
 	entries, err := os.ReadDir(p.folder.path)
 	if err != nil {
 		return
 	}
 	for _, entry := range entries {
-		// "", account, holder, number, "tmp" or "", holder, "holder"
-		parts := strings.Split(entry.Name(), ".")
+		parts := strings.Split(entry.Name(), ".") // "", holder, "holder"
+		temp, ok := parseTemp(entry.Name())
 		switch {
-		case len(parts) == 5 && parts[4] == "tmp" && validHolder(parts[2]):
-			ended, err := p.unlocked(parts[2])
-			if ended || errors.Is(err, fs.ErrNotExist) {
+		case ok:
+			ended, err := p.unlocked(temp.holder)
+			if (ended || errors.Is(err, fs.ErrNotExist)) && !p.named(temp.holder) {
 				p.folder.remove(entry.Name())
 			}
 		case len(parts) == 3 && parts[2] == "holder" && validHolder(parts[1]):

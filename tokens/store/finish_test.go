@@ -1,0 +1,64 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"ticketproxy/tokens"
+)
+
+// TestKilledBetweenWriteAndRename: a grant that reached the disk in a killed
+// process's temporary file is found by whoever asks whether that process is
+// gone, and by nobody when it is of no use any more.
+func TestKilledBetweenWriteAndRename(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		data func(t *testing.T) []byte
+		old  func(now tokens.Version) tokens.Version
+		want uint64
+	}{
+		"whole":        {func(t *testing.T) []byte { return encode(t, record(2)) }, nil, 2},
+		"half written": {func(t *testing.T) []byte { d := encode(t, record(2)); return d[:len(d)/2] }, nil, 1},
+		"empty":        {func(t *testing.T) []byte { return nil }, nil, 1},
+		"no grant":     {func(t *testing.T) []byte { return encode(t, record(1)) }, nil, 1},
+		"overtaken":    {func(t *testing.T) []byte { return encode(t, record(2)) }, func(tokens.Version) tokens.Version { return versionOf(nil) }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := t.TempDir()
+			dir := openTest(t, path)
+			killed := newHolder(bootID())
+			if err := putFile(nil, 0o600)(filepath.Join(path, holderFile(killed))); err != nil {
+				t.Fatal(err)
+			}
+			park := dir.Account("park")
+			intent := record(1)
+			intent.Intent = intentOf(killed)
+			version := mustSwap(t, park, "", intent)
+			old := version
+			if test.old != nil {
+				old = test.old(version)
+			}
+			temp := filepath.Join(path, tempName("park", killed, old))
+			if err := putFile(test.data(t), 0o600)(temp); err != nil {
+				t.Fatal(err)
+			}
+			openTest(t, path) // tidies, and must leave it
+
+			if !park.Gone(killed) {
+				t.Error("the killed process is not known to be gone")
+			}
+			got, now, err := park.Load(t.Context())
+			if err != nil || got.Generation != test.want {
+				t.Errorf("generation %d, error %v", got.Generation, err)
+			}
+			if (now != version) != (test.want == 2) {
+				t.Errorf("version %s, before %s", now, version)
+			}
+			if _, err := os.Lstat(temp); !os.IsNotExist(err) {
+				t.Errorf("the temporary file is left: %v", err)
+			}
+		})
+	}
+}
