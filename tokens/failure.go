@@ -46,7 +46,6 @@ func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again 
 		r.log().Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
 		next.Generation++
 		next.Grant.RefreshToken, next.Grant.Fallback = rec.Grant.Fallback, secret.String{}
-		next.Lost, next.LostAt = 0, time.Time{}
 		if err := r.write(version, next); err != nil && !errors.Is(err, ErrConflict) {
 			return false, r.fail(err)
 		}

@@ -12,7 +12,8 @@ import (
 type Issuer interface {
 	// Refresh redeems refreshToken (RFC 6749, section 6). The grant's Obtained
 	// is the time before the request was sent, and its RefreshToken is empty
-	// when the issuer returned none. An error is an *IssuerError.
+	// when the issuer returned none. It sends nothing later than 10 s after it
+	// was called, and returns soon after that. An error is an *IssuerError.
 	Refresh(ctx context.Context, refreshToken secret.String) (Grant, error)
 }
 

@@ -47,13 +47,22 @@ func (r *Refresher) advance(past *view) error {
 		if rec.Grant.RefreshToken.IsZero() {
 			return r.die("it has no refresh token yet")
 		}
-		rec, free := r.settle(rec)
-		if !free {
+		switch r.rival(rec.Intent) {
+		case present:
 			if !r.pause(r.takeover() / 80) {
 				return r.fail(errClosing)
 			}
 			continue
+		case ended: // and the store may have finished its last write
+			_, now, err := r.load()
+			if err != nil {
+				return r.fail(err)
+			}
+			if now != version {
+				continue
+			}
 		}
+		rec = r.settle(rec)
 		if patient, urgent, why := r.silence(rec); why != nil {
 			return r.hold(why, patient, urgent)
 		}
@@ -160,9 +169,7 @@ func (r *Refresher) adopt(rec Record) *view {
 	if r.known && rec.Generation < r.held.Generation && !r.buried(rec) || rec.Grant.RefreshToken.IsZero() {
 		return r.current.Load()
 	}
-	if r.known && rec.Generation != r.held.Generation+1 || !r.known && rec.Generation > 0 {
-		r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))
-	}
+	r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))
 	r.known, r.held, r.unsaved = true, rec, false
 	r.failure = nil
 	if rec.Dead != nil {
@@ -174,21 +181,40 @@ func (r *Refresher) adopt(rec Record) *view {
 	return r.publish()
 }
 
-// settle decides about the record's intent: whether its holder may still be
-// spending. When not, the intent becomes a lost attempt and the way is free.
-func (r *Refresher) settle(rec Record) (_ Record, free bool) {
+// A rivalry is what is known of who holds a record's intent.
+type rivalry int
+
+const (
+	nobody  rivalry = iota // nobody, or this process, which is not spending now
+	present                // another process, which may be spending
+	ended                  // another process, which has ended
+	silent                 // another process, of which nothing was heard for the takeover delay
+)
+
+// rival judges who holds an intent.
+func (r *Refresher) rival(intent *Intent) rivalry {
+	switch {
+	case intent == nil || intent.Holder == r.Holder:
+		return nobody
+	case r.outlasted(intent):
+		return silent
+	}
+	if p, ok := r.Store.(Presence); ok && p.Gone(intent.Holder) {
+		return ended
+	}
+	return present
+}
+
+// settle turns an intent whose holder is not spending any more into a lost
+// attempt.
+func (r *Refresher) settle(rec Record) Record {
 	intent := rec.Intent
 	if intent == nil {
-		return rec, true
-	}
-	if intent.Holder != r.Holder && !r.outlasted(intent) {
-		if p, ok := r.Store.(Presence); !ok || !p.Gone(intent.Holder) {
-			return rec, false
-		}
+		return rec
 	}
 	r.log().Warn("a refresh was begun and did not end: taking over", zap.Uint64("generation", rec.Generation), zap.Int("try", intent.Try))
 	rec.Intent, rec.Lost, rec.LostAt = nil, max(intent.Try, rec.Lost), intent.Start
-	return rec, true
+	return rec
 }
 
 // outlasted reports whether a foreign intent was seen unchanged for the
@@ -264,7 +290,7 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	if asleep := began.Round(0).Sub(rec.Intent.Start.Round(0)); asleep > r.takeover()/2 || began.Sub(rec.Intent.Start) > r.takeover()/2 {
 		return true, nil // paused since the claim: it may have been taken over
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.deadline())
+	ctx, cancel := context.WithTimeout(context.Background(), r.takeover())
 	defer cancel()
 	grant, err := r.Issuer.Refresh(ctx, rec.Grant.RefreshToken)
 	if err != nil {

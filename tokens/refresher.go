@@ -25,9 +25,8 @@ type Refresher struct {
 	Rotation Rotation
 	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
 	Holder   string         // this process, as its Store knows it; unique
-	Deadline time.Duration  // of one token request; 10 s when 0
 	Patience time.Duration  // how long a caller waits at most; 15 s when 0
-	Takeover time.Duration  // how long a foreign intent is respected; 20 s when 0
+	Takeover time.Duration  // how long a foreign intent is respected, more than a token request takes; 20 s when 0
 	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
 	Log      *zap.Logger    // nothing is logged when nil
 	Observer Observer       // told of events; may be nil
@@ -234,7 +233,6 @@ func (r *Refresher) Drain(ctx context.Context) error {
 }
 
 func (r *Refresher) poll() time.Duration     { return orElse(r.Poll, time.Second) }
-func (r *Refresher) deadline() time.Duration { return orElse(r.Deadline, 10*time.Second) }
 func (r *Refresher) takeover() time.Duration { return orElse(r.Takeover, 20*time.Second) }
 
 func orElse(d, otherwise time.Duration) time.Duration {

@@ -20,6 +20,7 @@ type moody struct {
 	down  atomic.Bool // for writing
 	vague atomic.Bool // writes, and says that it does not know
 	gone  atomic.Bool // every holder
+	last  func()      // the write of a holder that is gone; may be nil
 }
 
 func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
@@ -33,7 +34,13 @@ func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record
 	return version, err
 }
 
-func (s *moody) Gone(string) bool { return s.gone.Load() }
+func (s *moody) Gone(string) bool {
+	if s.gone.Load() && s.last != nil {
+		s.last()
+		s.last = nil
+	}
+	return s.gone.Load()
+}
 
 // put replaces the record, as another process would.
 func put(t *testing.T, s tokens.Store, change func(*tokens.Record)) {
@@ -91,6 +98,56 @@ func TestIntentOfAProcessThatIsGoneIsTakenOverAtOnce(t *testing.T) {
 		mustServe(t, r, i)
 		if waited := time.Since(began); waited > time.Second {
 			t.Errorf("took over after %v", waited)
+		}
+	})
+}
+
+func TestLastWriteOfAProcessThatIsGoneIsAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		s.gone.Store(true)
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
+				Intent: &tokens.Intent{ID: "x.1", Holder: "x", Start: time.Now(), Try: 1}}
+		})
+		grant, err := i.Refresh(t.Context(), seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.last = func() {
+			put(t, s, func(r *tokens.Record) { r.Generation, r.Grant, r.Intent = 1, grant, nil })
+		}
+		r := newRefresher(i, s, seed)
+		began := time.Now()
+		mustServe(t, r, i)
+		if asked, _, _ := i.counts(); asked != 1 || time.Since(began) > 0 {
+			t.Errorf("%d token requests, waited %v", asked, time.Since(began))
+		}
+	})
+}
+
+func TestDeathAfterAFallbackTellsOfTheLostAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.Reuse = true
+		r := newRefresher(i, s, i.seed())
+		r.Rotation = tokens.RotationMaybe
+		start(t, r)
+		mustServe(t, r, i)
+		i.mu.Lock()
+		i.fault = func(try int) (error, error) {
+			if try == 2 {
+				return nil, &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
+			}
+			return nil, nil
+		}
+		i.mu.Unlock()
+		time.Sleep(5 * time.Minute)
+		_, err := r.Token(t.Context())
+		var dead *tokens.DeadError
+		if !errors.As(err, &dead) || !strings.Contains(dead.Reason, "probably rotated") {
+			t.Errorf("error %v", err)
 		}
 	})
 }
@@ -442,6 +499,7 @@ func TestIdleAccountIsRefreshedBeforeItsRefreshTokenLapses(t *testing.T) {
 		i, s := newIssuer(1000*time.Hour), new(moody)
 		seed := i.seed()
 		r := newRefresher(short{i, 10 * time.Hour}, s, seed)
+		r.Poll = time.Minute
 		start(t, r)
 		time.Sleep(51 * time.Hour)
 		if asked, _, _ := i.counts(); asked != 11 {

@@ -92,9 +92,10 @@ func (c *Client) ask(ctx context.Context, grant GrantType, secrets map[string]se
 	if !c.Dialect.Allows(grant) {
 		return a.unsent(errors.New(c.Dialect.Name + " has no " + string(grant) + " grant"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	end := time.Now().Add(c.timeout())
+	ctx, cancel := withDeadline(ctx, end)
 	defer cancel()
-	req, sent, err := c.request(ctx, grant, secrets, plain)
+	req, sent, err := c.request(ctx, end, grant, secrets, plain)
 	if err != nil {
 		return a.unsent(err)
 	}

@@ -45,6 +45,13 @@ type Dialect struct {
 	TokenURL     string // a query in it is kept (RFC 6749, section 3.2)
 	AuthorizeURL string // empty without the authorization code grant; a query in it is kept
 
+	// TokenPaths are where apps of this provider ask for tokens, besides the
+	// path of TokenURL.
+	TokenPaths []string
+	// QueryTokens are the query parameters in which the API takes an access
+	// token too, and refuses one that comes twice (RFC 6750, section 2).
+	QueryTokens []string
+
 	ClientAuth ClientAuth
 	Encoding   Encoding
 	// PlainBasic leaves out the form-encoding of id and secret which RFC 6749

@@ -25,6 +25,7 @@ func openTicket() Dialect {
 		UpstreamURL:     "https://api.openticket.tech",
 		TokenURL:        "https://auth.openticket.tech/tokens",
 		AuthorizeURL:    "https://auth.openticket.tech/tokens/authorize",
+		TokenPaths:      []string{"/tokens", "/token", "//token"}, // [D], [V], and a client that joins badly
 		ClientAuth:      AuthBody,
 		Encoding:        EncodingJSON,
 		PlainBasic:      true,

@@ -25,7 +25,7 @@ var (
 
 // request makes a token request (RFC 6749, section 3.2). Its errors hold no
 // part of it.
-func (c *Client) request(ctx context.Context, grant GrantType, secrets map[string]secret.String, plain map[string]string) (*http.Request, *body, error) {
+func (c *Client) request(ctx context.Context, end time.Time, grant GrantType, secrets map[string]secret.String, plain map[string]string) (*http.Request, *body, error) {
 	params := map[string]string{"grant_type": string(grant)}
 	for name, value := range plain {
 		params[name] = value
@@ -47,8 +47,7 @@ func (c *Client) request(ctx context.Context, grant GrantType, secrets map[strin
 
 	// The body is of a type that net/http does not know, so there is no
 	// GetBody, and nothing to send again.
-	sent := &body{rest: text}
-	sent.deadline, _ = ctx.Deadline()
+	sent := &body{rest: text, deadline: end}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Dialect.TokenURL, sent)
 	if err != nil || req.URL.Host == "" || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
 		return nil, nil, errTokenURL
@@ -136,7 +135,7 @@ func (b *body) Read(p []byte) (int, error) {
 // late reports whether the deadline has passed, by the monotonic clock or, if
 // that stood still while the machine slept, by the other one.
 func (b *body) late(now time.Time) bool {
-	return !b.deadline.IsZero() && !(now.Before(b.deadline) && now.Round(0).Before(b.deadline.Round(0)))
+	return !(now.Before(b.deadline) && now.Round(0).Before(b.deadline.Round(0)))
 }
 
 func (b *body) Close() error {

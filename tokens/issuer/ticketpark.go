@@ -23,6 +23,7 @@ func ticketpark() Dialect {
 		Name:            "ticketpark",
 		UpstreamURL:     "https://api.ticketpark.ch",
 		TokenURL:        "https://api.ticketpark.ch/oauth/v2/token",
+		QueryTokens:     []string{"access_token"}, // [I]
 		ClientAuth:      AuthBasic,
 		Encoding:        EncodingForm,
 		PlainBasic:      true,

@@ -1,0 +1,33 @@
+package issuer
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestDeadlineOfAStoppedProcess: what has come while the process was stopped
+// can still be read for a moment.
+func TestDeadlineOfAStoppedProcess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for left, want := range map[time.Duration]time.Duration{
+			10 * time.Second: 10 * time.Second,
+			-time.Second:     0, // a timer that is merely late
+			-4 * time.Second: 2 * time.Second,
+		} {
+			began := time.Now()
+			ctx, cancel := withDeadline(t.Context(), began.Add(left))
+			<-ctx.Done()
+			if took := time.Since(began); took != want {
+				t.Errorf("with %v left it ended after %v, want %v", left, took, want)
+			}
+			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+				t.Errorf("it ended with %v", cause)
+			}
+			cancel()
+		}
+	})
+}
