@@ -75,7 +75,6 @@ func (m *Metrics) Upstream(name string) proxy.Observer {
 
 // Account returns the observer of the account of that name.
 func (m *Metrics) Account(name string) tokens.Observer {
-	m.failures.WithLabelValues(name)
 	return &account{
 		refreshes: m.refreshes.MustCurryWith(prometheus.Labels{"account": name}),
 		duration:  m.refresh.WithLabelValues(name),

@@ -19,7 +19,7 @@ const drainLimit = 16 << 10
 
 // RoundTrip implements http.RoundTripper. A 401 with no other token to be had
 // for it is the app's.
-func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	ctx := req.Context()
 	x := exchangeOf(ctx)
 	token, err := b.upstream.Source.Token(ctx)
@@ -27,8 +27,8 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	body := newReplay(req, x)
-	defer body.settle()
-	res, err := b.send(req, token, body.body())
+	defer func() { body.settle(err != nil) }()
+	res, err = b.send(req, token, body.body())
 	if err != nil || res.StatusCode != http.StatusUnauthorized {
 		return res, err
 	}
@@ -38,7 +38,9 @@ func (b *bearer) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	if !body.rewind() {
-		b.upstream.Source.Renew(ctx, token) // for the next request
+		if _, err := b.upstream.Source.Renew(ctx, token); err == nil { // for the next request
+			b.futile.add(time.Now()) // which is the first to tell
+		}
 		b.observe("unreplayable")
 		return res, nil
 	}
@@ -82,8 +84,8 @@ func (b *bearer) observe(outcome string) {
 }
 
 // A futility remembers that fresh tokens were refused too: then a 401 means
-// something else, and must not cost a refresh each time. The zero value is
-// ready.
+// something else, and must not cost a refresh each time. Requests refused at a
+// time count as one. The zero value is ready.
 type futility struct {
 	mu    sync.Mutex
 	count int
@@ -98,6 +100,9 @@ const (
 func (f *futility) add(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if now.Before(f.until) {
+		return
+	}
 	f.count++
 	wait := minFutile
 	for n := 1; n < f.count && wait < maxFutile; n++ {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,8 +16,13 @@ type exchange struct {
 	overhead time.Duration
 	status   int
 	budget   *budget
+	header   http.Header // of the answer to the app
 	control  *http.ResponseController
+	unread   atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it
 	broken   atomic.Bool // the app's body could not be read
+
+	mu   sync.Mutex
+	over bool // the connection may be another request's
 }
 
 type exchangeKey struct{}
@@ -29,8 +35,29 @@ func exchangeOf(ctx context.Context) *exchange {
 	return ctx.Value(exchangeKey{}).(*exchange)
 }
 
-// answered notes the status that the app gets, when it gets it.
+// readBy sets when a read of the app's body times out. The transport may still
+// read when the request is over.
+func (x *exchange) readBy(t time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.over {
+		x.control.SetReadDeadline(t)
+	}
+}
+
+func (x *exchange) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+}
+
+// answered notes the status that the app gets, when it gets it. An answer that
+// begins before the app's body has ended closes the connection: to keep it, the
+// server would eat the rest of the body first.
 func (x *exchange) answered(status int) {
+	if x.unread.Load() && status != http.StatusSwitchingProtocols {
+		x.header.Set("Connection", "close")
+	}
 	x.status = status
 	x.overhead = time.Since(x.began) - x.upstream
 }

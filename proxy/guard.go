@@ -49,6 +49,9 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 
 // knows reports whether the request's Host is one of ours.
 func (g *Guard) knows(r *http.Request) bool {
+	if r.URL.Opaque != "" { // http:elsewhere/x would go out as it is
+		return false
+	}
 	name := hostname(r.Host)
 	switch name {
 	case "localhost", "127.0.0.1", "::1":

@@ -78,11 +78,11 @@ func problemOf(err error) *Problem {
 		p.RetryAfter = max(token.RetryAfter, time.Second)
 		return p
 	}
-	var dial *net.OpError
-	dialing := errors.As(err, &dial) && dial.Op == "dial"
-	var timeout net.Error
-	if !dialing && errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded) {
-		return newProblem(http.StatusGatewayTimeout, "upstream_timeout", "The upstream did not answer in time", "")
+	var op *net.OpError
+	dialing := errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+	if !dialing && errors.Is(err, context.DeadlineExceeded) { // a TLS handshake's time-out is none of these
+		return newProblem(http.StatusGatewayTimeout, "upstream_timeout", "The upstream did not answer in time",
+			"the request was sent, and no header of an answer came within the upstream's TIMEOUT")
 	}
 	return newProblem(http.StatusBadGateway, "upstream_unreachable", "The upstream cannot be reached", cause(err))
 }
@@ -97,7 +97,7 @@ func cause(err error) string {
 		authority x509.UnknownAuthorityError
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
-		alert     tls.AlertError
+		timeout   net.Error
 	)
 	switch {
 	case errors.As(err, &dns):
@@ -110,10 +110,10 @@ func cause(err error) string {
 		return "the upstream's certificate is not valid"
 	case errors.As(err, &record):
 		return "the upstream does not speak TLS"
-	case errors.As(err, &alert):
-		return "the upstream refused the TLS handshake"
 	case errors.As(err, &op):
 		return op.Error()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "the upstream did not finish the TLS handshake in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the upstream closed the connection without an answer"
 	}

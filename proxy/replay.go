@@ -20,11 +20,12 @@ const (
 // in. It gives up remembering past replayLimit, or when all requests together
 // remember replayBudget.
 type replay struct {
-	source io.ReadCloser // the app's; nil when there is no body
-	x      *exchange
-	first  *attempt
+	source  io.ReadCloser // the app's; nil when there is no body
+	x       *exchange
+	current *attempt
 
 	reading sync.Mutex // held while reading source
+	whole   bool       // source has ended, and may be closed
 
 	mu    sync.Mutex // guards what follows, and is never held while waiting
 	kept  []byte
@@ -49,6 +50,7 @@ func newReplay(req *http.Request, x *exchange) *replay {
 	if req.ContentLength > replayLimit {
 		r.stage = forgotten
 	}
+	x.unread.Store(r.source != nil)
 	return r
 }
 
@@ -57,8 +59,8 @@ func (r *replay) body() io.ReadCloser {
 	if r.source == nil {
 		return nil
 	}
-	r.first = &attempt{replay: r, recorded: true}
-	return r.first
+	r.current = &attempt{replay: r, recorded: true}
+	return r.current
 }
 
 // rewind reports whether a second sending would send identical bytes; if so,
@@ -73,7 +75,7 @@ func (r *replay) rewind() bool {
 		return false
 	}
 	r.stage = replaying
-	r.first.ended.Store(true) // its reader may still wait for the app: what it gets is kept
+	r.current.ended.Store(true) // its reader may still wait for the app: what it gets is kept
 	return true
 }
 
@@ -81,13 +83,23 @@ func (r *replay) again() io.ReadCloser {
 	if r.source == nil {
 		return nil
 	}
-	return &attempt{replay: r}
+	r.current = &attempt{replay: r}
+	return r.current
 }
 
-// settle forgets what was kept, unless a second attempt is reading it.
-func (r *replay) settle() {
+// settle forgets what was kept, unless a second attempt is reading it. If that
+// attempt failed it is ended; unless it waits for the app, the rest of the body
+// is then the server's, which can keep the connection.
+func (r *replay) settle(failed bool) {
 	if r.source == nil {
 		return
+	}
+	if failed {
+		r.current.ended.Store(true)
+		if r.reading.TryLock() {
+			r.x.unread.Store(false)
+			r.reading.Unlock()
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,13 +141,19 @@ func (r *replay) keptFrom(p []byte, off int) int {
 // read reads the app's body under a deadline of its own, for the server has
 // none that would not cut a long upload. r.reading is held.
 func (r *replay) read(p []byte) (int, error) {
-	r.x.control.SetReadDeadline(time.Now().Add(bodyIdle))
+	if r.whole {
+		return 0, io.EOF
+	}
+	r.x.readBy(time.Now().Add(bodyIdle))
 	n, err := r.source.Read(p)
-	if err != nil {
-		r.x.control.SetReadDeadline(time.Time{})
-		if err != io.EOF {
-			r.x.broken.Store(true)
-		}
+	switch err {
+	case nil:
+	case io.EOF:
+		r.whole = true
+		r.x.unread.Store(false)
+		r.x.readBy(time.Time{})
+	default: // the deadline stays, for the server will look for the body's end
+		r.x.broken.Store(true)
 	}
 	return n, err
 }

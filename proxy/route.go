@@ -8,9 +8,9 @@ import (
 
 // route returns the upstream that is to serve a request: a Host of its own
 // goes before any Host, and the longest prefix before shorter ones. It is nil
-// when none matches. The path is compared in its escaped form and not cleaned.
+// when none matches. The path is compared as it was sent.
 func route(upstreams []*Upstream, r *http.Request) *Upstream {
-	host, path := hostname(r.Host), r.URL.EscapedPath()
+	host, path := hostname(r.Host), pathOf(r)
 	var best *Upstream
 	for _, u := range upstreams {
 		if u.Host != "" && !strings.EqualFold(hostname(u.Host), host) || !u.matches(path) {
@@ -50,6 +50,14 @@ func (u *Upstream) within(path string) string {
 		return rest
 	}
 	return "/"
+}
+
+// pathOf returns a request's path as it was sent, where net/url would mend it.
+func pathOf(r *http.Request) string {
+	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {
+		return path
+	}
+	return r.URL.EscapedPath() // of an absolute form, or *
 }
 
 // hostname returns a Host header's name, in lower case and without the port,

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +19,7 @@ const (
 	headerTimeout = 10 * time.Second // to send a request's header
 	idleTimeout   = 2 * time.Minute  // between two requests
 	writeIdle     = time.Minute      // to take some of an answer
-	maxHeader     = 64 << 10
+	maxHeader     = 1 << 20          // of a request, its query among it
 )
 
 // A Server serves one listener. Its exported fields are set before Serve.
@@ -27,6 +29,7 @@ type Server struct {
 
 	once     sync.Once
 	server   *http.Server
+	cut      context.CancelFunc // ends every request's context
 	draining atomic.Bool
 	mu       sync.Mutex
 	inFlight int
@@ -42,12 +45,15 @@ func (s *Server) init() {
 		}
 		stdlog, _ := zap.NewStdLogAt(s.Log, zap.DebugLevel)
 		s.empty = make(chan struct{})
+		life, cut := context.WithCancel(context.Background())
+		s.cut = cut
 		s.server = &http.Server{
 			Handler:           http.HandlerFunc(s.serve),
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          stdlog,
+			BaseContext:       func(net.Listener) context.Context { return life },
 			ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 				if s.draining.Load() {
 					return context.WithValue(ctx, lateKey{}, true)
@@ -59,7 +65,7 @@ func (s *Server) init() {
 	})
 }
 
-// Serve serves l until Drain or Close; it closes l, and returns nil then.
+// Serve serves l until Drain; it closes l, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
 	if err := s.server.Serve(patient{l}); err != http.ErrServerClosed {
@@ -71,6 +77,9 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.begin()
 	defer s.end()
+	if r.ContentLength != 0 { // the server reads a body that nobody wants
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyIdle))
+	}
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 		if r.Context().Value(lateKey{}) != nil {
@@ -109,6 +118,7 @@ func (s *Server) noteEmpty() {
 // told that it is draining, and when ctx is done all is cut off.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
+	defer s.cut() // upgraded connections are not the http.Server's to close
 	s.mu.Lock()
 	s.draining.Store(true)
 	s.noteEmpty()
@@ -123,8 +133,8 @@ func (s *Server) Drain(ctx context.Context) error {
 	return s.server.Close()
 }
 
-// patient is a listener whose connections give every write a deadline of its
-// own, so that a client which stops reading does not hold an answer for ever.
+// patient is a listener whose connections cut off a client that takes nothing
+// of an answer for writeIdle, and never one that is merely slow.
 type patient struct{ net.Listener }
 
 func (l patient) Accept() (net.Conn, error) {
@@ -138,6 +148,21 @@ func (l patient) Accept() (net.Conn, error) {
 type patientConn struct{ net.Conn }
 
 func (c patientConn) Write(p []byte) (int, error) {
-	c.Conn.SetWriteDeadline(time.Now().Add(writeIdle))
-	return c.Conn.Write(p)
+	for written := 0; ; {
+		c.Conn.SetWriteDeadline(time.Now().Add(writeIdle))
+		n, err := c.Conn.Write(p[written:])
+		written += n
+		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return written, err
+		}
+	}
+}
+
+// CloseWrite ends an answer while the app still sends: closing outright would
+// reset the connection, and may take the answer with it.
+func (c patientConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

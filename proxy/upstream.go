@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -23,8 +25,9 @@ type Upstream struct {
 	Observer  Observer          // told of every exchange; may be nil
 	Log       *zap.Logger
 
-	once  sync.Once
-	proxy *httputil.ReverseProxy
+	once    sync.Once
+	proxy   *httputil.ReverseProxy
+	buffers bufferPool
 }
 
 // An Observer is told of exchanges. Its methods are called by many goroutines
@@ -51,7 +54,8 @@ const statusClientLeft = 499
 // serve answers one request that the guard let through.
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget) {
 	u.once.Do(u.build)
-	x := &exchange{began: time.Now(), budget: budget, control: http.NewResponseController(w)}
+	x := &exchange{began: time.Now(), budget: budget, header: w.Header(), control: http.NewResponseController(w)}
+	defer x.end()
 	if u.Observer != nil {
 		u.Observer.Begin()
 		defer func() { u.Observer.End(x.summary(r.Method)) }()
@@ -69,44 +73,52 @@ func (u *Upstream) build() {
 		Transport:      &bearer{upstream: u},
 		ModifyResponse: u.received,
 		ErrorHandler:   u.fail,
-		BufferPool:     copyBuffers,
-		ErrorLog:       zap.NewStdLog(u.Log),
+		BufferPool:     &u.buffers,
+		ErrorLog:       log.New(io.Discard, "", 0), // it quotes the upstream, as cause must not
 	}
 }
 
 // rewrite addresses the outgoing request to the upstream. Path and query go
 // out byte for byte; only the prefix and the base path change places.
 func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
-	in, out := p.In.URL, p.Out.URL
+	in, out, path := p.In.URL, p.Out.URL, pathOf(p.In)
 	out.Scheme, out.Host, p.Out.Host = u.URL.Scheme, u.URL.Host, ""
 	out.RawQuery, out.ForceQuery = in.RawQuery, in.ForceQuery // ReverseProxy cleans them
-	if base := strings.TrimSuffix(u.URL.EscapedPath(), "/"); base != "" || u.hasPrefix() {
-		setPath(out, base+u.within(in.EscapedPath()))
+	if path != "*" {
+		setPath(out, strings.TrimSuffix(u.URL.EscapedPath(), "/")+u.within(path))
 	}
 	p.Out.Trailer = nil // a body kept for a replay would send them
 }
 
-// setPath sets a path given in its escaped form.
-func setPath(u *url.URL, escaped string) {
-	path, err := url.PathUnescape(escaped)
+// setPath sets a path given as it is to be sent.
+func setPath(u *url.URL, sent string) {
+	path, err := url.PathUnescape(sent)
 	if err != nil {
-		path = escaped
+		path = sent
 	}
-	u.Path, u.RawPath = path, escaped
+	u.Path, u.RawPath = path, sent
+	if u.EscapedPath() == sent {
+		return
+	}
+	u.Opaque = sent
+	if strings.HasPrefix(sent, "//") { // would be taken for a host
+		u.Opaque = "//" + u.Host + sent
+	}
 }
 
-// received notes the answer's header.
+// received notes the answer's header, and keeps the server from adding to it.
 func (u *Upstream) received(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
 	x.answered(res.StatusCode)
+	if _, ok := res.Header["Content-Type"]; !ok {
+		x.header["Content-Type"] = nil
+	}
+	res.Header.Del(ErrorHeader) // marks what is ours, and only that
 	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
 	return nil
 }
 
-// copyBuffers holds the buffers through which bodies are copied.
-var copyBuffers = new(bufferPool)
-
-// A bufferPool implements httputil.BufferPool.
+// A bufferPool implements httputil.BufferPool. The zero value is ready.
 type bufferPool struct{ pool sync.Pool }
 
 const copyBufferSize = 32 << 10

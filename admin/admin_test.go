@@ -1,0 +1,291 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"ticketproxy/admin"
+	"ticketproxy/proxy"
+	"ticketproxy/tokens"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func is[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// A desk is an admin whose accounts and drain the test sets.
+type desk struct {
+	*admin.Admin
+	accounts []tokens.Status
+	draining atomic.Bool
+	quits    atomic.Int32
+}
+
+func newDesk(accounts ...tokens.Status) *desk {
+	d := &desk{accounts: accounts}
+	all := func() []tokens.Status { return d.accounts }
+	d.Admin = &admin.Admin{
+		Version:   "1.2.3",
+		Guard:     &proxy.Guard{Hosts: []string{"admin.test"}, Origins: []string{"https://app.test"}},
+		Metrics:   admin.NewMetrics("1.2.3", all).Handler(),
+		Accounts:  all,
+		Upstreams: []admin.Upstream{{Name: "park", Listen: "127.0.0.1:8080", URL: "https://api.test/", Account: "park"}},
+		Draining:  d.draining.Load,
+		Quit:      func() { d.quits.Add(1) },
+	}
+	return d
+}
+
+// ask sends a request as a peer on loopback would, changed as told.
+func (d *desk) ask(method, target string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, nil)
+	r.Host, r.RemoteAddr = "localhost:9090", "127.0.0.1:50000"
+	for _, f := range change {
+		f(r)
+	}
+	w := httptest.NewRecorder()
+	d.Handler().ServeHTTP(w, r)
+	return w
+}
+
+func from(peer string) func(*http.Request) {
+	return func(r *http.Request) { r.RemoteAddr = peer }
+}
+
+func host(name string) func(*http.Request) {
+	return func(r *http.Request) { r.Host = name }
+}
+
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func status(account, state string, usable bool) tokens.Status {
+	return tokens.Status{Account: account, State: state, Usable: usable, Rotation: "single_use", Generation: 3}
+}
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	d := newDesk(status("park", tokens.Dead, false)) // whatever the issuers say
+	d.draining.Store(true)
+	for _, path := range []string{"/livez", "/healthz"} {
+		is(t, path, d.ask("GET", path).Code, 200)
+		is(t, "HEAD "+path, d.ask("HEAD", path).Code, 200)
+		is(t, "POST "+path, d.ask("POST", path).Code, 405)
+	}
+}
+
+func TestStartedStaysStarted(t *testing.T) {
+	t.Parallel()
+	d := newDesk(status("park", tokens.Ready, true), status("shop", tokens.Starting, false))
+	is(t, "one account waits", d.ask("GET", "/startupz").Code, 503)
+	d.accounts[1] = status("shop", tokens.Ready, true)
+	is(t, "both have tokens", d.ask("GET", "/startupz").Code, 200)
+	d.accounts[0] = status("park", tokens.Dead, false)
+	is(t, "one is lost again", d.ask("GET", "/startupz").Code, 200)
+}
+
+func TestReady(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		account  tokens.Status
+		draining bool
+		want     int
+	}{
+		"starting":    {account: status("park", tokens.Starting, false), want: 503},
+		"ready":       {account: status("park", tokens.Ready, true), want: 200},
+		"degraded":    {account: status("park", tokens.Degraded, true), want: 200},
+		"unsaved":     {account: status("park", tokens.Unsaved, true), want: 503},
+		"unavailable": {account: status("park", tokens.Unavailable, false), want: 503},
+		"dead":        {account: status("park", tokens.Dead, false), want: 503},
+		"dying":       {account: status("park", tokens.Dead, true), want: 200}, // the living token is used to its end
+		"draining":    {account: status("park", tokens.Ready, true), draining: true, want: 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(test.account, status("shop", tokens.Ready, true))
+			d.draining.Store(test.draining)
+			is(t, "status", d.ask("GET", "/readyz").Code, test.want)
+			is(t, "verbose status", d.ask("GET", "/readyz?verbose").Code, test.want)
+		})
+	}
+}
+
+func TestReadyNamesTheCulprits(t *testing.T) {
+	t.Parallel()
+	dead := status("park", tokens.Dead, false)
+	dead.Error = "the refresh token is spent: run ticketproxy login park"
+	d := newDesk(dead, status("shop", tokens.Ready, true))
+	if got := d.ask("GET", "/readyz").Body.String(); strings.Contains(got, "park") {
+		t.Errorf("names a culprit unasked: %q", got)
+	}
+	got := d.ask("GET", "/readyz?verbose").Body.String()
+	for _, want := range []string{"account park: dead: " + dead.Error, "account shop: ready"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %q, want it to say %q", got, want)
+		}
+	}
+	d.draining.Store(true)
+	if got := d.ask("GET", "/readyz?verbose").Body.String(); !strings.Contains(got, "draining") {
+		t.Errorf("got %q, want it to say draining", got)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	park := status("park", tokens.Degraded, true)
+	park.Expiry = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	park.Error = "the issuer does not answer"
+	w := newDesk(park).ask("GET", "/status")
+	is(t, "status", w.Code, 200)
+	is(t, "type", w.Header().Get("Content-Type"), "application/json")
+	is(t, "cache", w.Header().Get("Cache-Control"), "no-store")
+	var got admin.Status
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	is(t, "version", got.Version, "1.2.3")
+	is(t, "ready", got.Ready, true)
+	if !reflect.DeepEqual(got.Accounts[0], park) {
+		t.Errorf("account: got %+v, want %+v", got.Accounts[0], park)
+	}
+	is(t, "upstream", got.Upstreams[0].Name, "park")
+	var members map[string]any
+	json.Unmarshal(w.Body.Bytes(), &members)
+	account := members["accounts"].([]any)[0].(map[string]any)
+	for name := range account {
+		if strings.Contains(name, "access") || strings.Contains(name, "secret") || name == "seed" || name == "refresh_token" {
+			t.Errorf("status shows %s", name)
+		}
+	}
+}
+
+func TestFrontDoorLeadsToStatus(t *testing.T) {
+	t.Parallel()
+	d := newDesk()
+	w := d.ask("GET", "/")
+	is(t, "status", w.Code, http.StatusSeeOther)
+	is(t, "location", w.Header().Get("Location"), "/status")
+	is(t, "elsewhere", d.ask("GET", "/debug/pprof/").Code, 404)
+}
+
+func TestQuit(t *testing.T) {
+	t.Parallel()
+	d := newDesk()
+	is(t, "GET", d.ask("GET", "/quit").Code, 405)
+	is(t, "from a web page", d.ask("POST", "/quit", header("Origin", "https://evil.example")).Code, 403)
+	is(t, "from afar", d.ask("POST", "/quit", from("192.0.2.1:1")).Code, 403)
+	is(t, "rebound", d.ask("POST", "/quit", host("evil.example")).Code, 421)
+	is(t, "quits", d.quits.Load(), 0)
+	is(t, "POST", d.ask("POST", "/quit").Code, http.StatusAccepted)
+	is(t, "quits", d.quits.Load(), 1)
+	d.Quit = nil
+	w := d.ask("POST", "/quit")
+	is(t, "POST without permission", w.Code, http.StatusForbidden)
+	if !strings.Contains(w.Body.String(), "TICKETPROXY_ADMIN_QUIT=true") {
+		t.Errorf("no cure in %q", w.Body)
+	}
+}
+
+func TestWhoMayAsk(t *testing.T) {
+	t.Parallel()
+	open := []string{"/livez", "/healthz", "/startupz", "/readyz", "/readyz?verbose", "/metrics"}
+	private := []string{"/status", "/"}
+	for name, test := range map[string]struct {
+		change        func(*http.Request)
+		open, private int // 0 is any answer of the page itself
+	}{
+		"loopback":                    {from("127.0.0.1:1"), 0, 0},
+		"loopback, IPv6":              {from("[::1]:1"), 0, 0},
+		"loopback, mapped":            {from("[::ffff:127.0.0.1]:1"), 0, 0},
+		"another machine":             {from("192.0.2.1:1"), 0, 403},
+		"another machine, IPv6":       {from("[2001:db8::1]:1"), 0, 403},
+		"a peer without an address":   {from("@"), 0, 403},
+		"claims to be loopback":       {func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1"; r.Header.Set("X-Forwarded-For", "127.0.0.1") }, 0, 403},
+		"the pod's address":           {host("10.0.0.7:9090"), 0, 421},
+		"a Service's name":            {host("park.svc:9090"), 0, 421},
+		"no Host":                     {host(""), 0, 421},
+		"allowed Host":                {host("admin.test"), 0, 0},
+		"a web page":                  {header("Sec-Fetch-Site", "cross-site"), 403, 403},
+		"a web page of another port":  {header("Origin", "http://localhost:3000"), 403, 403},
+		"an allowed web page":         {header("Origin", "https://app.test"), 0, 0},
+		"a person who typed the name": {header("Sec-Fetch-Site", "none"), 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(status("park", tokens.Ready, true))
+			check := func(paths []string, want int) {
+				for _, path := range paths {
+					got := d.ask("GET", path, test.change).Code
+					if want == 0 && got >= 400 || want != 0 && got != want {
+						t.Errorf("%s: got %d, want %d", path, got, want)
+					}
+				}
+			}
+			check(open, test.open)
+			check(private, test.private)
+		})
+	}
+}
+
+// The listener is a proxy.Server like every other: what it serves, it serves
+// over a socket too.
+func TestOverASocket(t *testing.T) {
+	t.Parallel()
+	d := newDesk(status("park", tokens.Ready, true))
+	s := httptest.NewServer(d.Handler())
+	defer s.Close()
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/startupz": 200, "/metrics": 200, "/status": 200, "/nothing": 404} {
+		res, err := s.Client().Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		is(t, path, res.StatusCode, want)
+	}
+}
+
+// An account that is asked for its status while requests come is read by many
+// goroutines at a time.
+func TestManyAskAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(status("park", tokens.Ready, true))
+	h := d.Handler()
+	done := make(chan error)
+	for i := range 16 {
+		path := []string{"/startupz", "/readyz?verbose", "/status", "/metrics"}[i%4]
+		go func() {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Host, r.RemoteAddr = "localhost", "127.0.0.1:1"
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != 200 {
+				done <- fmt.Errorf("%s: %d", path, w.Code)
+				return
+			}
+			done <- nil
+		}()
+	}
+	var err error
+	for range 16 {
+		err = errors.Join(err, <-done)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,66 @@
+package proxy_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"testing"
+	"time"
+
+	"ticketproxy/proxy"
+)
+
+// BenchmarkProxy sends requests through a bare ReverseProxy and through this
+// package, to one API over loopback with the same transport. What is counted
+// is the app, the proxy and the API together.
+func BenchmarkProxy(b *testing.B) {
+	answer := []byte(strings.Repeat("x", 1024))
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header()["Content-Type"] = []string{"application/json"}
+		w.Write(answer)
+	})
+	ours := func(w *world) http.Handler { return proxy.NewHandler(w.guard, w.upstream) }
+	bare := func(w *world) http.Handler {
+		return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(w.upstream.URL) }, Transport: w.upstream.Transport}
+	}
+	for _, proxied := range []struct {
+		name    string
+		handler func(*world) http.Handler
+	}{{"bare", bare}, {"ticketproxy", ours}} {
+		for _, request := range []struct{ name, method, body string }{{"GET", "GET", ""}, {"POST", "POST", strings.Repeat("y", 1024)}} {
+			b.Run(request.name+"/"+proxied.name, func(b *testing.B) {
+				w := &world{TB: b, front: listen(b), back: listen(b)}
+				w.serveAPI(api)
+				transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
+				w.source, w.guard = newSource(), new(proxy.Guard)
+				w.upstream = &proxy.Upstream{Name: "park", URL: parse(b, "http://api.test"), Source: w.source, Transport: transport, Observer: new(silent)}
+				w.server = &proxy.Server{Handler: proxied.handler(w)}
+				w.serve()
+				b.Cleanup(transport.CloseIdleConnections)
+				b.ReportAllocs()
+				b.ResetTimer()
+				b.RunParallel(func(p *testing.PB) {
+					for p.Next() {
+						req, _ := http.NewRequest(request.method, "http://localhost/events/?page=0", strings.NewReader(request.body))
+						res, err := w.app.Do(req)
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						io.Copy(io.Discard, res.Body)
+						res.Body.Close()
+					}
+				})
+			})
+		}
+	}
+}
+
+// silent observes and keeps nothing.
+type silent struct{}
+
+func (*silent) Begin()             {}
+func (*silent) End(proxy.Exchange) {}
+func (*silent) Replayed(string)    {}

@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+
+	"ticketproxy/secret"
+)
+
+type fixed struct{}
+
+func (fixed) Token(context.Context) (Token, error) {
+	return Token{AccessToken: secret.New("first"), Generation: 1}, nil
+}
+
+func (fixed) Renew(context.Context, Token) (Token, error) {
+	return Token{AccessToken: secret.New("second"), Generation: 2}, nil
+}
+
+// Whatever becomes of a request, what its body took of the budget is paid back;
+// what found the budget spent is not replayed.
+func TestBudgetIsPaidBack(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/read":
+			io.Copy(io.Discard, r.Body)
+		case "/cut":
+			panic(http.ErrAbortHandler)
+		}
+		if r.Header.Get("Authorization") == "Bearer first" || r.URL.Path == "/never" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer api.Close()
+	to, err := url.Parse(api.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := NewTransport(0, nil, nil, nil)
+	defer transport.CloseIdleConnections()
+	h := NewHandler(new(Guard), &Upstream{URL: to, Source: fixed{}, Transport: transport})
+	app := httptest.NewServer(h)
+
+	post := func(path string, size int) int {
+		res, err := app.Client().Post(app.URL+path, "", io.MultiReader(bytes.NewReader(make([]byte, size))))
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		return res.StatusCode
+	}
+	var all sync.WaitGroup
+	for _, path := range []string{"/read", "/", "/never", "/cut"} {
+		for _, size := range []int{0, 1, 200_000, replayLimit, replayLimit + 1} {
+			for range 2 {
+				all.Go(func() { post(path, size) })
+			}
+		}
+	}
+	all.Wait()
+	app.Close() // the last handlers have returned
+	if left := h.budget.left.Load(); left != replayBudget {
+		t.Errorf("%d of the budget was not paid back", replayBudget-left)
+	}
+
+	app = httptest.NewServer(h)
+	defer app.Close()
+	h.budget.take(replayBudget)
+	if got := post("/read", 1000); got != http.StatusUnauthorized {
+		t.Errorf("without a budget: got %d, want 401", got)
+	}
+	h.budget.give(replayBudget)
+	if left := h.budget.left.Load(); left != replayBudget {
+		t.Errorf("%d of the budget was not paid back", replayBudget-left)
+	}
+}

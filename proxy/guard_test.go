@@ -1,0 +1,124 @@
+package proxy_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"ticketproxy/proxy"
+)
+
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	guard := &proxy.Guard{Hosts: []string{"Park.Internal", "fd00::5", "other.test:8080"}, Origins: []string{"https://app.test"}}
+	tcp := &net.TCPAddr{IP: net.ParseIP("192.0.2.7"), Port: 8080}
+	type header map[string][]string
+	for name, test := range map[string]struct {
+		method, target, host string
+		header               header
+		local                net.Addr
+		want                 int // 0 passes
+	}{
+		"localhost":                 {host: "localhost"},
+		"any port":                  {host: "localhost:1"},
+		"empty port":                {host: "localhost:"},
+		"upper case":                {host: "LocalHost:8080"},
+		"trailing dot":              {host: "localhost.:8080"},
+		"two dots":                  {host: "localhost..", want: 421},
+		"IPv4":                      {host: "127.0.0.1:8080"},
+		"IPv6":                      {host: "[::1]:8080"},
+		"IPv6 without a port":       {host: "[::1]"},
+		"the connection's address":  {host: "192.0.2.7:8080"},
+		"another address":           {host: "192.0.2.8:8080", want: 421},
+		"mapped address":            {host: "[::ffff:192.0.2.7]:8080"},
+		"no TCP":                    {host: "anything.test", local: &net.UnixAddr{Name: "/s", Net: "unix"}},
+		"allowed":                   {host: "park.internal:8080"},
+		"allowed IPv6":              {host: "[FD00::5]:8080"},
+		"allowed with a port":       {host: "other.test"},
+		"below an allowed":          {host: "a.park.internal", want: 421},
+		"allowed as a suffix":       {host: "evilpark.internal", want: 421},
+		"rebound":                   {host: "evil.example:8080", want: 421},
+		"localhost as a label":      {host: "localhost.evil.example", want: 421},
+		"below localhost":           {host: "a.localhost", want: 421},
+		"none":                      {host: "", want: 421},
+		"decimal loopback":          {host: "2130706433", want: 421},
+		"absolute form":             {target: "http://localhost/x", host: "localhost"},
+		"absolute form, elsewhere":  {target: "http://evil.example/x", host: "evil.example", want: 421},
+		"opaque form":               {target: "http:evil.example/x", host: "localhost", want: 421},
+		"CONNECT":                   {method: "CONNECT", target: "localhost:80", host: "localhost", want: 405},
+		"TRACE":                     {method: "TRACE", host: "localhost", want: 405},
+		"fetched by a person":       {host: "localhost", header: header{"Sec-Fetch-Site": {"none"}}},
+		"fetched by our own page":   {host: "localhost", header: header{"Sec-Fetch-Site": {"same-origin"}}},
+		"fetched by another site":   {host: "localhost", header: header{"Sec-Fetch-Site": {"cross-site"}}, want: 403},
+		"fetched by another port":   {host: "localhost", header: header{"Sec-Fetch-Site": {"same-site"}}, want: 403},
+		"own origin":                {host: "localhost:8080", header: header{"Origin": {"http://localhost:8080"}}},
+		"own origin, upper case":    {host: "LOCALHOST:8080", header: header{"Origin": {"http://localhost:8080"}}},
+		"own origin, other port":    {host: "localhost:8080", header: header{"Origin": {"http://localhost:3000"}}, want: 403},
+		"own origin, TLS":           {host: "localhost:8080", header: header{"Origin": {"https://localhost:8080"}}, want: 403},
+		"own origin, other site":    {host: "localhost:8080", header: header{"Origin": {"http://localhost:8080"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
+		"foreign origin":            {host: "localhost", header: header{"Origin": {"https://evil.example"}}, want: 403},
+		"null origin":               {host: "localhost", header: header{"Origin": {"null"}}, want: 403},
+		"empty origin":              {host: "localhost", header: header{"Origin": {""}}, want: 403},
+		"several origins":           {host: "localhost", header: header{"Origin": {"https://app.test", "https://app.test"}}, want: 403},
+		"allowed origin":            {host: "localhost", header: header{"Origin": {"https://app.test"}, "Sec-Fetch-Site": {"cross-site"}}},
+		"allowed origin, preflight": {method: "OPTIONS", host: "localhost", header: header{"Origin": {"https://app.test"}}},
+		"like an allowed origin":    {host: "localhost", header: header{"Origin": {"https://app.test.evil.example"}}, want: 403},
+		"allowed origin, rebound":   {host: "evil.example", header: header{"Origin": {"https://app.test"}}, want: 421},
+		"foreign origin, CORS":      {method: "OPTIONS", host: "localhost", header: header{"Origin": {"https://evil.example"}, "Access-Control-Request-Method": {"GET"}}, want: 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := test.target
+			if target == "" {
+				target = "/"
+			}
+			r := httptest.NewRequest(max(test.method, "GET"), "/", nil)
+			if test.method == "CONNECT" {
+				r.Method = test.method
+			} else {
+				r.URL = parse(t, target)
+				r.Method = max(test.method, "GET")
+			}
+			r.Host, r.RequestURI, r.Header = test.host, target, http.Header(test.header)
+			local := test.local
+			if local == nil {
+				local = tcp
+			}
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+			got := 0
+			if p := guard.Refuse(r); p != nil {
+				got = p.Status
+			}
+			is(t, "status", got, test.want)
+		})
+	}
+}
+
+// What the guard refuses never reaches the API, and says so.
+func TestGuardOnTheWire(t *testing.T) {
+	t.Parallel()
+	w := begin(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the API got %s %s", r.Method, r.URL) }))
+	for raw, want := range map[string]struct {
+		status int
+		code   string
+	}{
+		"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n":                                                   {421, "host_not_allowed"},
+		"GET / HTTP/1.0\r\n\r\n":                                                                         {421, "host_not_allowed"},
+		"GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n":                                   {421, "host_not_allowed"},
+		"GET http:evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n":                                     {421, "host_not_allowed"},
+		"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n":                      {403, "cross_site"},
+		"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n":                                      {405, "method_not_allowed"},
+		"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n":                                                    {405, "method_not_allowed"},
+		"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n":                                {400, ""},
+		"GET / HTTP/1.1\r\n\r\n":                                                                         {400, ""},
+		"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd":       {400, ""},
+		"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n":    {501, ""},
+		"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: w\r\nOrigin: null\r\n\r\n": {403, "cross_site"},
+	} {
+		res, _ := w.ask(raw)
+		is(t, raw, res.StatusCode, want.status)
+		is(t, raw, res.Header.Get(proxy.ErrorHeader), want.code)
+	}
+}

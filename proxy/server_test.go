@@ -1,0 +1,356 @@
+package proxy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/proxy"
+)
+
+// virtual runs f in virtual time.
+func virtual(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, f)
+}
+
+// until reports how long the connection stays open for an app that only reads.
+func (c *appConn) until() time.Duration {
+	began := time.Now()
+	io.Copy(io.Discard, c.r)
+	return time.Since(began)
+}
+
+func TestSlowHeaderIsCut(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.NotFoundHandler())
+		for _, sent := range []string{"", "GET / HTTP/1.1\r\nHost: loc"} {
+			c := w.dial()
+			var app sync.WaitGroup
+			app.Go(func() { // one byte a second is no progress
+				c.Write([]byte(sent))
+				for {
+					time.Sleep(time.Second)
+					if _, err := c.Write([]byte("a")); err != nil {
+						return
+					}
+				}
+			})
+			if got := c.until(); got != 10*time.Second {
+				t.Errorf("after %q: cut after %v, want 10s", sent, got)
+			}
+			app.Wait()
+		}
+	})
+}
+
+func TestIdleConnectionIsClosed(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.NotFoundHandler())
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx")
+		read(t, c.receive("POST"))
+		is(t, "closed after", c.until(), 2*time.Minute)
+	})
+}
+
+func TestPausedBodyIsEnded(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		w := beginVirtual(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, err := io.Copy(io.Discard, r.Body)
+			ended <- err
+		}))
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+		for range 5 {
+			c.send("a")
+			time.Sleep(50 * time.Second)
+		}
+		is(t, "cut after", c.until(), 10*time.Second)
+		if err := <-ended; err == nil {
+			t.Error("the API got a whole body")
+		}
+		synctest.Wait()
+		is(t, "counted as", w.observer.exchanges[0].Status, 499)
+	})
+}
+
+// A body that nobody wants is not waited for longer.
+func TestUnwantedBodyIsNotWaitedFor(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.NotFoundHandler())
+		for _, host := range []string{"localhost", "evil.example"} {
+			w.source.err = &proxy.TokenError{Detail: "none"}
+			c := w.dial()
+			c.send("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\nabc", host)
+			is(t, "closed after", c.until(), time.Minute)
+		}
+	})
+}
+
+// A refused upload whose app then pauses gets its answer all the same.
+func TestPausedBodyGetsTheEarlyAnswer(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}))
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+		began := time.Now()
+		is(t, "status", c.receive("POST").StatusCode, 413)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("answered after %v", took)
+		}
+	})
+}
+
+func TestReaderThatStopsIsCut(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		left := make(chan time.Time, 1)
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for {
+				if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+					left <- time.Now()
+					return
+				}
+			}
+		}))
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		io.CopyN(io.Discard, c.r, 100_000)
+		began := time.Now()
+		is(t, "cut after", (<-left).Sub(began), time.Minute)
+	})
+}
+
+func TestSlowReaderIsNotCut(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		const size = 256
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, size)) }))
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		var got bytes.Buffer
+		for one := make([]byte, 1); got.Len() < size || !bytes.HasSuffix(got.Bytes(), make([]byte, size)); { // a byte every fifty seconds
+			if _, err := c.Conn.Read(one); err != nil {
+				t.Fatalf("cut after %d bytes: %v", got.Len(), err)
+			}
+			got.Write(one)
+			time.Sleep(50 * time.Second)
+		}
+	})
+}
+
+func TestSilentStreamIsNotCut(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "text/event-stream")
+			http.NewResponseController(w).Flush()
+			time.Sleep(time.Hour)
+			io.WriteString(w, "data: at last\n\n")
+		}))
+		for _, method := range []string{"GET", "POST"} {
+			res := w.begun(method, "/", strings.NewReader("x"))
+			is(t, "event", read(t, res), "data: at last\n\n")
+		}
+	})
+}
+
+func TestSilentUpgradeIsNotCut(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := &world{TB: t, front: newMemory(), back: newMemory()}
+		w.serveConns(upgrade)
+		w.start()
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		c.receive("GET")
+		for range 2 {
+			time.Sleep(time.Hour)
+			c.send("ping")
+			got := make([]byte, 4)
+			if _, err := io.ReadFull(c.r, got); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestDrainWithNothingInFlight(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.NotFoundHandler())
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		read(t, c.receive("GET")) // its connection stays idle
+		synctest.Wait()
+		began := time.Now()
+		if err := w.server.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 10*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		if err := <-w.served; err != nil {
+			t.Errorf("Serve returned %v", err)
+		}
+		is(t, "idle connection closed after", c.until(), 0)
+	})
+}
+
+func TestDrainBeforeServe(t *testing.T) {
+	t.Parallel()
+	s := &proxy.Server{Handler: http.NotFoundHandler()}
+	if err := s.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	l := listen(t)
+	if err := s.Serve(l); err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+	if err := l.Close(); err == nil {
+		t.Error("the listener was left open")
+	}
+}
+
+func TestServeReportsABrokenListener(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	l.Close()
+	if err := new(proxy.Server).Serve(l); err == nil {
+		t.Error("Serve returned nil")
+	}
+}
+
+func TestDrainFinishesWhatIsInFlight(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				time.Sleep(10 * time.Second)
+			}
+			io.WriteString(w, "done")
+		}))
+		slow, kept := w.dial(), w.dial()
+		kept.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		res := kept.receive("GET")
+		read(t, res)
+		is(t, "close before the drain", res.Close, false)
+		slow.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		synctest.Wait()
+
+		drained := make(chan error, 1)
+		began := time.Now()
+		go func() { drained <- w.server.Drain(context.Background()) }()
+		synctest.Wait()
+
+		late := w.dial()
+		late.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		res = late.receive("GET")
+		is(t, "late status", res.StatusCode, 503)
+		is(t, "late mark", res.Header.Get(proxy.ErrorHeader), "draining")
+		is(t, "late close", res.Close, true)
+		kept.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		res = kept.receive("GET")
+		is(t, "kept status", res.StatusCode, 200)
+		is(t, "kept close", res.Close, true)
+		is(t, "kept answer", read(t, res), "done")
+
+		res = slow.receive("GET")
+		is(t, "slow status", res.StatusCode, 200)
+		is(t, "slow answer", read(t, res), "done")
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("drained after %v", took)
+		}
+		if err := <-w.served; err != nil {
+			t.Errorf("Serve returned %v", err)
+		}
+		if _, err := w.front.DialContext(t.Context(), "", ""); err == nil {
+			t.Error("it still listens")
+		}
+	})
+}
+
+func TestDrainTimeoutCuts(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		var drain sync.WaitGroup
+		drain.Go(func() { w.server.Drain(ctx) })
+		is(t, "cut after", c.until(), 5*time.Second)
+		drain.Wait()
+		if err := <-w.served; err != nil {
+			t.Errorf("Serve returned %v", err)
+		}
+	})
+}
+
+func TestDrainTimeoutCutsAnUpgrade(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := &world{TB: t, front: newMemory(), back: newMemory()}
+		w.serveConns(upgrade)
+		w.start()
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		c.receive("GET")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		go w.server.Drain(ctx)
+		is(t, "cut after", c.until(), 5*time.Second)
+	})
+}
+
+func TestAppThatLeavesEndsTheExchange(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		left := make(chan error, 1)
+		w := beginVirtual(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			left <- r.Context().Err()
+		}))
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx")
+		synctest.Wait()
+		c.Close()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the API's request ended with %v", err)
+		}
+		synctest.Wait()
+		is(t, "in flight", w.observer.inFlight, 0)
+		is(t, "counted as", w.observer.exchanges[0].Status, 499)
+	})
+}
+
+// What an exchange took is the app's whole wait; our share is without the API.
+func TestExchangeIsMeasured(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(2 * time.Second)
+			if r.Header.Get("Authorization") == bearer(1) {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			w.WriteHeader(http.StatusTeapot)
+			http.NewResponseController(w).Flush()
+			time.Sleep(3 * time.Second)
+		}))
+		w.source.refresh = func(context.Context) error { time.Sleep(time.Second); return nil }
+		w.do("BREW", "/", nil)
+		synctest.Wait()
+		is(t, "exchange", w.observer.exchanges[0], proxy.Exchange{Method: "BREW", Status: 418, Took: 8 * time.Second, Overhead: time.Second})
+	})
+}
