@@ -36,6 +36,7 @@ func verbs() []verb {
 		{"demo", "try the whole product against the built-in sandbox; --once ends after one request to each API", demo},
 		{"sandbox", "run the built-in issuers and APIs alone; see sandbox --help", runSandbox},
 		{"check", "prove configuration, state, DNS, TLS and reachability, without spending a refresh token", check},
+		{"login", "obtain the first grant of an account; see login --help", login},
 		{"status", "show each account of a running instance", status},
 		{"wait", "block until a running instance is ready; --timeout 60s", wait},
 		{"shutdown", "ask a running instance to drain and stop", shutdown},
@@ -53,7 +54,8 @@ type process struct {
 	terminal  bool   // stderr is one
 	stateHome string // the user's directory for state; "" when there is none
 	listen    func(ctx context.Context, network, address string) (net.Listener, error)
-	dial      proxy.Dialer // nil is the network's
+	dial      proxy.Dialer               // nil is the network's
+	browse    func(address string) error // shows a web page to the person
 }
 
 func main() {
@@ -69,6 +71,7 @@ func main() {
 		terminal:  isTerminal(os.Stderr),
 		stateHome: stateHome(),
 		listen:    listener.Listen,
+		browse:    openBrowser(os.Environ()),
 	}
 	os.Exit(exit(p, run(ctx, p, os.Args[1:])))
 }

@@ -38,5 +38,5 @@ func explain(err error) error {
 
 // cure says what revives a dead account.
 func cure(account string) string {
-	return "give account " + account + " a new TICKETPROXY_REFRESH_TOKEN"
+	return "run ticketproxy login " + account + ", or give it a new TICKETPROXY_REFRESH_TOKEN"
 }

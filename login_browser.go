@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+// A consent is one request for an authorization code (RFC 6749, section 4.1).
+type consent struct {
+	redirect *url.URL
+	state    secret.String // ties the answer to this request (section 10.12)
+	verifier secret.String // and the code to this process (RFC 7636)
+}
+
+// An answer is what the issuer sent the browser back with: a code, or the
+// reason why there is none.
+type answer struct {
+	code secret.String
+	err  error
+}
+
+// newConsent draws a state of 130 bits, and a verifier of 260 in 52
+// characters (RFC 7636, section 4.1).
+func newConsent(redirect *url.URL) *consent {
+	return &consent{redirect, secret.New(rand.Text()), secret.New(rand.Text() + rand.Text())}
+}
+
+// challenge is S256 (RFC 7636, section 4.2).
+func (c *consent) challenge() string {
+	sum := sha256.Sum256([]byte(c.verifier.Reveal()))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// read reads an authorization response (RFC 6749, section 4.1.2). It is not
+// ours, but some other page's on this machine, unless it bears our state; and
+// no parameter comes twice (section 3.1).
+func (c *consent) read(query url.Values) (_ answer, ours bool) {
+	if len(query["state"]) != 1 || subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(c.state.Reveal())) != 1 {
+		return answer{}, false
+	}
+	code, refusal := query["code"], query["error"]
+	switch {
+	case len(code) == 0 && len(refusal) == 1 && refusal[0] != "":
+		return answer{err: errors.New(refusalText(refusal[0]))}, true
+	case len(refusal) == 0 && len(code) == 1 && code[0] != "":
+		return answer{code: secret.New(code[0])}, true
+	}
+	return answer{}, false
+}
+
+// refusalText puts an error of RFC 6749, section 4.1.2.1, into words. Of any
+// other nothing is shown, for it could be anything.
+func refusalText(code string) string {
+	text := map[string]string{
+		"access_denied":             "consent was refused",
+		"invalid_request":           "the issuer does not understand the request",
+		"unauthorized_client":       "the issuer gives this client no authorization codes",
+		"unsupported_response_type": "the issuer gives no authorization codes",
+		"invalid_scope":             "the issuer wants a scope to be asked for",
+		"server_error":              "the issuer met an error",
+		"temporarily_unavailable":   "the issuer is not available now",
+	}[code]
+	if text == "" {
+		return "the issuer sent the browser back with an error that is not in RFC 6749"
+	}
+	return text + " (" + code + ")"
+}
+
+// byCode sends a person's browser to the issuer for consent, and redeems the
+// code with which it comes back to this machine (RFC 8252, section 7.3).
+func (d *desk) byCode(ctx context.Context) (tokens.Grant, error) {
+	redirect, err := d.redirect()
+	if err != nil {
+		return tokens.Grant{}, err
+	}
+	var sockets []net.Listener
+	if !d.options.noBrowser {
+		if sockets, err = d.process.listenFor(ctx, redirect); err != nil {
+			return tokens.Grant{}, err
+		}
+	} else if redirect.Port() == "0" {
+		// The person's browser is to find nobody there, and stop.
+		redirect.Host = d.process.free(ctx, redirect.Host)
+	}
+	c := newConsent(redirect)
+	address := d.client.AuthorizeURL(redirect.String(), c.state.Reveal(), c.challenge())
+	fmt.Fprintf(d.process.stderr, "Allow the access in a browser at this address. It then goes to %s.\n\n  %s\n\n", redirect, address)
+	var got answer
+	if d.options.noBrowser {
+		got, err = d.pasted(ctx, c)
+	} else {
+		got, err = d.called(ctx, c, sockets, address)
+	}
+	if err != nil {
+		return tokens.Grant{}, err
+	}
+	registered := "see that " + redirect.String() + " is registered for the client, or name the redirect URI that is with --redirect-uri"
+	if got.err != nil {
+		return tokens.Grant{}, &loginError{got.err, "run ticketproxy login " + d.account + " again, and allow the access; or " + registered}
+	}
+	grant, err := d.client.Exchange(context.WithoutCancel(ctx), got.code, redirect.String(), c.verifier)
+	return grant, d.explain(err, reading{
+		unknown: "the issuer does not know the code, or no longer",
+		cure:    registered,
+		lost:    "run ticketproxy login " + d.account + " again",
+	})
+}
+
+// redirect returns the redirect URI, with port 0 when any will do. Its default
+// names the loopback address and not localhost (RFC 8252, section 8.3).
+func (d *desk) redirect() (*url.URL, error) {
+	said := d.options.redirectURI
+	if said == "" {
+		return &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", d.options.callbackPort), Path: "/callback"}, nil
+	}
+	u, err := url.Parse(said)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(said, "#") || u.Port() == "0" {
+		return nil, &usageError{errors.New("--redirect-uri is no redirect URI"), "write it as it is registered for the client, like http://localhost:1234/callback"}
+	}
+	if !d.options.noBrowser && (u.Scheme != "http" || !onLoopback(u.Hostname())) {
+		return nil, &usageError{errors.New("the browser would go to " + u.Hostname() + ", and not come back here"), "add --no-browser, and paste the address at which the browser ends up"}
+	}
+	return u, nil
+}
+
+// onLoopback reports whether a host name is this machine's alone.
+func onLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// pasted asks for the address at which the browser ended up, where nobody
+// listened. A person at a terminal may try again.
+func (d *desk) pasted(ctx context.Context, c *consent) (answer, error) {
+	person := d.process.dialogue()
+	for {
+		line, err := person.ask(ctx, "The address at which the browser ended up, pasted (it is not shown): ", true)
+		if err != nil {
+			return answer{}, d.unanswered(ctx, "address", err)
+		}
+		if u, err := url.Parse(strings.TrimSpace(line)); err == nil {
+			if got, ours := c.read(u.Query()); ours {
+				return got, nil
+			}
+		}
+		wrong := &loginError{errors.New("that address is no answer to this login: it lacks the code, or has the state of another one"), "copy the whole address; it begins with " + c.redirect.String()}
+		if person.terminal == nil {
+			return answer{}, wrong
+		}
+		fmt.Fprintf(d.process.stderr, "%v\nhint: %s\n", wrong, wrong.hint)
+	}
+}
