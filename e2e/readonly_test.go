@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// nobody is the user as whom the program runs when this one is root, whom no
+// file mode stops.
+const nobody = 65532
+
+// TestReadOnlyDirectory takes the right to write from the state directory.
+func TestReadOnlyDirectory(t *testing.T) {
+	t.Parallel()
+	root := openToAll(t)
+	program := filepath.Join(root, "ticketproxy")
+	copyProgram(t, program)
+	mode := func(m os.FileMode) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Chmod(dir, m); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Run("stories", func(t *testing.T) {
+		testUnwritable(t, volume{
+			newDir: func(t *testing.T) string {
+				dir, err := os.MkdirTemp(root, "")
+				if err == nil && os.Geteuid() == 0 {
+					err = os.Chown(dir, nobody, nobody)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				return dir
+			},
+			adopt: func(_ *testing.T, p *proxy) {
+				p.binary = program
+				if os.Geteuid() == 0 {
+					p.as = &syscall.Credential{Uid: nobody, Gid: nobody}
+				}
+			},
+			close: mode(0o500),
+			open:  mode(0o700),
+		})
+	})
+}
+
+// openToAll returns a directory that other users reach.
+func openToAll(t *testing.T) string {
+	t.Helper()
+	for _, under := range []string{os.TempDir(), "/var/tmp"} {
+		dir, err := os.MkdirTemp(under, "ticketproxy-e2e-")
+		if err != nil {
+			continue
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if os.Geteuid() != 0 || reachable(dir) {
+			return dir
+		}
+	}
+	t.Skip("SKIPPED: THE READ-ONLY DIRECTORY IS NOT TESTED, for another user reaches no directory of this one")
+	return ""
+}
+
+func reachable(dir string) bool {
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&0o001 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func copyProgram(t *testing.T, to string) {
+	t.Helper()
+	from, err := os.Open(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(f, from); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A volume is where state lives, and can be made to take no writes.
+type volume struct {
+	newDir func(t *testing.T) string
+	adopt  func(t *testing.T, p *proxy) // prepares p for the volume
+	close  func(t *testing.T, dir string)
+	open   func(t *testing.T, dir string)
+}
+
+const (
+	unwritableLifetime = 4 * time.Second
+	healing            = time.Minute // the longest backoff
+)
+
+// testUnwritable tells what happens when the volume takes no more writes.
+func testUnwritable(t *testing.T, v volume) {
+	for name, story := range map[string]func(*sufferer){
+		"between refreshes":                (*sufferer).betweenRefreshes,
+		"during a refresh":                 (*sufferer).duringRefresh,
+		"terminated with an unsaved token": (*sufferer).terminatedUnsaved,
+		"ended with an unsaved token":      (*sufferer).endedUnsaved,
+	} {
+		for _, account := range []string{"openticket", "socialboards", "ticketpark"} {
+			t.Run(name+"/"+account, func(t *testing.T) {
+				t.Parallel()
+				story(newSufferer(t, v, account))
+			})
+		}
+	}
+}
+
+// A sufferer is a program with one account on a volume.
+type sufferer struct {
+	*testing.T
+	volume   volume
+	dir      string
+	account  string
+	provider *provider
+	proxy    *proxy
+}
+
+func newSufferer(t *testing.T, v volume, account string) *sufferer {
+	s := &sufferer{T: t, volume: v, dir: v.newDir(t), account: account}
+	s.provider = startSandbox(t, unwritableLifetime)[account]
+	s.proxy = newProxy(t, s.dir, map[string]*provider{account: s.provider}, "TICKETPROXY_DRAIN_TIMEOUT=6s")
+	v.adopt(t, s.proxy)
+	s.proxy.start()
+	s.proxy.awaitUsable(account, 30*time.Second)
+	s.proxy.mustServe(account)
+	return s
+}
+
+// betweenRefreshes: without a stored intent nothing is spent.
+func (s *sufferer) betweenRefreshes() {
+	generation := readRecord(s.T, s.dir, s.account).Generation
+	await(s.T, 30*time.Second, "a refresh has just ended", func() bool {
+		return readRecord(s.T, s.dir, s.account).Generation > generation
+	})
+	s.volume.close(s.T, s.dir)
+	generation++
+	await(s.T, 30*time.Second, "the token has expired", func() bool {
+		a, err := s.proxy.request(s.account)
+		usable := s.proxy.status(s.account).Usable
+		if usable && (err != nil || !a.ok()) {
+			s.Fatalf("a token lives, and a request gets %v, %+v, want 2xx", err, a)
+		}
+		return !usable
+	})
+	a, err := s.proxy.request(s.account)
+	if err != nil || a.status != 503 || a.code != "token_unavailable" {
+		s.Errorf("request without a token: %v, %+v, want 503 token_unavailable", err, a)
+	}
+	if ready, why := s.proxy.ready(); ready {
+		s.Errorf("ready without a token: %s", why)
+	}
+	if c := s.provider.counters(); c.Redemptions != generation {
+		s.Errorf("%d redemptions of generation %d, whose intents cannot be stored", c.Redemptions, generation)
+	}
+	s.heal()
+}
+
+// duringRefresh: what was obtained serves from memory, until it is stored.
+func (s *sufferer) duringRefresh() {
+	spent := s.closeDuringRefresh()
+	if ready, why := s.proxy.ready(); ready || !strings.Contains(why, "unsaved") {
+		s.Errorf("ready %t while a token is unsaved: %s", ready, why)
+	}
+	for s.proxy.status(s.account).Usable {
+		a, err := s.proxy.request(s.account)
+		if usable := s.proxy.status(s.account).Usable; usable && (err != nil || !a.ok()) {
+			s.Fatalf("an unsaved token lives, and a request gets %v, %+v, want 2xx", err, a)
+		}
+	}
+	if c := s.provider.counters(); c.Redemptions != spent {
+		s.Errorf("%d redemptions while the token of the one before is unsaved, want %d", c.Redemptions, spent)
+	}
+	s.heal()
+}
+
+// terminatedUnsaved: the drain is used to store what could not be stored.
+func (s *sufferer) terminatedUnsaved() {
+	spent := s.closeDuringRefresh()
+	go func() {
+		time.Sleep(3 * time.Second)
+		s.volume.open(s.T, s.dir)
+	}()
+	if code := s.proxy.terminate(time.Minute); code != 0 {
+		s.Errorf("exit code %d after the token was stored, want 0", code)
+	}
+	if r := readRecord(s.T, s.dir, s.account); r.Generation != spent || r.Intent != nil {
+		s.Errorf("record %+v after %d redemptions", r, spent)
+	}
+	s.proxy.start()
+	s.heal()
+}
+
+// endedUnsaved: when the drain ends before the token is stored the program
+// says that it is lost, and the next one says so too.
+func (s *sufferer) endedUnsaved() {
+	s.closeDuringRefresh()
+	if code := s.proxy.terminate(time.Minute); code != 1 {
+		s.Errorf("exit code %d with an unsaved token, want 1", code)
+	}
+	if said := s.proxy.stderr.String(); !strings.Contains(said, "could not be stored and is lost") {
+		s.Errorf("the program does not say that a token is lost")
+	}
+	s.volume.open(s.T, s.dir)
+	s.proxy.start()
+	await(s.T, healing, "the account is dead", func() bool { return s.proxy.status(s.account).State == "dead" })
+	if reason := s.proxy.mustBeDead(s.account); !strings.Contains(reason, "lost") {
+		s.Errorf("the account is dead and does not say that an answer was lost: %s", reason)
+	}
+	s.provider.reseed()
+	s.proxy.kill()
+	s.proxy.start()
+	s.proxy.awaitUsable(s.account, 30*time.Second)
+	s.proxy.mustServe(s.account)
+}
+
+// closeDuringRefresh closes the volume between a commit and its answer, waits
+// until the new token is held unsaved, and returns the number of redemptions.
+func (s *sufferer) closeDuringRefresh() int {
+	before := s.provider.counters().Redemptions
+	s.provider.slow(0, time.Second)
+	await(s.T, 30*time.Second, "a refresh token is spent", func() bool {
+		return s.provider.counters().Redemptions > before
+	})
+	s.volume.close(s.T, s.dir)
+	s.provider.slow(0, 0)
+	await(s.T, 30*time.Second, "the new token is unsaved", func() bool {
+		return s.proxy.status(s.account).State == "unsaved"
+	})
+	s.proxy.mustServe(s.account)
+	return before + 1
+}
+
+// heal makes the volume take writes again: the account goes on without loss.
+func (s *sufferer) heal() {
+	s.volume.open(s.T, s.dir)
+	before := s.provider.counters().Redemptions
+	await(s.T, healing+30*time.Second, "the account refreshes again", func() bool {
+		return s.provider.counters().Redemptions > before
+	})
+	s.proxy.awaitUsable(s.account, 30*time.Second)
+	s.proxy.mustServe(s.account)
+	if ready, why := s.proxy.ready(); !ready {
+		s.Errorf("not ready when all is well again: %s", why)
+	}
+	if code := s.proxy.terminate(30 * time.Second); code != 0 {
+		s.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
+	mustBeSpentOnce(s.T, s.dir, s.provider)
+}
