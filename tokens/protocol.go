@@ -157,7 +157,7 @@ func (r *Refresher) adopt(rec Record) *view {
 	defer r.mu.Unlock()
 	if r.known && rec.Grant.Same(r.held.Grant) && rec.Generation == r.held.Generation {
 		rec.Grant = r.held.Grant // its times have monotonic readings
-		r.held, r.unsaved = rec, false
+		r.held, r.pending, r.unsaved = rec, false, false
 		if rec.Dead != nil {
 			r.mourn(rec.Dead.Reason)
 		}
@@ -170,7 +170,7 @@ func (r *Refresher) adopt(rec Record) *view {
 		return r.current.Load()
 	}
 	r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))
-	r.known, r.held, r.unsaved = true, rec, false
+	r.known, r.held, r.pending, r.unsaved = true, rec, false, false
 	r.failure = nil
 	if rec.Dead != nil {
 		r.mourn(rec.Dead.Reason)
@@ -298,7 +298,7 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	}
 	r.refreshed("ok", time.Since(began))
 	r.mu.Lock()
-	r.held, r.known, r.unsaved, r.replace = r.succeed(rec, grant), true, true, version
+	r.held, r.known, r.pending, r.replace = r.succeed(rec, grant), true, true, version
 	r.failure = nil
 	r.mu.Unlock()
 	if err := r.saveHeld(); err != nil {
@@ -332,9 +332,9 @@ func (r *Refresher) succeed(rec Record, grant Grant) Record {
 // it may be the only living token.
 func (r *Refresher) saveHeld() error {
 	r.mu.Lock()
-	rec, version, unsaved := r.held, r.replace, r.unsaved
+	rec, version, pending := r.held, r.replace, r.pending
 	r.mu.Unlock()
-	if !unsaved {
+	if !pending {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeDeadline)
@@ -346,7 +346,7 @@ func (r *Refresher) saveHeld() error {
 			return nil
 		}
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) {
-			r.writeFailed()
+			r.notSaved()
 			return fmt.Errorf("storing grant: %w", err)
 		}
 		stored, now, loading := r.Store.Load(ctx)
@@ -355,7 +355,7 @@ func (r *Refresher) saveHeld() error {
 			version = ""
 			continue
 		case loading != nil:
-			r.writeFailed()
+			r.notSaved()
 			return fmt.Errorf("storing grant: %w", errors.Join(err, loading))
 		case stored.Grant.Same(rec.Grant) && stored.Generation == rec.Generation:
 			r.stored(stored)
@@ -370,8 +370,16 @@ func (r *Refresher) saveHeld() error {
 		r.replace = now
 		r.mu.Unlock()
 	}
-	r.writeFailed()
+	r.notSaved()
 	return fmt.Errorf("storing grant: %w", errUnsettled)
+}
+
+// notSaved notes that the held grant could not be stored.
+func (r *Refresher) notSaved() {
+	r.writeFailed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unsaved = true
 }
 
 // stored publishes the held grant, which is durable now.
@@ -383,7 +391,7 @@ func (r *Refresher) stored(rec Record) {
 // supersede gives up an unsaved grant for the one that is stored.
 func (r *Refresher) supersede(stored Record) {
 	r.mu.Lock()
-	r.known, r.unsaved = false, false
+	r.known, r.pending, r.unsaved = false, false, false
 	r.mu.Unlock()
 	r.adopt(stored)
 }
@@ -391,7 +399,7 @@ func (r *Refresher) supersede(stored Record) {
 // look adopts what another process has stored, and stores what could not be
 // stored before.
 func (r *Refresher) look() {
-	if r.isUnsaved() && r.obstacle(true) != nil || !r.turn.try() {
+	if r.isPending() && r.obstacle(true) != nil || !r.turn.try() {
 		return // too soon to try again; or a refresh is under way, and looks itself
 	}
 	defer r.turn.give()
@@ -443,10 +451,10 @@ func (r *Refresher) holds() bool {
 	return r.known
 }
 
-func (r *Refresher) isUnsaved() bool {
+func (r *Refresher) isPending() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.unsaved
+	return r.pending
 }
 
 func (r *Refresher) log() *zap.Logger {

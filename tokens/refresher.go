@@ -38,9 +38,10 @@ type Refresher struct {
 
 	mu      sync.Mutex
 	known   bool          // held is set
-	held    Record        // the newest record known; in the store, unless unsaved
-	unsaved bool          // held was obtained and could not be stored yet
-	replace Version       // what an unsaved record is to replace
+	held    Record        // the newest record known; in the store, unless pending
+	pending bool          // held was obtained and is not stored yet
+	unsaved bool          // and storing it failed
+	replace Version       // what a pending record is to replace
 	failure *failure      // why the last refresh failed; nil after a success
 	state   error         // why the store could not be read, when last looked at
 	planted string        // the hash of the seed that was last compared with the record

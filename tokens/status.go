@@ -46,6 +46,9 @@ func (r *Refresher) Status() Status {
 		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),
 		Warnings:      r.warnings(now),
 	}
+	if r.pending && !r.unsaved && v != nil { // it will be stored in a moment
+		s.Generation = v.token.Generation
+	}
 	if v != nil {
 		s.NextRefresh = v.refreshAt.Round(0)
 	}

@@ -18,6 +18,7 @@ import (
 type moody struct {
 	store.Memory
 	down  atomic.Bool // for writing
+	slow  atomic.Int64
 	vague atomic.Bool // writes, and says that it does not know
 	gone  atomic.Bool // every holder
 	last  func()      // the write of a holder that is gone; may be nil
@@ -27,6 +28,7 @@ func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record
 	if s.down.Load() {
 		return "", errors.New("no space left on device")
 	}
+	time.Sleep(time.Duration(s.slow.Load()))
 	version, err := s.Memory.Swap(ctx, old, next)
 	if err == nil && s.vague.Load() {
 		return "", tokens.ErrUnknown
@@ -548,6 +550,32 @@ func TestStatusWarns(t *testing.T) {
 		r.Clock(time.Now().Add(-time.Hour))
 		if got := r.Status().Warnings[0]; got != "the clock is 1h0m0s ahead of the issuer's: set it by NTP" {
 			t.Error(got)
+		}
+	})
+}
+
+// TestNothingIsPublishedWhileItIsBeingStored: an API that refuses the old token
+// from the moment of the refresh gets the new one when it is durable.
+func TestNothingIsPublishedWhileItIsBeingStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.RevokeOld = true
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		token := mustServe(t, r, i)
+		s.slow.Store(int64(3 * time.Second))
+		for i.good(token.AccessToken) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if st := r.Status(); st.State != tokens.Ready || st.Generation != 1 {
+			t.Errorf("status %+v", st)
+		}
+		fresh, err := r.Renew(t.Context(), token)
+		if err != nil || !i.good(fresh.AccessToken) {
+			t.Fatal(err)
+		}
+		if rec, _, _ := s.Load(t.Context()); rec.Generation != fresh.Generation {
+			t.Errorf("generation %d is used, and %d is stored", fresh.Generation, rec.Generation)
 		}
 	})
 }
