@@ -27,7 +27,7 @@ func login(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	if c.State.Kind == "memory" {
-		return &usageError{errors.New("a grant would be forgotten at once: the state is memory:"), "set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it"}
+		return &usageError{errors.New("the state is in memory, which would forget the grant at once"), "set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it"}
 	}
 	d := &desk{
 		options: o,

@@ -156,7 +156,7 @@ func TestLoginCommandLines(t *testing.T) {
 		{one, "--redirect-uri http://localhost:1/#x", "is no redirect URI"},
 		{one, "--password x", "hint: ticketproxy login --help"},
 		{append(one, "TICKETPROXY_PASSWORD=hunter2"), "", "TICKETPROXY_PASSWORD: "},
-		{none, "", "the state is memory:"},
+		{none, "", "the state is in memory"},
 	} {
 		t.Run(x.args, func(t *testing.T) {
 			t.Parallel()

@@ -148,10 +148,9 @@ func (r *replay) read(p []byte) (int, error) {
 	n, err := r.source.Read(p)
 	switch err {
 	case nil:
-	case io.EOF:
+	case io.EOF: // with which the server lifts the deadline
 		r.whole = true
 		r.x.unread.Store(false)
-		r.x.readBy(time.Time{})
 	default: // the deadline stays, for the server will look for the body's end
 		r.x.broken.Store(true)
 	}

@@ -542,7 +542,7 @@ func TestStatusWarns(t *testing.T) {
 			day  int
 			want string
 		}{{300, ""}, {340, "expires in 25 days"}, {360, "expires in 5 days: this is urgent"}, {366, "has expired"}} {
-			time.Sleep(began.Add(time.Duration(step.day) * day).Sub(time.Now()))
+			time.Sleep(time.Until(began.Add(time.Duration(step.day) * day)))
 			if got := strings.Join(r.Status().Warnings, "; "); !strings.HasSuffix(got, step.want) || step.want == "" && got != "" {
 				t.Errorf("day %d: %q", step.day, got)
 			}
