@@ -133,8 +133,12 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 			URL:       u.UpstreamURL,
 			Host:      u.Host,
 			Prefix:    u.Prefix,
+			Locations: proxy.LocationPolicy(u.Locations),
+			Cookies:   u.Cookies == "pass",
+			DropQuery: dialect(u).QueryTokens,
+			Own:       placeholder(u),
 			Source:    sources[u.Account],
-			Transport: proxy.NewTransport(u.Timeout, roots(u), egress, p.dial),
+			Transport: &proxy.Aging{New: func() *http.Transport { return proxy.NewTransport(u.Timeout, roots(u), egress, p.dial) }},
 			Observer:  metrics.Upstream(u.Name),
 			Log:       log.Named("proxy"),
 		})
@@ -254,6 +258,12 @@ func dialect(u config.Upstream) issuer.Dialect {
 		}
 	}
 	return d
+}
+
+// placeholder answers at the provider's token paths.
+func placeholder(u config.Upstream) *proxy.Placeholder {
+	d := dialect(u)
+	return &proxy.Placeholder{Paths: append(d.TokenPaths, u.TokenURL.Path), Body: []byte(d.Placeholder())}
 }
 
 // roots returns what an upstream's TLS trusts: nil for the system's alone.

@@ -239,3 +239,41 @@ func TestCanary(t *testing.T) {
 		mustNotShow(t, "the program", said.String(), secrets...)
 	})
 }
+
+// TestAppsOfEachVendorDoTheirOwnOAuth holds that what an app sends to the token
+// path goes nowhere, and that the answer has the vendor's form.
+func TestAppsOfEachVendorDoTheirOwnOAuth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, sandbox.Options{})
+		h.serve()
+		for name, members := range map[string]string{
+			"socialboards": "access_token token_type expires_in refresh_token",
+			"openticket":   "access_token token_type expires_in refresh_token refresh_token_expires_in info",
+			"ticketpark":   "access_token token_type expires_in refresh_token scope",
+		} {
+			h.mustAnswer(name)
+			for _, p := range h.sandbox.Providers() {
+				if p.Name != name {
+					continue
+				}
+				before := p.Counters()
+				req, err := http.NewRequest(http.MethodPost, "http://"+ports()[name]+p.TokenPath, strings.NewReader("grant_type=refresh_token&refresh_token=theirs"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, body, err := h.send(req)
+				if err != nil || res.StatusCode != http.StatusOK {
+					t.Fatalf("%s: %v %v", name, res, err)
+				}
+				for member := range strings.FieldsSeq(members) {
+					if !strings.Contains(body, `"`+member+`":`) {
+						t.Errorf("%s: no %s in %s", name, member, body)
+					}
+				}
+				if after := p.Counters(); after.TokenRequests != before.TokenRequests || after.APIRequests != before.APIRequests {
+					t.Errorf("%s: %+v", name, after)
+				}
+			}
+		}
+	})
+}

@@ -52,6 +52,8 @@ type Upstream struct {
 	Rotation      string              `env:"ROTATION" default:"the dialect's" oneof:"none maybe single_use" desc:"whether a refresh replaces the refresh token: none, maybe, single_use"`
 	RefreshLife   time.Duration       `env:"REFRESH_TOKEN_LIFETIME" default:"what the issuer says, or the dialect's" desc:"how long a refresh token lives, where the issuer does not say: 336h is 14 days"` // 0 when not said
 	Timeout       time.Duration       `env:"TIMEOUT" envDefault:"60s" desc:"how long the upstream may take to send response headers"`
+	Locations     string              `env:"REWRITE_LOCATION" envDefault:"redirects" oneof:"redirects all never" desc:"in which answers a Location at the API's own origin is made to point to this listener: redirects, all (201, 202 and 204 too), never"`
+	Cookies       string              `env:"COOKIES" envDefault:"drop" oneof:"drop pass" desc:"whether cookies go between apps and the API: drop keeps those of other localhost ports away from it, and its own off localhost; pass lets them through"`
 	CAFile        string              `env:"CA_FILE" default:"none" desc:"PEM bundle trusted for this upstream and its issuer, besides the system's"`
 	CAs           []*x509.Certificate `env:"-"` // what CAFile holds
 }

@@ -16,6 +16,9 @@ type exchange struct {
 	overhead time.Duration
 	status   int
 	budget   *budget
+	host     string      // by which the app calls us
+	browser  bool        // a web page asked
+	origin   string      // of that page, when it is an allowed one
 	header   http.Header // of the answer to the app
 	control  *http.ResponseController
 	unread   atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it

@@ -34,10 +34,10 @@ func (g *Guard) Refuse(r *http.Request) *Problem {
 
 // RefuseSite is the part of Refuse that concerns web pages of other origins.
 func (g *Guard) RefuseSite(r *http.Request) *Problem {
-	origin, sent := r.Header["Origin"]
-	if sent && len(origin) == 1 && g.allowed(origin[0]) {
+	if g.Origin(r) != "" {
 		return nil
 	}
+	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
 	site := r.Header.Get("Sec-Fetch-Site")
 	if sent && !own || site == "cross-site" || site == "same-site" {
@@ -45,6 +45,15 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 	}
 	return nil
+}
+
+// Origin returns the allowed web origin that the request comes from, "" when it
+// comes from none.
+func (g *Guard) Origin(r *http.Request) string {
+	if origin := r.Header["Origin"]; len(origin) == 1 && g.allowed(origin[0]) {
+		return origin[0]
+	}
+	return ""
 }
 
 // knows reports whether the request's Host is one of ours.

@@ -24,10 +24,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.Answer(w)
 		return
 	}
+	origin := h.Guard.Origin(r)
+	if preflight(w, r, origin) {
+		return
+	}
+	refuseUpgrade(r.Header)
 	u := route(h.Upstreams, r)
 	if u == nil {
 		newProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)
 		return
 	}
-	u.serve(w, r, &h.budget)
+	u.serve(w, r, &h.budget, origin)
 }

@@ -20,6 +20,10 @@ type Upstream struct {
 	URL       *url.URL          // the API's origin, with an optional base path
 	Host      string            // serve only requests for this Host name; any when empty
 	Prefix    string            // serve only this path prefix, which is removed; all when "" or "/"
+	Locations LocationPolicy    // which Location headers to rewrite; none when ""
+	Cookies   bool              // let cookies through, both ways
+	DropQuery []string          // query parameters that never go out, for they would be a second token
+	Own       *Placeholder      // answers apps that do their own OAuth; may be nil
 	Source    TokenSource       // of the account's access tokens
 	Transport http.RoundTripper // to the API
 	Observer  Observer          // told of every exchange; may be nil
@@ -52,9 +56,20 @@ type Exchange struct {
 const statusClientLeft = 499
 
 // serve answers one request that the guard let through.
-func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget) {
+// The origin is that of the page that sent it, when it was let through for its
+// origin's sake.
+func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget, origin string) {
+	path := u.within(pathOf(r))
+	if u.Own.answers(r, path) {
+		u.Own.ServeHTTP(w, r)
+		return
+	}
+	if (u.hasPrefix() || strings.Trim(u.URL.Path, "/") != "") && leaves(path) {
+		newProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path", "it has a dot segment, . or .., which the app is to resolve").Answer(w)
+		return
+	}
 	u.once.Do(u.build)
-	x := &exchange{began: time.Now(), budget: budget, header: w.Header(), control: http.NewResponseController(w)}
+	x := &exchange{began: time.Now(), budget: budget, host: r.Host, browser: fromBrowser(r), origin: origin, header: w.Header(), control: http.NewResponseController(w)}
 	defer x.end()
 	if u.Observer != nil {
 		u.Observer.Begin()
@@ -83,10 +98,11 @@ func (u *Upstream) build() {
 func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
 	in, out, path := p.In.URL, p.Out.URL, pathOf(p.In)
 	out.Scheme, out.Host, p.Out.Host = u.URL.Scheme, u.URL.Host, ""
-	out.RawQuery, out.ForceQuery = in.RawQuery, in.ForceQuery // ReverseProxy cleans them
+	out.RawQuery, out.ForceQuery = without(in.RawQuery, u.DropQuery), in.ForceQuery // ReverseProxy cleans them
 	if path != "*" {
 		setPath(out, strings.TrimSuffix(u.URL.EscapedPath(), "/")+u.within(path))
 	}
+	clean(p.Out.Header, u.Cookies)
 	p.Out.Trailer = nil // a body kept for a replay would send them
 }
 
@@ -114,6 +130,13 @@ func (u *Upstream) received(res *http.Response) error {
 		x.header["Content-Type"] = nil
 	}
 	res.Header.Del(ErrorHeader) // marks what is ours, and only that
+	if !u.Cookies {
+		res.Header.Del("Set-Cookie")
+	}
+	if x.browser {
+		share(res.Header, x.origin)
+	}
+	u.locate(res, x.host)
 	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
 	return nil
 }

@@ -244,7 +244,7 @@ func (w *world) start(change ...func(*world)) {
 	w.Helper()
 	transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
 	w.source, w.observer, w.guard = newSource(), new(observer), new(proxy.Guard)
-	w.upstream = &proxy.Upstream{Name: "park", URL: parse(w, "http://api.test"), Source: w.source, Transport: transport, Observer: w.observer}
+	w.upstream = &proxy.Upstream{Name: "park", Cookies: true, URL: parse(w, "http://api.test"), Source: w.source, Transport: transport, Observer: w.observer}
 	for _, f := range change {
 		f(w)
 	}

@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// maxAge bounds how long connections are used again, so that an upstream that
+// has moved, or a host that is drained, is left.
+const maxAge = 5 * time.Minute
+
+// An Aging transport leaves its connections after some time: requests go to a
+// new transport then, which looks the host up anew, while those in flight end
+// on the old one. Its fields are set before first use.
+type Aging struct {
+	New func() *http.Transport
+
+	mu      sync.Mutex
+	current *http.Transport
+	born    time.Time
+}
+
+// RoundTrip implements http.RoundTripper.
+func (a *Aging) RoundTrip(req *http.Request) (*http.Response, error) {
+	return a.transport(time.Now()).RoundTrip(req)
+}
+
+func (a *Aging) transport(now time.Time) *http.Transport {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.current == nil || now.Sub(a.born) >= maxAge {
+		if a.current != nil {
+			// What is in use closes when it becomes idle.
+			a.current.CloseIdleConnections()
+		}
+		a.current, a.born = a.New(), now
+	}
+	return a.current
+}
+
+// CloseIdleConnections closes what no request uses.
+func (a *Aging) CloseIdleConnections() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.current != nil {
+		a.current.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,46 @@
+package proxy_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"ticketproxy/proxy"
+)
+
+func TestUpstreamThatMovedIsLeft(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		made := 0
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				w.(http.Flusher).Flush()
+				time.Sleep(10 * time.Minute)
+			}
+			io.WriteString(w, "done")
+		}), func(w *world) {
+			inner := w.upstream.Transport
+			aging := &proxy.Aging{New: func() *http.Transport {
+				made++
+				return inner.(*http.Transport).Clone()
+			}}
+			w.upstream.Transport = aging
+			t.Cleanup(aging.CloseIdleConnections)
+		})
+		slow := w.dial()
+		slow.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		answer := make(chan string, 1)
+		go func() { answer <- read(t, slow.receive("GET")) }()
+		for minute := range 11 {
+			c := w.dial()
+			c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+			is(t, "answer", read(t, c.receive("GET")), "done")
+			if want := 1 + minute/5; made != want {
+				t.Errorf("%d transports after %d minutes, want %d", made, minute, want)
+			}
+			c.Close()
+			time.Sleep(time.Minute)
+		}
+		is(t, "slow answer", <-answer, "done")
+	})
+}

@@ -1,0 +1,29 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+)
+
+// clean removes from an outgoing request what an app cannot vouch for: where it
+// came from, and, unless they are asked for, the cookies of whatever else runs
+// on localhost. Some servers take a header's underscore for a hyphen.
+func clean(h http.Header, cookies bool) {
+	for name := range h {
+		switch plain := strings.ToLower(strings.ReplaceAll(name, "_", "-")); {
+		case strings.HasPrefix(plain, "x-forwarded-"),
+			plain == "forwarded", plain == "x-real-ip", plain == "proxy-authorization",
+			plain == "cookie" && !cookies:
+			delete(h, name)
+		}
+	}
+}
+
+// refuseUpgrade drops an Upgrade to anything but WebSocket, as a server may
+// (RFC 9110, section 7.8): Java's client asks for h2c with each request.
+func refuseUpgrade(h http.Header) {
+	if upgrade, ok := h["Upgrade"]; ok && !(len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket")) {
+		delete(h, "Upgrade")
+		delete(h, "Http2-Settings")
+	}
+}

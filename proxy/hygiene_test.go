@@ -1,0 +1,134 @@
+package proxy_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"ticketproxy/proxy"
+)
+
+func TestWhatAnAppCannotVouchForStaysHere(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{
+		"Cookie: a=1", "X_Forwarded_For: 1.2.3.4", "X-Forwarded_Host: h", "X-Forwarded-Port: 1", "X-Real-IP: 1.2.3.4",
+		"X_Real_Ip: 1.2.3.4", "Proxy_Authorization: Basic eDp5", "Forwarded: for=1.2.3.4",
+		"Connection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
+	} {
+		t.Run(header, func(t *testing.T) {
+			t.Parallel()
+			seen := make(chan []string, 1)
+			w := beginRaw(t, heads(seen), func(w *world) { w.upstream.Cookies = false })
+			w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n" + header + "\r\n\r\n")
+			got := (<-seen)[1:]
+			slices.Sort(got)
+			if want := []string{"Authorization: " + bearer(1), "Host: api.test"}; !slices.Equal(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestCookiesOfTheAPIDoNotLandOnLocalhost(t *testing.T) {
+	t.Parallel()
+	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Add("Set-Cookie", "a=1") })
+	for _, pass := range []bool{false, true} {
+		w := begin(t, api, func(w *world) { w.upstream.Cookies = pass })
+		res, _ := w.do("GET", "/", nil)
+		if got := res.Header.Get("Set-Cookie") != ""; got != pass {
+			t.Errorf("cookies pass: %v, want %v", got, pass)
+		}
+	}
+}
+
+func TestAppsThatDoTheirOwnOAuth(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.URL.Path })
+	w := begin(t, api, func(w *world) {
+		w.upstream.Own = &proxy.Placeholder{Paths: []string{"/oauth/v2/token"}, Body: []byte(`{"access_token":"x"}`)}
+	})
+	for _, request := range []string{"POST /oauth/v2/token", "GET /oauth/v2/token?grant_type=refresh_token&refresh_token=y"} {
+		method, target, _ := strings.Cut(request, " ")
+		res, body := w.do(method, target, strings.NewReader("grant_type=password&password=p"))
+		is(t, "status", res.StatusCode, 200)
+		is(t, "answer", body, `{"access_token":"x"}`)
+		is(t, "Content-Type", res.Header.Get("Content-Type"), "application/json")
+		is(t, "Cache-Control", res.Header.Get("Cache-Control"), "no-store")
+	}
+	for _, request := range []string{"POST /oauth/v2/tokens", "GET /oauth/v2/token", "POST /oauth/v2/token/"} {
+		method, target, _ := strings.Cut(request, " ")
+		w.do(method, target, nil)
+		is(t, "the API got", <-asked, request)
+	}
+	if len(asked) > 0 {
+		t.Errorf("the API got %s", <-asked)
+	}
+}
+
+func TestNoSecondTokenGoesOut(t *testing.T) {
+	t.Parallel()
+	seen := make(chan []string, 1)
+	w := beginRaw(t, heads(seen), func(w *world) { w.upstream.DropQuery = []string{"access_token"} })
+	w.ask("GET /events/?page=0&access_token=secret&filters[a]=b HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	is(t, "request line", (<-seen)[0], "GET /events/?page=0&filters[a]=b HTTP/1.1")
+}
+
+func TestBasePathCannotBeLeft(t *testing.T) {
+	t.Parallel()
+	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the API got %s", r.RequestURI) })
+	for name, change := range map[string]func(*world){
+		"prefix":    func(w *world) { w.upstream.Prefix = "/park" },
+		"base path": func(w *world) { w.upstream.URL = parse(t, "http://api.test/v3") },
+	} {
+		w := begin(t, api, change)
+		for _, path := range []string{"/park/../x", "/park/%2e%2e/x", "/park/a/..%2f..%2fx", "/park/%252e%252e/x", "/park/.%2E;a/x"} {
+			c := w.dial()
+			c.send("GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+			res := c.receive("GET")
+			is(t, name+" "+path, res.StatusCode, 400)
+			is(t, "code", res.Header.Get(proxy.ErrorHeader), "bad_path")
+		}
+	}
+}
+
+func TestRedirectStaysWithUs(t *testing.T) {
+	t.Parallel()
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://api.test/events/1", http.StatusFound)
+	}), func(w *world) { w.upstream.Locations = proxy.LocationRedirects })
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n")
+	is(t, "Location", c.receive("GET").Header.Get("Location"), "http://localhost:8080/events/1")
+}
+
+func TestPagesOfAllowedOrigins(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 1)
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Method
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Allow-Credentials", "true")
+	}), func(w *world) { w.guard.Origins = []string{"https://app.example"} })
+	c := w.dial()
+	c.send("OPTIONS /tickets HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: PATCH\r\nAccess-Control-Request-Headers: x-a, content-type\r\n\r\n")
+	res := c.receive("OPTIONS")
+	is(t, "preflight", res.StatusCode, 204)
+	is(t, "origin", res.Header.Get("Access-Control-Allow-Origin"), "https://app.example")
+	is(t, "methods", res.Header.Get("Access-Control-Allow-Methods"), "PATCH")
+	is(t, "headers", res.Header.Get("Access-Control-Allow-Headers"), "x-a, content-type")
+	if len(asked) > 0 {
+		t.Error("the API was asked")
+	}
+	c.send("PATCH /tickets HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nSec-Fetch-Site: cross-site\r\n\r\n")
+	res = c.receive("PATCH")
+	read(t, res)
+	is(t, "the API got", <-asked, "PATCH")
+	is(t, "origin", res.Header.Get("Access-Control-Allow-Origin"), "https://app.example")
+	is(t, "credentials", res.Header.Get("Access-Control-Allow-Credentials"), "")
+	c.send("GET /tickets HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	res = c.receive("GET")
+	<-asked
+	is(t, "origin for who is no page", res.Header.Get("Access-Control-Allow-Origin"), "*")
+}

@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+)
+
+func TestLocation(t *testing.T) {
+	t.Parallel()
+	const app = "localhost:8080"
+	for _, test := range []struct {
+		base, prefix string
+		policy       LocationPolicy
+		status       int
+		location     string
+		want         string
+	}{
+		{"https://api.example", "", LocationRedirects, 302, "https://api.example/events/1?a=b#c", "http://localhost:8080/events/1?a=b#c"},
+		{"https://api.example", "", LocationRedirects, 302, "https://API.example:443/events/1", "http://localhost:8080/events/1"},
+		{"https://api.example", "", LocationRedirects, 302, "https://api.example", "http://localhost:8080/"},
+		{"https://api.example", "", LocationRedirects, 302, "https://api.example?a", "http://localhost:8080/?a"},
+		{"https://api.example", "", LocationRedirects, 302, "//api.example/x", "http://localhost:8080/x"},
+		{"https://api.example", "", LocationRedirects, 302, "/events/1", "/events/1"},
+		{"https://api.example", "", LocationRedirects, 302, "events/1", "events/1"},
+		{"https://api.example", "", LocationRedirects, 302, "http://api.example/x", "http://api.example/x"},
+		{"https://api.example", "", LocationRedirects, 302, "https://api.example:444/x", "https://api.example:444/x"},
+		{"https://api.example", "", LocationRedirects, 302, "https://api.example.evil/x", "https://api.example.evil/x"},
+		{"https://api.example", "", LocationRedirects, 302, "https://api.example@evil.example/x", "https://api.example@evil.example/x"},
+		{"https://api.example", "", LocationRedirects, 302, "https://evil.example/x", "https://evil.example/x"},
+		{"https://api.example", "", LocationRedirects, 302, "https://api.example/%2F..;x//y", "http://localhost:8080/%2F..;x//y"},
+		{"https://api.example", "", LocationRedirects, 302, ":", ":"},
+		{"https://api.example", "", LocationRedirects, 201, "https://api.example/events/1", "https://api.example/events/1"},
+		{"https://api.example", "", LocationAll, 201, "https://api.example/events/1", "http://localhost:8080/events/1"},
+		{"https://api.example", "", LocationAll, 202, "https://api.example/events/1", "http://localhost:8080/events/1"},
+		{"https://api.example", "", LocationAll, 204, "https://api.example/events/1", "http://localhost:8080/events/1"},
+		{"https://api.example", "", LocationAll, 200, "https://api.example/events/1", "https://api.example/events/1"},
+		{"https://api.example", "", LocationNever, 302, "https://api.example/events/1", "https://api.example/events/1"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example/v3/x", "http://localhost:8080/x"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example/v3", "http://localhost:8080"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example/v30/x", "https://api.example/v30/x"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "/v3/x", "/x"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "/other", "/other"},
+		{"https://api.example", "/park", LocationRedirects, 302, "https://api.example/x", "http://localhost:8080/park/x"},
+		{"https://api.example/v3", "/park", LocationRedirects, 302, "/v3/x", "/park/x"},
+		{"http://127.0.0.1:9000", "", LocationRedirects, 307, "http://127.0.0.1:9000/x", "http://localhost:8080/x"},
+	} {
+		base, err := url.Parse(test.base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := &Upstream{URL: base, Prefix: test.prefix, Locations: test.policy}
+		res := &http.Response{StatusCode: test.status, Header: http.Header{"Location": {test.location}, "Content-Location": {test.location}}}
+		u.locate(res, app)
+		if got := res.Header.Get("Location"); got != test.want {
+			t.Errorf("%s %s %d: %s became %s, want %s", test.base, test.policy, test.status, test.location, got, test.want)
+		}
+		if got := res.Header.Get("Content-Location"); got != test.want {
+			t.Errorf("Content-Location %s became %s, want %s", test.location, got, test.want)
+		}
+	}
+}
+
+func TestPathsThatLeave(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]bool{
+		"/":                   false,
+		"/a/b.c/..d/e..":      false,
+		"/a//b/":              false,
+		"/%2F/%E4":            false,
+		"/a%":                 false,
+		"/a/../b":             true,
+		"/..":                 true,
+		"/./a":                true,
+		"/a/%2e%2e/b":         true,
+		"/a/%2E./b":           true,
+		"/a/.%2e":             true,
+		"/a%2f..%2fb":         true,
+		"/a%2F%2e%2E%2fb":     true,
+		"/a\\..\\b":           true,
+		"/a%5c..%5cb":         true,
+		"/a/%252e%252e/b":     true,
+		"/a/..;x=1/b":         true,
+		"/a/..%3bx/b":         true,
+		"/%25252525252525":    true,
+		"/100%25":             false,
+		"/a/...":              false,
+		"/tickets/%F0%9F%8E%": false,
+	} {
+		if got := leaves(path); got != want {
+			t.Errorf("%s leaves: %v", path, got)
+		}
+	}
+}
+
+func TestQueryWithoutAToken(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]string{
+		"":                               "",
+		"a=b&c":                          "a=b&c",
+		"access_token=x":                 "",
+		"a=1&access_token=x&b=2":         "a=1&b=2",
+		"access%5Ftoken=x&filters[a]=gt": "filters[a]=gt",
+		"ACCESS_TOKEN=x&&a":              "&a",
+		"access_token&a=%zz":             "a=%zz",
+		"my_access_token=x":              "my_access_token=x",
+		"a=access_token=x":               "a=access_token=x",
+	} {
+		if got := without(query, []string{"access_token"}); got != want {
+			t.Errorf("%q became %q, want %q", query, got, want)
+		}
+	}
+}
