@@ -20,7 +20,10 @@ import (
 	"ticketproxy/secret"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The server's gentle close outlives it by half a second.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // A wire is a listener and the way to it.
 type wire interface {

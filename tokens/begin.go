@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"ticketproxy/secret"
 )
@@ -20,8 +21,11 @@ func Begin(ctx context.Context, s Store, grant Grant, seed secret.String) (gener
 			return 0, fmt.Errorf("loading record: %w", err)
 		}
 		next := Record{Generation: old.Generation + 1, Grant: grant, Seed: old.Seed, Spent: old.Spent}
-		if !seed.IsZero() {
-			next.Seed = seed.Hash()
+		if hash := seed.Hash(); hash != "" && hash != old.Seed {
+			next.Seed = hash
+			if old.Seed != "" {
+				next.Spent = append(slices.Clone(old.Spent), old.Seed)
+			}
 		}
 		_, err = s.Swap(ctx, version, next)
 		if errors.Is(err, ErrUnknown) {

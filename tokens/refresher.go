@@ -170,7 +170,7 @@ func (r *Refresher) fromMemory(past *view) *view {
 	if v := r.current.Load(); v != past {
 		return v
 	}
-	if !r.unsaved {
+	if !r.unsaved || past != nil && past.token.Generation == r.held.Generation {
 		return nil
 	}
 	return r.publish()

@@ -138,10 +138,3 @@ func (r *Refresher) random() float64 {
 func (r *Refresher) jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(r.random()*float64(d)/2)
 }
-
-// A sighting is a foreign intent and since when it was seen unchanged, by this
-// process's monotonic clock.
-type sighting struct {
-	id    string
-	since time.Time
-}
