@@ -23,7 +23,9 @@ type Guard struct {
 // Refuse returns the problem with a request; nil when it may pass.
 func (g *Guard) Refuse(r *http.Request) *Problem {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		return newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This method is not served", "CONNECT and TRACE are never passed on")
+		p := newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This method is not served", "CONNECT and TRACE are never passed on")
+		p.Allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+		return p
 	}
 	if !g.knows(r) {
 		return newProblem(http.StatusMisdirectedRequest, "host_not_allowed", "This Host is not served here",

@@ -30,6 +30,7 @@ type Problem struct {
 	Code     string `json:"code"`
 
 	RetryAfter time.Duration `json:"-"` // rounded up to seconds; no header when 0
+	Allow      string        `json:"-"` // with 405 (RFC 9110, section 15.5.6)
 }
 
 func newProblem(status int, code, title, detail string) *Problem {
@@ -49,6 +50,9 @@ func (p *Problem) Answer(w http.ResponseWriter) {
 	h.Set(ErrorHeader, p.Code)
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
+	}
+	if p.Allow != "" {
+		h.Set("Allow", p.Allow)
 	}
 	w.WriteHeader(p.Status)
 	w.Write(append(body, '\n'))

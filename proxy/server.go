@@ -115,7 +115,8 @@ func (s *Server) noteEmpty() {
 }
 
 // Drain ends the server: requests in flight are finished, new connections are
-// told that it is draining, and when ctx is done all is cut off.
+// told that it is draining, and when ctx is done all is cut off, which is an
+// error.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
 	defer s.cut() // upgraded connections are not the http.Server's to close
@@ -130,8 +131,10 @@ func (s *Server) Drain(ctx context.Context) error {
 		}
 	case <-ctx.Done():
 	}
-	return s.server.Close()
+	return errors.Join(errCut, s.server.Close())
 }
+
+var errCut = errors.New("requests in flight were cut off: they outlasted the drain")
 
 // patient is a listener whose connections cut off a client that takes nothing
 // of an answer for writeIdle, and never one that is merely slow.

@@ -290,7 +290,11 @@ func TestDrainTimeoutCuts(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		var drain sync.WaitGroup
-		drain.Go(func() { w.server.Drain(ctx) })
+		drain.Go(func() {
+			if err := w.server.Drain(ctx); err == nil {
+				t.Error("cutting requests off is no error")
+			}
+		})
 		is(t, "cut after", c.until(), 5*time.Second)
 		drain.Wait()
 		if err := <-w.served; err != nil {
