@@ -177,10 +177,25 @@ func (m *product) openState() (func(account string) (tokens.Store, string), erro
 	}
 	dir, err := store.OpenDir(m.config.State.Dir)
 	if err != nil {
-		return nil, err
+		return nil, &stateError{err}
 	}
 	m.closeState = dir.Close
 	return func(account string) (tokens.Store, string) { return dir.Account(account), dir.Holder() }, nil
+}
+
+// A stateError says that the directory of STATE cannot be used.
+type stateError struct{ err error }
+
+func (e *stateError) Error() string { return "TICKETPROXY_STATE: " + e.err.Error() }
+func (e *stateError) Unwrap() error { return e.err }
+
+// Hint returns what to do, as far as the error itself does not know better.
+func (e *stateError) Hint() string {
+	var hinted interface{ Hint() string }
+	if errors.As(e.err, &hinted) {
+		return hinted.Hint()
+	}
+	return "set TICKETPROXY_STATE to file: and a directory that this user can make or owns"
 }
 
 // readable fails where a record exists that cannot be used: that is better

@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ticketproxy/config"
 	"ticketproxy/sandbox"
 )
 
@@ -150,4 +153,30 @@ func TestTakenPortIsNamed(t *testing.T) {
 	if code := exit(p, run(t.Context(), p, nil)); code != 1 || !strings.Contains(out.String(), "hint: choose another address with TICKETPROXY_LISTEN") {
 		t.Errorf("exit %d:\n%s", code, out.String())
 	}
+}
+
+// TestSocketOfAKilledProcessIsReplaced also holds that one which somebody
+// listens on is not.
+func TestSocketOfAKilledProcessIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	l := &listener{address: config.Address{Network: "unix", Address: path}}
+	p := &process{listen: new(netListener).listen}
+	first, err := p.open(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o660 {
+		t.Errorf("mode %v, error %v", info.Mode(), err)
+	}
+	if _, err := p.open(t.Context(), l); err == nil {
+		t.Error("a socket in use was taken")
+	}
+	first.(*net.UnixListener).SetUnlinkOnClose(false) // as kill -9 leaves it
+	first.Close()
+	second, err := p.open(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Close()
 }

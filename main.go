@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"ticketproxy/config"
@@ -87,6 +88,9 @@ func run(ctx context.Context, p *process, args []string) error {
 		name = "help"
 	case "-version", "--version":
 		name = "version"
+	}
+	if len(args) == 1 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") && !slices.Contains([]string{"demo", "sandbox", "wait", "login"}, name) {
+		name, args = "help", nil
 	}
 	for _, v := range verbs() {
 		if v.name == name {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -115,6 +117,23 @@ func (m *product) drain(servers []*listener) error {
 	return err
 }
 
+// clearSocket removes a socket that a killed process has left behind, on which
+// nobody listens.
+func clearSocket(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		os.Remove(path)
+	}
+}
+
 // A listenError says that an address cannot be listened on.
 type listenError struct {
 	address config.Address
@@ -128,7 +147,13 @@ func (e *listenError) Hint() string  { return e.hint }
 
 // open opens a listener's socket.
 func (p *process) open(ctx context.Context, l *listener) (net.Listener, error) {
+	if l.address.Network == "unix" {
+		clearSocket(l.address.Address)
+	}
 	socket, err := p.listen(ctx, l.address.Network, l.address.Address)
+	if err == nil && l.address.Network == "unix" {
+		err = os.Chmod(l.address.Address, 0o660)
+	}
 	if err != nil {
 		hint := "choose another address with TICKETPROXY_LISTEN"
 		if l.upstreams == nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"sync/atomic"
 
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
@@ -21,8 +20,6 @@ type Admin struct {
 	Upstreams []Upstream
 	Draining  func() bool
 	Quit      func() // nil when POST /quit is not allowed
-
-	started atomic.Bool
 }
 
 // An Upstream is what status shows of an upstream.
@@ -99,16 +96,13 @@ func fromLoopback(r *http.Request) bool {
 
 func (a *Admin) live(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") }
 
-// startup is ok from when all accounts first held a usable token.
-func (a *Admin) startup(w http.ResponseWriter, r *http.Request) {
-	if !a.started.Load() {
-		for _, account := range a.Accounts() {
-			if !account.Usable {
-				text(w, http.StatusServiceUnavailable, "waiting for the first tokens\n")
-				return
-			}
+// startup is ok once every account has held a token.
+func (a *Admin) startup(w http.ResponseWriter, _ *http.Request) {
+	for _, account := range a.Accounts() {
+		if !account.Began {
+			text(w, http.StatusServiceUnavailable, "waiting for the first tokens\n")
+			return
 		}
-		a.started.Store(true)
 	}
 	text(w, http.StatusOK, "ok\n")
 }

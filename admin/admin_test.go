@@ -76,7 +76,7 @@ func header(name, value string) func(*http.Request) {
 }
 
 func status(account, state string, usable bool) tokens.Status {
-	return tokens.Status{Account: account, State: state, Usable: usable, Rotation: "single_use", Generation: 3}
+	return tokens.Status{Account: account, State: state, Usable: usable, Began: usable, Rotation: "single_use", Generation: 3}
 }
 
 func TestLive(t *testing.T) {
@@ -97,6 +97,7 @@ func TestStartedStaysStarted(t *testing.T) {
 	d.accounts[1] = status("shop", tokens.Ready, true)
 	is(t, "both have tokens", d.ask("GET", "/startupz").Code, 200)
 	d.accounts[0] = status("park", tokens.Dead, false)
+	d.accounts[0].Began = true
 	is(t, "one is lost again", d.ask("GET", "/startupz").Code, 200)
 }
 

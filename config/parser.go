@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"io"
 	"net/url"
 	"os"
 	"reflect"
@@ -28,7 +29,7 @@ func newParser(environment Environment) *parser {
 		known:    names[settings](Prefix),
 	}
 	if p.readFile == nil {
-		p.readFile = os.ReadFile
+		p.readFile = readFile
 	}
 	for _, line := range environment.Vars {
 		if name, value, ok := strings.Cut(line, "="); ok && strings.HasPrefix(name, Prefix) {
@@ -36,6 +37,23 @@ func newParser(environment Environment) *parser {
 		}
 	}
 	return p
+}
+
+// fileLimit bounds a secret's file and a bundle of certificates.
+const fileLimit = 4 << 20
+
+// readFile is os.ReadFile, but for files without an end.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, fileLimit+1))
+	if err == nil && len(data) > fileLimit {
+		err = errors.New("file is too large")
+	}
+	return data, err
 }
 
 // fill sets target, a pointer to a struct, from the variables under a prefix.

@@ -67,7 +67,12 @@ func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	p.Upstream = u.Name
 	x.answered(p.Status)
-	u.Log.Warn("request failed", zap.String("code", p.Code), zap.String("detail", p.Detail))
+	level := zap.WarnLevel
+	var token *TokenError
+	if errors.As(err, &token) { // its source has logged it, once
+		level = zap.DebugLevel
+	}
+	u.Log.Log(level, "request failed", zap.String("code", p.Code), zap.String("detail", p.Detail))
 	p.Answer(w)
 }
 

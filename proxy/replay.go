@@ -12,7 +12,8 @@ import (
 const (
 	replayLimit  = 1 << 20          // of one request's body
 	replayBudget = 16 << 20         // of all bodies that are kept at a time
-	bodyIdle     = 60 * time.Second // how long an app may pause within its body
+	bodyIdle     = 60 * time.Second // in which an app must send bodyLeast of its body, or its end
+	bodyLeast    = 1 << 10
 )
 
 // A replay is a request's body that remembers what was read of it, so that it
@@ -26,6 +27,10 @@ type replay struct {
 
 	reading sync.Mutex // held while reading source
 	whole   bool       // source has ended, and may be closed
+	// How long the app may still take for the next bodyLeast bytes, of which
+	// it has sent got. The time in which the upstream takes nothing is not its.
+	patience time.Duration
+	got      int
 
 	mu    sync.Mutex // guards what follows, and is never held while waiting
 	kept  []byte
@@ -43,7 +48,7 @@ const (
 )
 
 func newReplay(req *http.Request, x *exchange) *replay {
-	r := &replay{source: req.Body, x: x}
+	r := &replay{source: req.Body, x: x, patience: bodyIdle}
 	if req.Body == http.NoBody {
 		r.source = nil
 	}
@@ -144,8 +149,13 @@ func (r *replay) read(p []byte) (int, error) {
 	if r.whole {
 		return 0, io.EOF
 	}
-	r.x.readBy(time.Now().Add(bodyIdle))
+	began := time.Now()
+	r.x.readBy(began.Add(r.patience))
 	n, err := r.source.Read(p)
+	r.patience -= time.Since(began)
+	if r.got += n; r.got >= bodyLeast {
+		r.got, r.patience = 0, bodyIdle
+	}
 	switch err {
 	case nil:
 	case io.EOF: // with which the server lifts the deadline

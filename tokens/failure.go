@@ -29,11 +29,8 @@ func (r *Refresher) misspent(rec Record, version Version, err error, took time.D
 		next.Lost, next.LostAt = rec.Intent.Try, time.Now()
 	}
 	r.write(version, next)
-	failed := r.fail(err)
-	if patient, urgent, why := r.silence(next); why != nil {
-		return false, r.hold(err, patient, urgent)
-	}
-	return false, failed
+	patient, urgent, _ := r.silence(next)
+	return false, r.failFor(err, patient, urgent)
 }
 
 // invalid is the issuer's word that it does not know the refresh token.
@@ -80,7 +77,11 @@ func (r *Refresher) write(version Version, next Record) error {
 
 // fail records a failure, and with it the wait before the next refresh. What
 // the issuer has against the client lasts longer than what is in the way.
-func (r *Refresher) fail(err error) error {
+func (r *Refresher) fail(err error) error { return r.failFor(err, 0, 0) }
+
+// failFor is fail with waits that are known: the urgent one binds when no live
+// token is held.
+func (r *Refresher) failFor(err error, patient, urgent time.Duration) error {
 	least, most := minBackoff, maxBackoff
 	var e *IssuerError
 	if errors.As(err, &e) && e.Class == Refused {
@@ -93,9 +94,10 @@ func (r *Refresher) fail(err error) error {
 		tries = r.failure.tries + 1
 	}
 	wait := r.jitter(backoff(tries, least, most))
-	r.failure = &failure{err: err, at: now, tries: tries, until: now.Add(wait), urgent: now.Add(wait)}
-	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", wait))
-	return &UnavailableError{Account: r.Account, RetryAfter: wait, Err: err}
+	patient, urgent = max(patient, wait), max(urgent, wait)
+	r.failure = &failure{err: err, at: now, tries: tries, until: now.Add(patient), urgent: now.Add(urgent)}
+	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", patient))
+	return &UnavailableError{Account: r.Account, RetryAfter: urgent, Err: err}
 }
 
 // hold begins no refresh for some time, because of what the record says.

@@ -37,6 +37,7 @@ type Refresher struct {
 	turn    baton                // held by who goes through the protocol
 
 	mu      sync.Mutex
+	began   bool          // an access token was held
 	known   bool          // held is set
 	held    Record        // the newest record known; in the store, unless pending
 	pending bool          // held was obtained and is not stored yet
@@ -180,6 +181,7 @@ func (r *Refresher) fromMemory(past *view) *view {
 func (r *Refresher) publish() *view {
 	v := newView(r.held, r.random())
 	r.current.Store(v)
+	r.began = r.began || v != nil
 	return v
 }
 

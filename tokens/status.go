@@ -22,6 +22,7 @@ type Status struct {
 	Account       string    `json:"account"`
 	State         string    `json:"state"`
 	Usable        bool      `json:"usable"` // an access token is held that is believed valid
+	Began         bool      `json:"began"`  // one was held at some time since the start
 	Rotation      string    `json:"rotation"`
 	Generation    uint64    `json:"generation"`
 	Expiry        time.Time `json:"expiry,omitzero"`         // of the access token; zero when not known
@@ -40,6 +41,7 @@ func (r *Refresher) Status() Status {
 	s := Status{
 		Account:       r.Account,
 		Usable:        v.usable(now) && v.token.Generation > r.refused,
+		Began:         r.began,
 		Rotation:      r.Rotation.String(),
 		Generation:    r.held.Generation,
 		Expiry:        r.held.Grant.Expiry.Round(0),
