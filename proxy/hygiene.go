@@ -10,6 +10,9 @@ import (
 // on localhost. Some servers take a header's underscore for a hyphen.
 func clean(h http.Header, cookies bool) {
 	for name := range h {
+		if !strings.Contains("XFPC", name[:min(1, len(name))]) {
+			continue // nearly all, before anything is copied
+		}
 		switch plain := strings.ToLower(strings.ReplaceAll(name, "_", "-")); {
 		case strings.HasPrefix(plain, "x-forwarded-"),
 			plain == "forwarded", plain == "x-real-ip", plain == "proxy-authorization",
