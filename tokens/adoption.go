@@ -72,6 +72,9 @@ func (r *Refresher) correct(rec Record, none bool) (Record, string) {
 		return next, "state is empty: beginning with the seed"
 	}
 	next.Generation = rec.Generation + 1
+	if rec.Dead == nil { // should the seed be no good, its line goes on
+		next.Grant.Fallback = rec.Grant.RefreshToken
+	}
 	return next, "seed is new: beginning a new line with it"
 }
 

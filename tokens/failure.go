@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -39,6 +40,9 @@ func (r *Refresher) misspent(rec Record, version Version, err error, took time.D
 func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again bool, _ error) {
 	next := rec
 	next.Intent = nil
+	if rec.Grant.RefreshToken.Hash() == rec.Seed { // a seed that is no good is not to be tried again
+		next.Spent = append(slices.Clone(rec.Spent), rec.Seed)
+	}
 	if !rec.Grant.Fallback.IsZero() {
 		r.log().Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
 		next.Generation++

@@ -202,7 +202,9 @@ func (r *Refresher) Run(ctx context.Context) {
 			r.looked = now
 			r.look()
 		}
-		if v := r.current.Load(); v.due(now) && r.obstacle(!v.usable(now)) == nil {
+		v := r.current.Load()
+		refused := v != nil && r.isRefused(v.token.Generation)
+		if (v.due(now) || refused) && r.obstacle(refused || !v.usable(now)) == nil {
 			select {
 			case <-ctx.Done():
 				return

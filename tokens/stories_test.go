@@ -579,3 +579,66 @@ func TestNothingIsPublishedWhileItIsBeingStored(t *testing.T) {
 		}
 	})
 }
+
+func TestWrongSeedDoesNotLoseTheLivingLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		i.Reuse = true
+		good := i.seed()
+		for _, seed := range []secret.String{good, secret.New("mistyped"), good} {
+			r := newRefresher(i, s, seed)
+			stop := start(t, r)
+			mustServe(t, r, i)
+			stop()
+		}
+		if _, _, most := i.counts(); most != 1 {
+			t.Errorf("one refresh token was redeemed %d times", most)
+		}
+	})
+}
+
+// TestRefusedTokenIsReplacedWithoutFurtherRequests: an instance that is not
+// ready gets no requests which would make it try again.
+func TestRefusedTokenIsReplacedWithoutFurtherRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(72*time.Hour), new(moody)
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		token := mustServe(t, r, i)
+		i.mu.Lock()
+		i.fault = func(try int) (error, error) {
+			if try < 5 {
+				return &tokens.IssuerError{Class: tokens.Ambiguous, Status: 503}, nil
+			}
+			return nil, nil
+		}
+		i.mu.Unlock()
+		i.revokeAccess()
+		if _, err := r.Renew(t.Context(), token); err == nil {
+			t.Fatal("renewed by an issuer that is down")
+		}
+		time.Sleep(5 * time.Minute)
+		if st := r.Status(); !st.Usable || st.State != tokens.Ready {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+func TestRefusedSeedIsNotTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(moody)
+		bad, good := secret.New("never-issued"), i.seed()
+		for _, seed := range []secret.String{bad, good, bad, good} {
+			r := newRefresher(i, s, seed)
+			stop := start(t, r)
+			time.Sleep(time.Second)
+			if !seed.Equal(bad) {
+				mustServe(t, r, i)
+			}
+			stop()
+		}
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Errorf("%d token requests, want one for each seed", asked)
+		}
+	})
+}
