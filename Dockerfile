@@ -11,8 +11,8 @@ COPY . .
 ARG TARGETOS TARGETARCH
 ARG VERSION=devel
 RUN --mount=type=cache,target=/go/pkg/mod \
-    --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    --mount=type=cache,target=/cache \
+    GOCACHE=/cache CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /out/ticketproxy .
 # What the program may write to: its state, and what demo keeps for a moment.
 RUN install -d -m 0700 /owned/state /owned/tmp
