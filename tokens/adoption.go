@@ -5,33 +5,37 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
 	"ticketproxy/secret"
 )
 
-// load returns the stored record, after correcting a store that went back and
-// planting a new seed. With nothing stored and no seed the record is empty.
+// load returns the stored record, after putting back what the store has lost
+// and planting a new seed. With nothing stored and no seed the record is empty.
+// r.turn is held.
 func (r *Refresher) load() (Record, Version, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeDeadline)
 	defer cancel()
 	for range maxRounds {
 		rec, version, err := r.Store.Load(ctx)
+		if r.regressed(rec, version, err) {
+			if err := r.saveHeld(); err != nil {
+				return Record{}, "", err
+			}
+			continue
+		}
 		if err != nil && !errors.Is(err, ErrNone) {
 			return Record{}, "", fmt.Errorf("loading record: %w", err)
 		}
-		next, why := r.correct(rec, err != nil)
+		next, why := r.plant(rec, err != nil)
 		if why == "" {
 			return rec, version, nil
 		}
 		version, err = r.Store.Swap(ctx, version, next)
 		if err == nil {
-			level := zap.InfoLevel
-			if r.holds() {
-				level = zap.WarnLevel
-			}
-			r.log().Log(level, why, zap.Uint64("generation", next.Generation))
+			r.log().Info(why, zap.Uint64("generation", next.Generation))
 			r.mu.Lock()
 			r.planted = next.Seed
 			r.mu.Unlock()
@@ -39,26 +43,43 @@ func (r *Refresher) load() (Record, Version, error) {
 		}
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) {
 			r.writeFailed()
-			return Record{}, "", fmt.Errorf("correcting record: %w", err)
+			return Record{}, "", fmt.Errorf("storing seed: %w", err)
 		}
 	}
 	return Record{}, "", errUnsettled
 }
 
-// correct returns what is to be stored instead of rec, and why; an empty why
-// leaves it as it is.
-func (r *Refresher) correct(rec Record, none bool) (Record, string) {
+// regressed reports whether the store has lost the record that is held: it has
+// none, a damaged one, or an older one, as of a backup. Then ours is to be
+// stored again, as a grant that never was. A dead one is not worth that.
+//
+// Another process may hold a newer record, or be redeeming this one, of which
+// the store says nothing any more. So whoever stores it again binds all to
+// silence for the takeover delay, in which the other is heard of.
+func (r *Refresher) regressed(rec Record, version Version, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lost := errors.Is(err, ErrNone) || errors.Is(err, ErrDamaged) || err == nil && rec.Generation < r.held.Generation
+	if !lost || !r.known || r.held.Dead != nil {
+		return false
+	}
+	if !r.pending {
+		r.log().Warn("state has lost the record that is held: storing it again", zap.Uint64("generation", r.held.Generation), zap.Error(err))
+		r.held.NotBefore = latest(r.held.NotBefore, time.Now().Add(r.takeover()))
+	}
+	r.pending, r.replace = true, version
+	return true
+}
+
+// plant returns the record that begins a line with the operator's seed, and
+// why; an empty why when the seed is not new to rec.
+func (r *Refresher) plant(rec Record, none bool) (Record, string) {
 	var seed secret.String
 	if r.Seed != nil {
 		seed = r.Seed()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.known && (none || rec.Generation < r.held.Generation) && !r.buried(rec) {
-		next := r.held
-		next.Intent = nil
-		return next, "state went back to an older record: overwriting it with the one held"
-	}
 	hash := seed.Hash()
 	if hash == "" || hash == r.planted {
 		return Record{}, ""
@@ -145,10 +166,4 @@ func (r *Refresher) noteState(err error) {
 		r.log().Info("state is usable again")
 	}
 	r.state = err
-}
-
-func (r *Refresher) holds() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.known
 }

@@ -15,9 +15,8 @@ import (
 // misspent reads a token request that failed, and writes into the record what
 // every replica has to know of it. With again the protocol starts anew.
 func (r *Refresher) misspent(rec Record, version Version, err error, took time.Duration) (again bool, _ error) {
-	e := &IssuerError{Class: Ambiguous, Err: err}
-	errors.As(err, &e)
-	r.refreshed(e.Class.String(), took)
+	r.refreshed(resultOf(err), took)
+	e := issuerError(err)
 	next := rec
 	next.Intent = nil
 	switch e.Class {
@@ -32,6 +31,21 @@ func (r *Refresher) misspent(rec Record, version Version, err error, took time.D
 	r.write(version, next)
 	patient, urgent, _ := r.silence(next)
 	return false, r.failFor(err, patient, urgent)
+}
+
+// issuerError returns what err says of the issuer.
+func issuerError(err error) *IssuerError {
+	e := &IssuerError{Class: Ambiguous, Err: err}
+	errors.As(err, &e)
+	return e
+}
+
+// resultOf returns how an Observer is told of a token request.
+func resultOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return issuerError(err).Class.String()
 }
 
 // invalid is the issuer's word that it does not know the refresh token.

@@ -77,9 +77,15 @@ type baton struct {
 
 func (b *baton) init() { b.once.Do(func() { b.held = make(chan struct{}, 1) }) }
 
-func (b *baton) take() {
+// take waits for the baton, and reports false when done is closed before.
+func (b *baton) take(done <-chan struct{}) bool {
 	b.init()
-	b.held <- struct{}{}
+	select {
+	case b.held <- struct{}{}:
+		return true
+	case <-done:
+		return false
+	}
 }
 
 // try reports whether the baton was free, and takes it.

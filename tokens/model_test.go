@@ -25,6 +25,8 @@ type issuer struct {
 	Never     bool          // the refresh token stays as it is
 	RevokeOld bool          // a refresh ends the access token before it
 
+	keepRotated bool // a fault after the redemption leaves the refresh token in the answer
+
 	mu       sync.Mutex
 	serial   int
 	refresh  map[string]*issued
@@ -78,6 +80,11 @@ func (i *issuer) Refresh(ctx context.Context, token secret.String) (tokens.Grant
 	}
 	grant, err := i.redeem(token.Reveal(), began)
 	if after != nil {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if i.keepRotated {
+			return tokens.Grant{RefreshToken: grant.RefreshToken, Obtained: grant.Obtained}, after
+		}
 		return tokens.Grant{}, after
 	}
 	return grant, err

@@ -140,17 +140,25 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.takeover())
 	defer cancel()
-	grant, err := r.Issuer.Refresh(ctx, rec.Grant.RefreshToken)
-	if err != nil {
-		return r.misspent(rec, version, err, time.Since(began))
+	grant, wrong := r.Issuer.Refresh(ctx, rec.Grant.RefreshToken)
+	if wrong != nil && (grant.RefreshToken.IsZero() || grant.RefreshToken.Equal(rec.Grant.RefreshToken)) {
+		return r.misspent(rec, version, wrong, time.Since(began))
 	}
-	r.refreshed("ok", time.Since(began))
+	r.refreshed(resultOf(wrong), time.Since(began))
+	next := r.succeed(rec, grant)
 	r.mu.Lock()
-	r.held, r.known, r.pending, r.replace = r.succeed(rec, grant), true, true, version
-	r.failure = nil
+	r.held, r.known, r.pending, r.replace = next, true, true, version
+	if wrong == nil {
+		r.failure = nil
+	} else if rec.Generation == r.refused { // its access token goes on under another number
+		r.refused = next.Generation
+	}
 	r.mu.Unlock()
 	if err := r.saveHeld(); err != nil {
 		return false, r.fail(err)
+	}
+	if wrong != nil {
+		return false, r.fail(wrong)
 	}
 	return false, nil
 }
@@ -159,6 +167,9 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 func (r *Refresher) succeed(rec Record, grant Grant) Record {
 	next := Record{Generation: rec.Generation + 1, Grant: grant, Seed: rec.Seed, Spent: rec.Spent}
 	old := rec.Grant
+	if grant.AccessToken.IsZero() { // only the refresh token is new
+		next.Grant.AccessToken, next.Grant.Obtained, next.Grant.Expiry = old.AccessToken, old.Obtained, old.Expiry
+	}
 	if grant.RefreshToken.IsZero() || grant.RefreshToken.Equal(old.RefreshToken) {
 		next.Grant.RefreshToken = old.RefreshToken
 		if grant.RefreshExpiry.IsZero() {
@@ -193,14 +204,14 @@ func (r *Refresher) saveHeld() error {
 			r.stored(rec)
 			return nil
 		}
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) {
+		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrDamaged) {
 			r.notSaved()
 			return fmt.Errorf("storing grant: %w", err)
 		}
 		stored, now, loading := r.Store.Load(ctx)
 		switch {
-		case errors.Is(loading, ErrNone):
-			version = ""
+		case errors.Is(loading, ErrNone), errors.Is(loading, ErrDamaged):
+			version = now
 			continue
 		case loading != nil:
 			r.notSaved()
@@ -209,7 +220,7 @@ func (r *Refresher) saveHeld() error {
 			r.stored(stored)
 			return nil
 		case stored.Generation >= rec.Generation:
-			r.log().Warn("another process stored a newer grant: dropping the one obtained", zap.Uint64("generation", stored.Generation))
+			r.log().Warn("a newer record is stored: dropping the one held", zap.Uint64("generation", stored.Generation))
 			r.supersede(stored)
 			return nil
 		}
@@ -232,8 +243,13 @@ func (r *Refresher) notSaved() {
 
 // stored publishes the held grant, which is durable now.
 func (r *Refresher) stored(rec Record) {
+	r.mu.Lock()
+	if r.unsaved && r.failure != nil && !r.failure.dead { // it was that it could not be stored
+		r.failure = nil
+	}
+	r.mu.Unlock()
 	r.adopt(rec)
-	r.log().Info("token refreshed", zap.Uint64("generation", rec.Generation), zap.Time("expiry", rec.Grant.Expiry))
+	r.log().Info("record stored", zap.Uint64("generation", rec.Generation), zap.Time("expiry", rec.Grant.Expiry))
 }
 
 // supersede gives up an unsaved grant for the one that is stored.

@@ -121,14 +121,16 @@ func (r Record) Encode() ([]byte, error) {
 	}, "", "\t")
 }
 
-// Decode reads what Encode wrote. Its errors hold no part of the data.
+// Decode reads what Encode wrote. Its errors hold no part of the data, and are
+// ErrDamaged unless a newer program may have written it.
 func Decode(data []byte) (Record, error) {
 	var w wire
-	if err := json.Unmarshal(data, &w); err != nil {
-		return Record{}, fmt.Errorf("decoding record: not a record of %d bytes", len(data))
-	}
-	if w.Format != format {
+	err := json.Unmarshal(data, &w)
+	if w.Format > format {
 		return Record{}, fmt.Errorf("decoding record: format %d, this program knows %d", w.Format, format)
+	}
+	if err != nil || w.Format != format {
+		return Record{}, fmt.Errorf("decoding record: %w: not a record of %d bytes", ErrDamaged, len(data))
 	}
 	return Record{
 		Generation: w.Generation,

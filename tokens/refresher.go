@@ -112,7 +112,7 @@ func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 // await returns a usable token other than past's, which has expired or was
 // refused; past is nil when none was ever held.
 func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
-	if v := r.fromMemory(past); v.usable(time.Now()) {
+	if v := r.fromMemory(past); v.replaces(past) {
 		return v.token, nil
 	}
 	if err := r.obstacle(true); err != nil {
@@ -126,7 +126,7 @@ func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
 	case <-timer.C:
 		return Token{}, &UnavailableError{Account: r.Account, Err: errSlow}
 	case result := <-r.join(past):
-		if v := r.fromMemory(past); v.usable(time.Now()) {
+		if v := r.fromMemory(past); v.replaces(past) {
 			return v.token, nil
 		}
 		if result.Err != nil {
@@ -148,7 +148,7 @@ func (r *Refresher) join(past *view) <-chan singleflight.Result {
 			return nil, &UnavailableError{Account: r.Account, Err: errClosing}
 		}
 		defer r.life.leave()
-		r.turn.take()
+		r.turn.take(nil)
 		defer r.turn.give()
 		return nil, r.advance(past)
 	})
@@ -216,7 +216,7 @@ func (r *Refresher) Run(ctx context.Context) {
 }
 
 // Drain begins no further refresh, waits for one that is under way, and goes
-// on storing a grant that could not be stored, until ctx is done. Its error
+// on storing a grant that the store does not have, until ctx is done. Its error
 // says that a refresh token may be lost with the process.
 func (r *Refresher) Drain(ctx context.Context) error {
 	select {
@@ -225,16 +225,34 @@ func (r *Refresher) Drain(ctx context.Context) error {
 	case <-r.life.end():
 	}
 	for tries := 1; ; tries++ {
-		err := r.saveHeld()
+		err := r.keep(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(errors.New("draining "+r.Account+": the new refresh token could not be stored and is lost"), err)
+			return errors.Join(errors.New("draining "+r.Account+": the refresh token that is held could not be stored and is lost"), err)
 		case <-time.After(backoff(tries, minBackoff, maxBackoff)):
 		}
 	}
+}
+
+// keep sees to it that the store has what is held. One that cannot be asked
+// has lost nothing yet.
+func (r *Refresher) keep(ctx context.Context) error {
+	if r.turn.take(ctx.Done()) {
+		defer r.turn.give()
+		if err := r.saveHeld(); err != nil {
+			return err
+		}
+		if r.regressed(r.Store.Load(ctx)) {
+			return r.saveHeld()
+		}
+	}
+	if r.isPending() {
+		return errUnsettled
+	}
+	return nil
 }
 
 func (r *Refresher) poll() time.Duration     { return orElse(r.Poll, time.Second) }

@@ -57,6 +57,8 @@ type disk struct {
 	record  tokens.Record
 	version int
 	highest uint64
+	damaged bool            // the record cannot be used, until it is put back
+	worn    bool            // it was damaged at some time
 	gone    map[string]bool // holders that have ended
 	tells   bool            // whether it can say so
 }
@@ -117,6 +119,7 @@ type node struct {
 	refresher *tokens.Refresher
 	cancel    context.CancelFunc
 	crashed   atomic.Bool
+	paused    bool // for long
 	ran       chan struct{}
 	spending  *redemption // not yet saved
 }
@@ -132,14 +135,16 @@ func (n *node) step(where string) bool {
 	if n.chance(60) {
 		wait += time.Duration(n.rand.Int64N(int64(3 * n.h.takeover)))
 		n.h.note("%s pauses %v %s", n.name, wait, where)
-		if wait > n.h.takeover/2 && n.spending != nil {
-			n.spending.fault = "pause"
+		if wait > n.h.takeover/2 {
+			n.paused = true
+			n.h.blame(n, "pause")
 		}
 	}
 	crash := n.chance(80)
 	n.h.mu.Unlock()
 	time.Sleep(wait)
 	n.h.mu.Lock()
+	n.paused = false
 	if crash && n.h.faults && !n.crashed.Load() {
 		n.h.note("%s crashes %s", n.name, where)
 		n.crash()
@@ -155,11 +160,43 @@ func (n *node) step(where string) bool {
 // crash ends the process as kill -9 does. h.mu is held.
 func (n *node) crash() {
 	n.crashed.Store(true)
-	if n.spending != nil {
-		n.spending.fault = "crash"
-	}
+	n.h.blame(n, "crash")
 	n.h.disk.gone[n.name] = true
 	n.cancel()
+}
+
+// blame notes what went wrong with a redemption that a process has not saved
+// yet. Once the record was damaged, that may be any of its redemptions: the
+// other processes may not have heard of it, and put an older record back.
+func (h *history) blame(n *node, fault string) {
+	if n.spending != nil {
+		n.spending.fault = fault
+	}
+	for _, r := range h.issuer.redemption {
+		if h.disk.worn && r.by == n && r.fault == "" {
+			r.fault = fault
+		}
+	}
+}
+
+// damagedVersion is that of a record that cannot be used.
+const damagedVersion tokens.Version = "damaged"
+
+// wear damages the record, unless it is of a dead account, which yields to any
+// that lives.
+func (h *history) wear() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.disk.version == 0 || h.disk.record.Dead != nil {
+		return
+	}
+	h.note("the record is damaged")
+	h.disk.damaged, h.disk.worn = true, true
+	for _, n := range h.all {
+		if n.crashed.Load() || n.paused { // and puts nothing back
+			h.blame(n, "absence")
+		}
+	}
 }
 
 var errCrashed = errors.New("this process has crashed")
@@ -172,7 +209,13 @@ func (n *node) Load(ctx context.Context) (tokens.Record, tokens.Version, error) 
 	n.h.mu.Lock()
 	defer n.h.mu.Unlock()
 	if n.chance(40) {
+		if n.h.disk.worn {
+			n.h.blame(n, "store")
+		}
 		return tokens.Record{}, "", errors.New("store is down")
+	}
+	if n.h.disk.damaged {
+		return tokens.Record{}, damagedVersion, tokens.ErrDamaged
 	}
 	if n.h.disk.version == 0 {
 		return tokens.Record{}, "", tokens.ErrNone
@@ -197,8 +240,8 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 	defer n.h.mu.Unlock()
 	d := n.h.disk
 	fail := func(err error) (tokens.Version, error) {
-		if n.spending != nil && n.spending.fault == "" {
-			n.spending.fault = "store"
+		if d.worn || n.spending != nil && n.spending.fault == "" {
+			n.h.blame(n, "store")
 		}
 		n.h.note("%s: swap to generation %d: %v", n.name, next.Generation, err)
 		return "", err
@@ -213,9 +256,16 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 	if d.version > 0 {
 		now = tokens.Version(fmt.Sprint(d.version))
 	}
+	if d.damaged && old != damagedVersion {
+		return "", tokens.ErrDamaged
+	}
+	if d.damaged {
+		now, d.highest = damagedVersion, next.Generation
+	}
 	if now != old {
 		return "", tokens.ErrConflict
 	}
+	d.damaged = false
 	if next.Generation < d.highest {
 		n.h.problem("%s stored generation %d after %d", n.name, next.Generation, d.highest)
 	}
@@ -407,6 +457,9 @@ func (h *history) run() {
 		if h.processes[i].crashed.Load() || h.rand.IntN(12) == 0 {
 			h.restart(i, seed)
 		}
+		if h.rand.IntN(60) == 0 {
+			h.wear()
+		}
 		h.request(h.processes[i], time.Duration(h.rand.IntN(10_000))*time.Millisecond+1)
 	}
 	h.mu.Lock()
@@ -468,7 +521,11 @@ func (h *history) accepts(token tokens.Token) bool {
 func (h *history) settled() bool {
 	h.mu.Lock()
 	dead := h.disk.record.Dead != nil
+	damaged := h.disk.damaged
 	h.mu.Unlock()
+	if damaged {
+		return false
+	}
 	for _, n := range h.processes {
 		s := n.refresher.Status()
 		if dead && s.State != tokens.Dead || !dead && s.State != tokens.Ready {
@@ -482,6 +539,10 @@ func (h *history) settled() bool {
 // reason.
 func (h *history) verdict() {
 	h.mu.Lock()
+	if h.disk.damaged { // who held it has ended: a person must help
+		h.mu.Unlock()
+		return
+	}
 	stored := h.disk.record
 	truth := h.issuer.redeemable(stored.Grant.RefreshToken.Reveal())
 	if stored.Dead != nil && truth {

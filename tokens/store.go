@@ -14,19 +14,22 @@ type Version string
 // is done.
 type Store interface {
 	// Load returns the record and its version. The error is ErrNone, with the
-	// empty version, when there is no record yet.
+	// empty version, when there is no record yet; ErrDamaged, with a version
+	// that Swap takes, when what is there is of no use to any process, so that
+	// one which holds the record may put it back.
 	Load(ctx context.Context) (Record, Version, error)
 	// Swap replaces the record of version old by next. On a nil error, next is
 	// durable: it survives the crash of this process and of its machine. With
 	// ErrConflict the stored version is not old, and nothing was written; with
 	// ErrUnknown next may or may not have been written; with any other error
-	// it was not.
+	// it was not, as with ErrDamaged when old is not what Load said with it.
 	Swap(ctx context.Context, old Version, next Record) (Version, error)
 }
 
 // What a Store says, found with errors.Is.
 var (
 	ErrNone     = errors.New("no record yet")
+	ErrDamaged  = errors.New("record cannot be used")
 	ErrConflict = errors.New("record was changed by another process")
 	ErrUnknown  = errors.New("outcome of the write is not known")
 )

@@ -22,6 +22,14 @@ type moody struct {
 	vague atomic.Bool // writes, and says that it does not know
 	gone  atomic.Bool // every holder
 	last  func()      // the write of a holder that is gone; may be nil
+	worn  atomic.Bool // its record is damaged
+}
+
+func (s *moody) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
+	if s.worn.Load() {
+		return tokens.Record{}, "worn", tokens.ErrDamaged
+	}
+	return s.Memory.Load(ctx)
 }
 
 func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
@@ -29,6 +37,13 @@ func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record
 		return "", errors.New("no space left on device")
 	}
 	time.Sleep(time.Duration(s.slow.Load()))
+	if s.worn.Load() {
+		if old != "worn" {
+			return "", tokens.ErrDamaged
+		}
+		s.worn.Store(false)
+		_, old, _ = s.Memory.Load(ctx)
+	}
 	version, err := s.Memory.Swap(ctx, old, next)
 	if err == nil && s.vague.Load() {
 		return "", tokens.ErrUnknown
@@ -195,6 +210,179 @@ func TestRestoredBackupIsOverwritten(t *testing.T) {
 		if _, _, most := i.counts(); most != 1 {
 			t.Errorf("one refresh token was redeemed %d times", most)
 		}
+	})
+}
+
+// TestDamagedRecordIsPutBack: the process has what the store has lost, and says
+// so until the store has it again.
+func TestDamagedRecordIsPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.Reuse = true
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		mustServe(t, r, i)
+		s.down.Store(true)
+		s.worn.Store(true)
+		time.Sleep(2 * time.Second)
+		if st := r.Status(); st.State != tokens.Unsaved || !st.Usable {
+			t.Errorf("status of a damaged record: %+v", st)
+		}
+		mustServe(t, r, i)
+		s.down.Store(false)
+		time.Sleep(10 * time.Second)
+		if st := r.Status(); st.State != tokens.Ready || s.worn.Load() {
+			t.Errorf("damaged %t, status %+v", s.worn.Load(), st)
+		}
+		s.worn.Store(true)
+		time.Sleep(5 * time.Minute)
+		mustServe(t, r, i)
+		if _, redeemed, most := i.counts(); most != 1 || redeemed < 5 {
+			t.Errorf("%d redemptions, one refresh token %d times", redeemed, most)
+		}
+	})
+}
+
+// TestDamagedRecordOfAnotherIsLeftAlone: who does not hold the record cannot
+// put it back, and the seed is not what was lost.
+func TestDamagedRecordOfAnotherIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		s.worn.Store(true)
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		if _, err := r.Token(t.Context()); !errors.Is(err, tokens.ErrDamaged) {
+			t.Errorf("error %v, want ErrDamaged", err)
+		}
+		if asked, _, _ := i.counts(); asked != 0 || !s.worn.Load() {
+			t.Errorf("%d token requests; damaged %t", asked, s.worn.Load())
+		}
+	})
+}
+
+// TestDrainPutsADamagedRecordBack: what is damaged a moment before the end is
+// put back, or said to be lost.
+func TestDrainPutsADamagedRecordBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		r := newRefresher(i, s, i.seed())
+		mustServe(t, r, i)
+		s.worn.Store(true)
+		s.down.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := r.Drain(ctx); err == nil || !strings.Contains(err.Error(), "no space left on device") {
+			t.Error(err)
+		}
+		s.down.Store(false)
+		if err := r.Drain(t.Context()); err != nil || s.worn.Load() {
+			t.Errorf("damaged %t: %v", s.worn.Load(), err)
+		}
+	})
+}
+
+// TestReplicaBehindDoesNotSpendAfterARestore: a backup is restored when one
+// replica has rotated and the other has not heard of it yet. The one that is
+// behind must not take its own record for the newest.
+func TestReplicaBehindDoesNotSpendAfterARestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.Reuse, i.RevokeOld = true, true
+		seed := i.seed()
+		ahead, behind := newRefresher(i, s, seed), newRefresher(i, s, seed)
+		ahead.Holder, behind.Holder = "ahead", "behind"
+		ahead.Poll = 5 * time.Second
+		old := mustServe(t, ahead, i)
+		backup, _, err := s.Load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ahead.Renew(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		old = mustServe(t, behind, i)
+		if _, err := ahead.Renew(t.Context(), old); err != nil {
+			t.Fatal(err)
+		}
+		put(t, s, func(r *tokens.Record) { *r = backup })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		behind.Renew(ctx, old)
+		if rec, _, _ := s.Load(t.Context()); rec.Generation != old.Generation {
+			t.Errorf("generation %d is stored, want the %d of the replica behind", rec.Generation, old.Generation)
+		}
+		start(t, behind)
+		start(t, ahead)
+		time.Sleep(10 * time.Second)
+		mustServe(t, behind, i)
+		time.Sleep(2 * time.Minute)
+		mustServe(t, ahead, i)
+		if _, _, most := i.counts(); most != 1 {
+			t.Errorf("one refresh token was redeemed %d times", most)
+		}
+	})
+}
+
+// TestRotationWithoutAnAccessTokenIsKept: the refresh token of an answer that
+// is of no other use is the only living one.
+func TestRotationWithoutAnAccessTokenIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.Reuse = true
+		r := newRefresher(i, s, i.seed())
+		r.Rand = func() float64 { return 0.5 }
+		first := mustServe(t, r, i)
+		i.mu.Lock()
+		i.fault = func(try int) (before, after error) {
+			if try == 2 {
+				after = &tokens.IssuerError{Class: tokens.Refused, Status: 200, Err: errors.New("token type is not Bearer")}
+			}
+			return nil, after
+		}
+		i.keepRotated = true
+		i.mu.Unlock()
+		start(t, r)
+		time.Sleep(45 * time.Second)
+		if st := r.Status(); st.Generation != 2 || st.State != tokens.Degraded || !strings.Contains(st.Error, "not Bearer") {
+			t.Errorf("status %+v", st)
+		}
+		if token := mustServe(t, r, i); !token.AccessToken.Equal(first.AccessToken) {
+			t.Error("it is not the old access token that serves")
+		}
+		time.Sleep(time.Minute)
+		mustServe(t, r, i)
+		if st := r.Status(); st.State != tokens.Ready {
+			t.Errorf("status %+v", st)
+		}
+		if _, _, most := i.counts(); most != 1 {
+			t.Errorf("one refresh token was redeemed %d times", most)
+		}
+	})
+}
+
+// TestRefusedTokenUnderANewNumber: a rotation without an access token does not
+// make the one that the API refuses usable again.
+func TestRefusedTokenUnderANewNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		i.RevokeOld, i.keepRotated = true, true
+		i.fault = func(try int) (before, after error) {
+			if try == 2 {
+				after = &tokens.IssuerError{Class: tokens.Refused, Status: 200, Err: errors.New("token type is not Bearer")}
+			}
+			return nil, after
+		}
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		var unavailable *tokens.UnavailableError
+		if _, err := r.Renew(t.Context(), mustServe(t, r, i)); !errors.As(err, &unavailable) {
+			t.Errorf("renewing: %v", err)
+		}
+		if st := r.Status(); st.Generation != 2 || st.Usable {
+			t.Errorf("status %+v", st)
+		}
+		time.Sleep(20 * time.Second)
+		mustServe(t, r, i)
 	})
 }
 

@@ -23,7 +23,7 @@ var (
 	errClosing   = errors.New("shutting down")
 	errSlow      = errors.New("the refresh takes long")
 	errStillborn = errors.New("the new access token had expired on arrival")
-	errThrottled = errors.New("the issuer asked for silence")
+	errThrottled = errors.New("the record asks for silence: the issuer throttles, or the state was put back")
 	errLost      = errors.New("an earlier token request got no answer")
 	errUnsettled = errors.New("the store gives no clear answer")
 )
@@ -69,6 +69,12 @@ func newView(rec Record, random float64) *view {
 // monotonic one stands still while a machine sleeps and the other one jumps.
 func (v *view) usable(now time.Time) bool {
 	return v != nil && (v.expiry.IsZero() || now.Before(v.expiry) && now.Round(0).Before(v.wall))
+}
+
+// replaces reports whether the view has a usable token, and another than past,
+// which may be nil.
+func (v *view) replaces(past *view) bool {
+	return v.usable(time.Now()) && (past == nil || !v.token.AccessToken.Equal(past.token.AccessToken))
 }
 
 // due reports whether it is time to refresh.

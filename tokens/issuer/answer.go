@@ -52,7 +52,9 @@ func readText(resp *http.Response) ([]byte, error) {
 	return text, err
 }
 
-// readGrant reads a successful answer (RFC 6749, section 5.1).
+// readGrant reads a successful answer (RFC 6749, section 5.1). Where only its
+// access token is of no use, the refresh token comes with the error: the one
+// before may be spent.
 //
 // token_type may be missing, though the RFC requires it: Ticketpark's page does
 // not mention it, and a refused answer is a lost refresh token. For the same
@@ -62,22 +64,7 @@ func (a attempt) readGrant(text []byte) (tokens.Grant, error) {
 	if err != nil {
 		return tokens.Grant{}, err
 	}
-	if kind, ok := m["token_type"]; ok {
-		if name, ok := stringOf(kind); !ok || !strings.EqualFold(name, "bearer") {
-			return tokens.Grant{}, errTokenType
-		}
-	}
-	if _, ok := m["access_token"]; !ok {
-		return tokens.Grant{}, errNoToken
-	}
-	access, ok := stringOf(m["access_token"])
-	if !ok || !fitsHeader(access) {
-		return tokens.Grant{}, errAccessToken
-	}
-	g := tokens.Grant{AccessToken: secret.New(access), Obtained: a.obtained}
-	if d := lifetimeOf(m["expires_in"]); d > 0 {
-		g.Expiry = a.obtained.Add(d)
-	}
+	g := tokens.Grant{Obtained: a.obtained}
 	life := lifetimeOf(m["refresh_token_expires_in"])
 	if raw, ok := m["refresh_token"]; ok {
 		refresh, ok := stringOf(raw)
@@ -92,7 +79,32 @@ func (a attempt) readGrant(text []byte) (tokens.Grant, error) {
 	if life > 0 {
 		g.RefreshExpiry = a.obtained.Add(life)
 	}
+	access, err := readAccessToken(m)
+	if err != nil {
+		return g, err
+	}
+	g.AccessToken = secret.New(access)
+	if d := lifetimeOf(m["expires_in"]); d > 0 {
+		g.Expiry = a.obtained.Add(d)
+	}
 	return g, nil
+}
+
+// readAccessToken returns the access token of an answer's members.
+func readAccessToken(m map[string]json.RawMessage) (string, error) {
+	if kind, ok := m["token_type"]; ok {
+		if name, ok := stringOf(kind); !ok || !strings.EqualFold(name, "bearer") {
+			return "", errTokenType
+		}
+	}
+	if _, ok := m["access_token"]; !ok {
+		return "", errNoToken
+	}
+	access, ok := stringOf(m["access_token"])
+	if !ok || !fitsHeader(access) {
+		return "", errAccessToken
+	}
+	return access, nil
 }
 
 // codeForm is the form of the registered error codes. The RFC allows more, but

@@ -107,6 +107,7 @@ func TestFailures(t *testing.T) {
 		class   tokens.Class
 		code    string
 		after   time.Duration
+		kept    string // the refresh token that comes with the error
 	}{
 		{name: "empty", status: 200, class: tokens.Ambiguous},
 		{name: "no content", status: 204, class: tokens.Ambiguous},
@@ -117,7 +118,7 @@ func TestFailures(t *testing.T) {
 		{name: "cut", status: 200, body: `{"access_token":"a"`, class: tokens.Ambiguous},
 		{name: "rest", status: 200, body: `{"access_token":"a"}{}`, class: tokens.Ambiguous},
 		{name: "comma", status: 200, body: `{"access_token":"a",}`, class: tokens.Ambiguous},
-		{name: "no token", status: 200, body: `{"refresh_token":"r"}`, class: tokens.Ambiguous},
+		{name: "no token", status: 200, body: `{"refresh_token":"r"}`, class: tokens.Refused, kept: "r"},
 		{name: "other case", status: 200, body: `{"Access_Token":"a"}`, class: tokens.Ambiguous},
 		{name: "twice", status: 200, body: `{"access_token":"a","access_token":"b"}`, class: tokens.Ambiguous},
 		{name: "twice, once null", status: 200, body: `{"access_token":null,"access_token":"b"}`, class: tokens.Ambiguous},
@@ -139,6 +140,8 @@ func TestFailures(t *testing.T) {
 		{name: "mac", status: 200, body: `{"access_token":"a","token_type":"mac"}`, class: tokens.Refused},
 		{name: "dpop", status: 200, body: `{"access_token":"a","token_type":"DPoP"}`, class: tokens.Refused},
 		{name: "token type a number", status: 200, body: `{"access_token":"a","token_type":1}`, class: tokens.Refused},
+		{name: "mac, rotated", status: 200, body: `{"access_token":"a","token_type":"mac","refresh_token":"r"}`, class: tokens.Refused, kept: "r"},
+		{name: "token with space, rotated", status: 200, body: `{"access_token":"a b","refresh_token":"r"}`, class: tokens.Refused, kept: "r"},
 
 		{name: "100", status: 100, class: tokens.Ambiguous},
 		{name: "switching", status: 101, class: tokens.Ambiguous},
@@ -215,8 +218,8 @@ func TestFailures(t *testing.T) {
 				t.Errorf("got %v, status %d, code %q, after %v; want %v, %d, %q, %v (%v)",
 					e.Class, e.Status, e.Code, e.RetryAfter, tt.class, tt.status, tt.code, tt.after, err)
 			}
-			if !g.Same(tokens.Grant{}) {
-				t.Error("a grant came with an error")
+			if !g.Same(tokens.Grant{RefreshToken: secret.New(tt.kept)}) {
+				t.Errorf("with the error came %q and %q, want %q alone", g.AccessToken.Reveal(), g.RefreshToken.Reveal(), tt.kept)
 			}
 		})
 	}

@@ -55,14 +55,16 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 
 // accept reads a successful answer. One whose JSON object is whole is taken
 // even if what was to follow it did not come: a spent refresh token is not
-// given back. One that holds no grant leaves the refresh token in doubt.
+// given back. One that holds no grant leaves the refresh token in doubt, and
+// one with a refresh token alone will not be better if asked for again soon.
 func (a attempt) accept(failed *tokens.IssuerError, text []byte, broken error) (tokens.Grant, error) {
 	g, err := a.readGrant(text)
 	switch {
 	case err == nil:
 		return g, nil
-	case err == errTokenType:
+	case err == errTokenType, !g.RefreshToken.IsZero():
 		failed.Class, failed.Err = tokens.Refused, err
+		return g, failed
 	case broken != nil:
 		failed.Class, failed.Err = tokens.Ambiguous, a.describe(broken, "answer")
 	default:

@@ -44,21 +44,9 @@ func openDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := makeDir(path); err != nil {
-		return nil, err
-	}
-	info, err := os.Stat(path)
+	info, err := ensureDir(path)
 	if err != nil {
 		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, &HintError{fmt.Errorf("%s is not a directory", path), "name a directory, it will be created"}
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return nil, &HintError{
-			fmt.Errorf("%s can be written to by others (mode %04o)", path, mode),
-			"name a subdirectory, it will be created: " + filepath.Join(path, "ticketproxy"),
-		}
 	}
 	f := folder{path: path, info: info}
 	// Better to hear now than after the first spend that this cannot be done.
@@ -77,6 +65,28 @@ func openDir(path string) (*Dir, error) {
 	}
 	p.tidy()
 	return &Dir{folder: f, presence: p}, nil
+}
+
+// ensureDir makes the directory at path where there is none, and refuses one
+// that others can write to.
+func ensureDir(path string) (fs.FileInfo, error) {
+	if err := makeDir(path); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, &HintError{fmt.Errorf("%s is not a directory", path), "name a directory, it will be created"}
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return nil, &HintError{
+			fmt.Errorf("%s can be written to by others (mode %04o)", path, mode),
+			"name a subdirectory, it will be created: " + filepath.Join(path, "ticketproxy"),
+		}
+	}
+	return info, nil
 }
 
 // makeDir makes the directory at path, and its parents, where there is none,

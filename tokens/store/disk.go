@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"ticketproxy/tokens"
 )
 
 // A disk is the directory in which a File lives, reduced to what a File does
@@ -17,11 +19,13 @@ import (
 // synced. Names are those of files in that one directory. The error of a call
 // does not say that the call had no effect.
 type disk interface {
+	// ensure makes the directory anew where it is gone.
+	ensure() error
 	// create makes a file for writing that only its owner may open.
 	create(name string) (handle, error)
-	// open opens a file for reading. It refuses one that is not private. The
-	// error is fs.ErrNotExist only when the directory is there and the file
-	// is not.
+	// open opens a file for reading. The error is fs.ErrNotExist only when the
+	// directory is there and the file is not; it is tokens.ErrDamaged when the
+	// directory is gone, or the file is not this user's alone.
 	open(name string) (handle, error)
 	// lock locks a file, which it makes when there is none, until the Closer
 	// is closed or the process ends. The error is errLocked when it would
@@ -48,6 +52,11 @@ type folder struct {
 
 func (d folder) join(name string) string { return filepath.Join(d.path, name) }
 
+func (d folder) ensure() error {
+	_, err := ensureDir(d.path)
+	return err
+}
+
 func (d folder) create(name string) (handle, error) {
 	f, err := os.OpenFile(d.join(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -69,7 +78,9 @@ func (d folder) open(name string) (handle, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, d.missing(err)
 	case errors.Is(err, unix.ELOOP):
-		return nil, &HintError{fmt.Errorf("%s is a symbolic link", path), "put the file itself in place of the link"}
+		return nil, damage("put the file itself in place of the link", "%s is a symbolic link", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, d.forbidden(err, path)
 	case err != nil:
 		return nil, err
 	}
@@ -84,35 +95,45 @@ func (d folder) open(name string) (handle, error) {
 	return f, nil
 }
 
+// damage is an error, with its cure, of a record that is of no use to anybody.
+func damage(cure, format string, args ...any) error {
+	return &HintError{fmt.Errorf("%w: %w", fmt.Errorf(format, args...), tokens.ErrDamaged), cure}
+}
+
 // missing tells a missing file from a missing directory: a volume that went
 // away must not look like an account that never had a record.
 func (d folder) missing(err error) error {
 	info, statErr := os.Stat(d.path)
 	if statErr != nil || !os.SameFile(d.info, info) {
-		return &HintError{
-			fmt.Errorf("%s is no longer the directory that it was when it was opened", d.path),
-			"see that its volume is mounted, then start again",
-		}
+		return damage("see that its volume is mounted, then start again",
+			"%s is no longer the directory that it was when it was opened", d.path)
 	}
 	return err
+}
+
+// forbidden tells a file that may not be opened, which another may replace,
+// from a directory in which nothing may be looked up.
+func (d folder) forbidden(err error, path string) error {
+	info, statErr := os.Lstat(path)
+	if statErr != nil {
+		return err
+	}
+	if wrong := private(path, info, os.Geteuid()); wrong != nil {
+		return wrong
+	}
+	return damage("chmod 600 "+path, "%w", err)
 }
 
 // private refuses a file that another user than uid can read or change.
 func private(path string, info fs.FileInfo, uid int) error {
 	if !info.Mode().IsRegular() {
-		return &HintError{fmt.Errorf("%s is not a regular file", path), "move it away"}
+		return damage("move it away", "%s is not a regular file", path)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && uid != 0 && int(stat.Uid) != uid {
-		return &HintError{
-			fmt.Errorf("%s belongs to user %d, this process is user %d", path, stat.Uid, uid),
-			fmt.Sprintf("chown %d %s", uid, path),
-		}
+		return damage(fmt.Sprintf("chown %d %s", uid, path), "%s belongs to user %d, this process is user %d", path, stat.Uid, uid)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return &HintError{
-			fmt.Errorf("%s can be read or changed by others (mode %04o)", path, mode),
-			"chmod 600 " + path,
-		}
+		return damage("chmod 600 "+path, "%s can be read or changed by others (mode %04o)", path, mode)
 	}
 	return nil
 }

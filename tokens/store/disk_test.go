@@ -79,6 +79,8 @@ func (d *simDisk) change(c change) {
 	d.pending = append(d.pending, c)
 }
 
+func (d *simDisk) ensure() error { return nil }
+
 func (d *simDisk) create(name string) (handle, error) {
 	f := &simFile{}
 	err := d.step("create", func() error {

@@ -41,8 +41,9 @@ type File struct {
 
 // Load implements tokens.Store. It takes no lock. What it returns is durable,
 // even when the process that wrote it was killed before it could see to that,
-// or was told tokens.ErrUnknown. A file that is empty, damaged, or open to
-// other users is an error, never tokens.ErrNone.
+// or was told tokens.ErrUnknown. A file that is empty, no record, or open to
+// other users is tokens.ErrDamaged, and so is a directory that is gone or has
+// become another one; Swap makes it anew.
 func (f *File) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
 	if err := f.usable(ctx); err != nil {
 		return tokens.Record{}, "", fmt.Errorf("loading state: %w", err)
@@ -65,6 +66,11 @@ func (f *File) Swap(ctx context.Context, old tokens.Version, next tokens.Record)
 	}
 	temp := tempName(f.name, f.presence.holder, old)
 	version := versionOf(data)
+	if old == damagedVersion {
+		if err := f.disk.ensure(); err != nil {
+			return "", fmt.Errorf("saving state: %w", err)
+		}
+	}
 	// The slow part, the fsync of the content, is done before the lock.
 	err = f.write(temp, data)
 	if err == nil {
@@ -91,6 +97,9 @@ func (f *File) record() string { return f.name + ".json" }
 
 func (f *File) path() string { return filepath.Join(f.dir, f.record()) }
 
+// damagedVersion is that of every record that cannot be used.
+const damagedVersion tokens.Version = "damaged"
+
 // read returns the record that is there now; it calls seen, unless it is nil,
 // while the file is open.
 func (f *File) read(seen func(handle, tokens.Version) error) (tokens.Record, tokens.Version, error) {
@@ -99,7 +108,7 @@ func (f *File) read(seen func(handle, tokens.Version) error) (tokens.Record, tok
 		return tokens.Record{}, "", tokens.ErrNone
 	}
 	if err != nil {
-		return tokens.Record{}, "", fmt.Errorf("opening state: %w", err)
+		return tokens.Record{}, versionOfDamage(err), fmt.Errorf("opening state: %w", err)
 	}
 	defer h.Close()
 	data, err := io.ReadAll(io.LimitReader(h, sizeLimit+1))
@@ -108,7 +117,7 @@ func (f *File) read(seen func(handle, tokens.Version) error) (tokens.Record, tok
 	}
 	record, err := f.decode(data)
 	if err != nil {
-		return tokens.Record{}, "", fmt.Errorf("reading state: %w", err)
+		return tokens.Record{}, versionOfDamage(err), fmt.Errorf("reading state: %w", err)
 	}
 	version := versionOf(data)
 	if seen != nil {
@@ -124,9 +133,9 @@ func (f *File) decode(data []byte) (tokens.Record, error) {
 	var err error
 	switch {
 	case len(data) == 0:
-		err = fmt.Errorf("%s is empty", f.path())
+		err = fmt.Errorf("%s is empty: %w", f.path(), tokens.ErrDamaged)
 	case len(data) > sizeLimit:
-		err = fmt.Errorf("%s is larger than %d bytes", f.path(), sizeLimit)
+		err = fmt.Errorf("%s is larger than %d bytes: %w", f.path(), sizeLimit, tokens.ErrDamaged)
 	default:
 		if record, err = tokens.Decode(data); err != nil {
 			err = fmt.Errorf("%s: %w", f.path(), err)
@@ -186,8 +195,10 @@ func (f *File) replace(ctx context.Context, temp string, old, version tokens.Ver
 		return err
 	}
 	defer lock.Close()
-	current, err := f.version()
-	if err != nil {
+	_, current, err := f.read(nil)
+	switch {
+	case errors.Is(err, tokens.ErrNone), errors.Is(err, tokens.ErrDamaged) && old == damagedVersion:
+	case err != nil:
 		return err
 	}
 	if current != old {
@@ -202,11 +213,12 @@ func (f *File) replace(ctx context.Context, temp string, old, version tokens.Ver
 	return nil
 }
 
-// version returns the version that is there now, "" when there is no record.
+// version returns the version that is there now, "" when there is no record,
+// whether or not it can be used.
 func (f *File) version() (tokens.Version, error) {
 	_, version, err := f.read(nil)
-	if errors.Is(err, tokens.ErrNone) {
-		return "", nil
+	if errors.Is(err, tokens.ErrNone) || errors.Is(err, tokens.ErrDamaged) {
+		err = nil
 	}
 	return version, err
 }
@@ -249,6 +261,13 @@ func (f *File) lock(ctx context.Context) (io.Closer, error) {
 func versionOf(data []byte) tokens.Version {
 	sum := sha256.Sum256(data)
 	return tokens.Version(hex.EncodeToString(sum[:]))
+}
+
+func versionOfDamage(err error) tokens.Version {
+	if errors.Is(err, tokens.ErrDamaged) {
+		return damagedVersion
+	}
+	return ""
 }
 
 func randomHex(bytes int) string {

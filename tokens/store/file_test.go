@@ -43,7 +43,9 @@ func TestModesWhateverTheUmask(t *testing.T) {
 }
 
 // TestRefusedFiles: what stands in the place of a record and is not a record
-// that is ours alone is an error of Load and of Swap, and is not touched.
+// that is ours alone is an error of Load and of Swap, and is not touched, until
+// who knows that it is damaged puts a record in its place. What a newer program
+// may have written is not damaged.
 func TestRefusedFiles(t *testing.T) {
 	t.Parallel()
 	good := encode(t, record(1))
@@ -59,7 +61,7 @@ func TestRefusedFiles(t *testing.T) {
 		"truncated":          {putFile(good[:len(good)/2], 0o600), "not a record", "login park"},
 		"zeros":              {putFile(make([]byte, len(good)), 0o600), "not a record", "login park"},
 		"another format":     {putFile([]byte(`{"format": 99}`), 0o600), "format 99", "login park"},
-		"no format":          {putFile([]byte(`{}`), 0o600), "format 0", "login park"},
+		"no format":          {putFile([]byte(`{}`), 0o600), "not a record", "login park"},
 		"too large":          {putFile(append(good, make([]byte, sizeLimit)...), 0o600), "larger than", "login park"},
 		"a directory":        {func(path string) error { return os.Mkdir(path, 0o700) }, "not a regular file", "move it away"},
 		"a named pipe":       {func(path string) error { return unix.Mkfifo(path, 0o600) }, "not a regular file", "move it away"},
@@ -80,8 +82,12 @@ func TestRefusedFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, err = f.Load(t.Context())
+			_, version, err := f.Load(t.Context())
 			requirePlain(t, err, f.path(), test.want, test.hint)
+			damaged := errors.Is(err, tokens.ErrDamaged)
+			if want := name != "another format"; damaged != want || (version != "") != want {
+				t.Errorf("version %q, error %v: damaged %t, want %t", version, err, damaged, want)
+			}
 			for _, old := range []tokens.Version{"", versionOf(good)} {
 				_, err = f.Swap(t.Context(), old, record(2))
 				requirePlain(t, err, f.path(), test.want, test.hint)
@@ -89,6 +95,13 @@ func TestRefusedFiles(t *testing.T) {
 			after, err := os.Lstat(f.path())
 			if err != nil || !os.SameFile(before, after) {
 				t.Errorf("the file was replaced: %v", err)
+			}
+			if _, err = f.Swap(t.Context(), version, record(2)); damaged && name != "a directory" {
+				if got := mustLoad(t, f).record.Generation; err != nil || got != 2 {
+					t.Errorf("putting the record back: generation %d, %v", got, err)
+				}
+			} else if err == nil || errors.Is(err, tokens.ErrUnknown) {
+				t.Errorf("writing over it: %v", err)
 			}
 			if got := names(t, filepath.Dir(f.path())); strings.Contains(got, ".tmp") {
 				t.Errorf("files left: %s", got)
@@ -149,7 +162,8 @@ func TestAccountNames(t *testing.T) {
 }
 
 // TestVanishedVolume: a directory that went away is not an account with no
-// record, whose seed would then be spent again.
+// record, whose seed would then be spent again. Who holds the record may put it
+// into the directory's successor, or make one.
 func TestVanishedVolume(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
@@ -162,8 +176,20 @@ func TestVanishedVolume(t *testing.T) {
 	if err := os.Rename(path, path+".away"); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = f.Load(t.Context())
+	_, version, err := f.Load(t.Context())
 	requirePlain(t, err, path, "no longer the directory", "mounted")
+	if _, err := f.Swap(t.Context(), version, record(3)); err != nil {
+		t.Errorf("putting the record where no directory is: %v", err)
+	}
+	if got := mustLoad(t, f).record.Generation; got != 3 {
+		t.Errorf("generation %d, want 3", got)
+	}
+	if _, _, err := d.Account("shop").Load(t.Context()); !errors.Is(err, tokens.ErrDamaged) {
+		t.Errorf("another account in the new directory: %v, want ErrDamaged", err)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +197,15 @@ func TestVanishedVolume(t *testing.T) {
 	requirePlain(t, err, path, "no longer the directory", "mounted")
 	_, err = f.Swap(t.Context(), "", record(2))
 	requirePlain(t, err, path, "no longer the directory", "mounted")
+	if err := os.Chmod(path, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Swap(t.Context(), version, record(3))
+	requirePlain(t, err, path, "can be written to by others", "subdirectory")
+	if err := os.Chmod(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	mustSwap(t, f, version, record(3))
 	if err := errors.Join(os.RemoveAll(path), os.Rename(path+".away", path)); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +241,7 @@ func FuzzLoad(f *testing.F) {
 		}
 		r, version, err := file.Load(t.Context())
 		if err != nil {
-			if errors.Is(err, tokens.ErrNone) || version != "" || !strings.Contains(err.Error(), file.path()) {
+			if errors.Is(err, tokens.ErrNone) || (version != "") != errors.Is(err, tokens.ErrDamaged) || !strings.Contains(err.Error(), file.path()) {
 				t.Fatalf("version %q, error %v, want one that names the file", version, err)
 			}
 			return
