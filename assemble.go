@@ -234,6 +234,7 @@ func (m *product) accounts() []tokens.Status {
 	all := make([]tokens.Status, len(m.refreshers))
 	for i, r := range m.refreshers {
 		all[i] = r.Status()
+		all[i].Hint = remedy(all[i])
 	}
 	return all
 }

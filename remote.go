@@ -14,7 +14,6 @@ import (
 
 	"ticketproxy/admin"
 	"ticketproxy/config"
-	"ticketproxy/tokens"
 )
 
 // A remote is the admin listener of a running instance.
@@ -96,11 +95,11 @@ func status(ctx context.Context, p *process, args []string) error {
 		if a.Error != "" {
 			fmt.Fprintf(p.stdout, "\n%s: %s\n", a.Account, a.Error)
 		}
+		if a.Hint != "" {
+			fmt.Fprintf(p.stdout, "hint: %s\n", a.Hint)
+		}
 		for _, warning := range a.Warnings {
 			fmt.Fprintf(p.stdout, "\n%s: %s\n", a.Account, warning)
-		}
-		if a.State == tokens.Dead {
-			fmt.Fprintf(p.stdout, "hint: %s\n", cure(a.Account))
 		}
 	}
 	if !usable {

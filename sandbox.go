@@ -48,6 +48,9 @@ func runSandbox(ctx context.Context, p *process, args []string) error {
 			return err
 		}
 		fmt.Fprintf(p.stdout, "# %s at %s, faults at %s/_sandbox/\n", provider.Name, origin, origin)
+		if provider.Username != "" {
+			fmt.Fprintf(p.stdout, "# login with user name %s, password %s\n", provider.Username, provider.Password)
+		}
 		for _, line := range settings(provider, origin, provider.Seed()) {
 			fmt.Fprintln(p.stdout, line)
 		}

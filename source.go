@@ -35,8 +35,3 @@ func explain(err error) error {
 	}
 	return err
 }
-
-// cure says what revives a dead account.
-func cure(account string) string {
-	return "run ticketproxy login " + account + ", or give it a new TICKETPROXY_REFRESH_TOKEN"
-}

@@ -122,6 +122,9 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 			if account.Error != "" {
 				body += ": " + account.Error
 			}
+			if account.Hint != "" {
+				body += "; hint: " + account.Hint
+			}
 			body += "\n"
 		}
 	}

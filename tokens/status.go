@@ -30,7 +30,9 @@ type Status struct {
 	NextRefresh   time.Time `json:"next_refresh,omitzero"`   // when the issuer is asked next; zero when only a 401 tells
 	Error         string    `json:"error,omitempty"`         // why the last refresh failed
 	ErrorAt       time.Time `json:"error_at,omitzero"`
+	Hint          string    `json:"hint,omitempty"`     // what a person can do about it; the Refresher leaves it empty
 	Warnings      []string  `json:"warnings,omitempty"` // what a person should do before it is too late
+	Cause         error     `json:"-"`                  // what Error says; may be an *IssuerError
 }
 
 // Status returns a snapshot. Safe for concurrent use.
@@ -56,12 +58,12 @@ func (r *Refresher) Status() Status {
 	}
 	switch f := r.failure; {
 	case f != nil:
-		s.Error, s.ErrorAt = f.err.Error(), f.at.Round(0)
+		s.Cause, s.Error, s.ErrorAt = f.err, f.err.Error(), f.at.Round(0)
 		if s.NextRefresh.Before(f.until) {
 			s.NextRefresh = f.until.Round(0)
 		}
 	case r.state != nil:
-		s.Error, s.ErrorAt = r.state.Error(), now.Round(0)
+		s.Cause, s.Error, s.ErrorAt = r.state, r.state.Error(), now.Round(0)
 	}
 	switch {
 	case r.failure != nil && r.failure.dead || r.held.Dead != nil:

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -168,7 +169,7 @@ func (f *File) settle(h handle, version tokens.Version) error {
 func (f *File) write(temp string, data []byte) error {
 	h, err := f.disk.create(temp)
 	if err != nil {
-		return f.full(err)
+		return f.unwritable(err)
 	}
 	_, err = h.Write(data)
 	if err == nil {
@@ -177,13 +178,16 @@ func (f *File) write(temp string, data []byte) error {
 	if closeErr := h.Close(); err == nil {
 		err = closeErr
 	}
-	return f.full(err)
+	return f.unwritable(err)
 }
 
-// full adds the cure to the error of a disk that is full.
-func (f *File) full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+// unwritable adds the cure to the error of a disk that takes no more.
+func (f *File) unwritable(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return &HintError{err, "make room on the volume of " + f.path()}
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return &HintError{err, fmt.Sprintf("make %s writable for user %d", f.dir, os.Geteuid())}
 	}
 	return err
 }
