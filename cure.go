@@ -39,5 +39,8 @@ func refusal(account string, e *tokens.IssuerError) string {
 	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
 		return "check CLIENT_ID and CLIENT_SECRET of account " + account + ", and start again with the right ones"
 	}
+	if e.Code == "temporarily_unavailable" || e.Code == "server_error" || e.Code == "slow_down" {
+		return ""
+	}
 	return "check TOKEN_URL, CLIENT_AUTH and TOKEN_ENCODING of account " + account
 }

@@ -25,6 +25,7 @@ func TestRemedies(t *testing.T) {
 		"wrong secret":           {tokens.Degraded, refused("invalid_client"), "CLIENT_SECRET of account park"},
 		"wrong grant":            {tokens.Unavailable, refused("unauthorized_client"), "CLIENT_ID"},
 		"not the token endpoint": {tokens.Unavailable, refused(""), "TOKEN_URL"},
+		"not now":                {tokens.Degraded, refused("temporarily_unavailable"), ""},
 		"no connection":          {tokens.Unavailable, &tokens.IssuerError{Class: tokens.NotSent}, "ticketproxy check"},
 		"issuer is down":         {tokens.Degraded, &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500}, ""},
 		"throttled":              {tokens.Degraded, &tokens.IssuerError{Class: tokens.Throttled, Status: 429}, ""},

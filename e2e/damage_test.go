@@ -49,6 +49,64 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
+// TestStateLostDuringARefresh: the state goes while a refresh token is spent,
+// of which the program alone has the successor then.
+func TestStateLostDuringARefresh(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(dir, path string) error{
+		"removed":           func(_, path string) error { return os.Remove(path) },
+		"emptied":           func(_, path string) error { return os.WriteFile(path, nil, 0o600) },
+		"directory removed": func(dir, _ string) error { return os.RemoveAll(dir) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVictim(t, "openticket")
+			v.refreshWhile(time.Second, func() {
+				if err := lose(v.dir, v.path); err != nil {
+					t.Fatal(err)
+				}
+			})
+			await(t, 20*time.Second, "the new record is stored", func() bool {
+				data, err := os.ReadFile(v.path)
+				return err == nil && len(data) > 100 && readRecord(t, v.dir, v.account).Generation == 2
+			})
+			if said := v.proxy.stderr.String(); !strings.Contains(said, "state has lost the record") {
+				t.Error("the program does not say that the state was lost")
+			}
+			v.redemptions = 2
+			v.mustGoOn()
+		})
+	}
+}
+
+// TestLateAnswer: an issuer that has taken the token and answers after many
+// seconds is waited for, also by a program that is told to end.
+func TestLateAnswer(t *testing.T) {
+	t.Parallel()
+	for _, end := range []bool{false, true} {
+		v := newVictim(t, "openticket")
+		v.refreshWhile(14*time.Second, func() {})
+		v.redemptions = 2
+		if !end {
+			await(t, 30*time.Second, "the answer has come", func() bool { return v.proxy.status(v.account).Generation == 2 })
+		}
+		v.mustGoOn()
+	}
+}
+
+// TestFileInPlaceOfTheState: a record cannot be stored below a file.
+func TestFileInPlaceOfTheState(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t, "openticket")
+	if err := errors.Join(os.RemoveAll(v.dir), os.WriteFile(v.dir, []byte("x"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, 10*time.Second, "the account is unsaved", func() bool { return v.proxy.status("openticket").State == "unsaved" })
+	if code := v.proxy.terminate(time.Minute); code != 1 {
+		t.Errorf("exit code %d with the only refresh token in memory, want 1", code)
+	}
+}
+
 // TestDamagedStateAtTheEnd: what cannot be put back is said to be lost, with
 // the cure, and the exit code says so too.
 func TestDamagedStateAtTheEnd(t *testing.T) {
@@ -82,13 +140,14 @@ type victim struct {
 	dir, path, account string
 	provider           *provider
 	proxy              *proxy
+	redemptions        int // that there should have been
 }
 
 func newVictim(t *testing.T, account string) *victim {
-	v := &victim{T: t, dir: filepath.Join(t.TempDir(), "state"), account: account}
+	v := &victim{T: t, dir: filepath.Join(t.TempDir(), "state"), account: account, redemptions: 1}
 	v.path = filepath.Join(v.dir, account+".json")
 	v.provider = startSandbox(t, time.Hour)[account]
-	v.proxy = newProxy(t, v.dir, map[string]*provider{account: v.provider}, "TICKETPROXY_DRAIN_TIMEOUT=3s")
+	v.proxy = newProxy(t, v.dir, map[string]*provider{account: v.provider}, "TICKETPROXY_DRAIN_TIMEOUT=20s")
 	v.proxy.start()
 	v.proxy.awaitUsable(account, 30*time.Second)
 	return v
@@ -103,7 +162,20 @@ func (v *victim) mustGoOn() {
 	v.proxy.start()
 	v.proxy.awaitUsable(v.account, 30*time.Second)
 	v.proxy.mustServe(v.account)
-	if c := v.provider.counters(); c.Redemptions != 1 {
-		v.Errorf("%d redemptions, want the first alone", c.Redemptions)
+	if c := v.provider.counters(); c.Redemptions != v.redemptions {
+		v.Errorf("%d redemptions, want %d", c.Redemptions, v.redemptions)
 	}
+}
+
+// refreshWhile makes the API refuse the access token, and does something
+// between the issuer's commit and its late answer.
+func (v *victim) refreshWhile(late time.Duration, do func()) {
+	v.Helper()
+	v.provider.slow(0, late)
+	v.provider.revoke()
+	before := v.provider.counters().Redemptions
+	go v.proxy.request(v.account)
+	await(v.T, 20*time.Second, "a refresh token is spent", func() bool { return v.provider.counters().Redemptions > before })
+	do()
+	v.provider.slow(0, 0)
 }

@@ -139,6 +139,12 @@ func (p *provider) slow(beforeCommit, afterCommit time.Duration) {
 	}, &struct{}{})
 }
 
+// revoke ends the access tokens that there are.
+func (p *provider) revoke() {
+	p.t.Helper()
+	p.control(http.MethodPost, "revoke", map[string]string{"what": "access"}, &struct{}{})
+}
+
 // reseed gives p a new first refresh token.
 func (p *provider) reseed() {
 	p.t.Helper()

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	issuerDeadline = 10 * time.Second // of a token request
-	takeoverDelay  = 20 * time.Second // for which a foreign intent is respected
+	issuerDeadline = 10 * time.Second // in which a token request is sent
+	takeoverDelay  = 40 * time.Second // for which a foreign intent is respected
 
 	// harmless is the shortest stop during a refresh that may cost an account.
 	harmless = takeoverDelay
@@ -33,16 +33,16 @@ func TestStopBeyondTakeover(t *testing.T) {
 			moment func(*stopWorld)
 			stop   time.Duration
 		}{
-			{"between refreshes", (*stopWorld).betweenRefreshes, 23 * time.Second},
-			{"at a random moment", (*stopWorld).atRandom, 23 * time.Second},
-			{"at a random moment", (*stopWorld).atRandom, 23 * time.Second},
-			{"at a random moment", (*stopWorld).atRandom, 23 * time.Second},
+			{"between refreshes", (*stopWorld).betweenRefreshes, 43 * time.Second},
+			{"at a random moment", (*stopWorld).atRandom, 43 * time.Second},
+			{"at a random moment", (*stopWorld).atRandom, 43 * time.Second},
+			{"at a random moment", (*stopWorld).atRandom, 43 * time.Second},
 			{"before the commit", (*stopWorld).beforeCommit, 4 * time.Second},
 			{"after the commit", (*stopWorld).afterCommit, 4 * time.Second},
 			{"before the commit", (*stopWorld).beforeCommit, 14 * time.Second},
 			{"after the commit", (*stopWorld).afterCommit, 14 * time.Second},
-			{"before the commit", (*stopWorld).beforeCommit, 23 * time.Second},
-			{"after the commit", (*stopWorld).afterCommit, 23 * time.Second},
+			{"before the commit", (*stopWorld).beforeCommit, 43 * time.Second},
+			{"after the commit", (*stopWorld).afterCommit, 43 * time.Second},
 		} {
 			t.Run(fmt.Sprintf("%d %s for %v", i, story.name, story.stop), func(t *testing.T) {
 				t.Parallel()

@@ -37,7 +37,7 @@ func (r *Refresher) load() (Record, Version, error) {
 		if err == nil {
 			r.log().Info(why, zap.Uint64("generation", next.Generation))
 			r.mu.Lock()
-			r.planted = next.Seed
+			r.planted, r.misled = next.Seed, false
 			r.mu.Unlock()
 			return next, version, nil
 		}

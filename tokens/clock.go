@@ -37,12 +37,15 @@ func (r *Refresher) warnings(now time.Time) []string {
 	if words := Skew(r.skew); words != "" {
 		all = append(all, words)
 	}
+	if r.misled {
+		all = append(all, "the refresh token that was given last was refused, and the line before it goes on: give a valid one, or the old one again")
+	}
 	g := r.held.Grant
 	if g.RefreshExpiry.IsZero() || r.held.Dead != nil {
 		return all
 	}
 	left := g.RefreshExpiry.Sub(now)
-	if left >= g.RefreshExpiry.Sub(g.Obtained)/2 { // short-lived, and fresh
+	if left >= g.RefreshExpiry.Sub(g.renewed())/2 { // short-lived, and fresh
 		return all
 	}
 	days := int(math.Ceil(left.Hours() / 24))

@@ -59,6 +59,9 @@ func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again 
 	}
 	if !rec.Grant.Fallback.IsZero() {
 		r.log().Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
+		r.mu.Lock()
+		r.misled = rec.Grant.RefreshToken.Hash() == rec.Seed
+		r.mu.Unlock()
 		next.Generation++
 		next.Grant.RefreshToken, next.Grant.Fallback = rec.Grant.Fallback, secret.String{}
 		if err := r.write(version, next); err != nil && !errors.Is(err, ErrConflict) {
@@ -114,7 +117,11 @@ func (r *Refresher) failFor(err error, patient, urgent time.Duration) error {
 	wait := r.jitter(backoff(tries, least, most))
 	patient, urgent = max(patient, wait), max(urgent, wait)
 	r.failure = &failure{err: err, at: now, tries: tries, until: now.Add(patient), urgent: now.Add(urgent)}
-	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", patient))
+	wait = urgent
+	if r.live(now) {
+		wait = patient
+	}
+	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", wait))
 	return &UnavailableError{Account: r.Account, RetryAfter: urgent, Err: err}
 }
 

@@ -13,7 +13,7 @@ type Issuer interface {
 	// Refresh redeems refreshToken (RFC 6749, section 6). The grant's Obtained
 	// is the time before the request was sent, and its RefreshToken is empty
 	// when the issuer returned none. It sends nothing later than 10 s after it
-	// was called, and returns soon after that. An error is an *IssuerError; a
+	// was called, and waits no longer than 30 s for the answer. An error is an *IssuerError; a
 	// grant beside it has a new refresh token and no usable access token.
 	Refresh(ctx context.Context, refreshToken secret.String) (Grant, error)
 }

@@ -138,9 +138,7 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	if asleep := began.Round(0).Sub(rec.Intent.Start.Round(0)); asleep > r.takeover()/2 || began.Sub(rec.Intent.Start) > r.takeover()/2 {
 		return true, nil // paused since the claim: it may have been taken over
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), r.takeover())
-	defer cancel()
-	grant, wrong := r.Issuer.Refresh(ctx, rec.Grant.RefreshToken)
+	grant, wrong := r.Issuer.Refresh(context.Background(), rec.Grant.RefreshToken) // no caller who leaves cancels it
 	if wrong != nil && (grant.RefreshToken.IsZero() || grant.RefreshToken.Equal(rec.Grant.RefreshToken)) {
 		return r.misspent(rec, version, wrong, time.Since(began))
 	}
@@ -170,11 +168,15 @@ func (r *Refresher) succeed(rec Record, grant Grant) Record {
 	if grant.AccessToken.IsZero() { // only the refresh token is new
 		next.Grant.AccessToken, next.Grant.Obtained, next.Grant.Expiry = old.AccessToken, old.Obtained, old.Expiry
 	}
-	if grant.RefreshToken.IsZero() || grant.RefreshToken.Equal(old.RefreshToken) {
+	kept := grant.RefreshToken.IsZero() || grant.RefreshToken.Equal(old.RefreshToken)
+	if kept && grant.RefreshExpiry.IsZero() {
+		next.Grant.RefreshExpiry = old.RefreshExpiry
+	}
+	if put := next.Grant.RefreshExpiry.Sub(old.RefreshExpiry); put < grant.Obtained.Sub(old.Obtained)/2 { // but for its jitter, the same end
+		next.Grant.Renewed = old.renewed()
+	}
+	if kept {
 		next.Grant.RefreshToken = old.RefreshToken
-		if grant.RefreshExpiry.IsZero() {
-			next.Grant.RefreshExpiry = old.RefreshExpiry
-		}
 		return next
 	}
 	if r.Rotation == RotationMaybe {
@@ -211,6 +213,7 @@ func (r *Refresher) saveHeld() error {
 		stored, now, loading := r.Store.Load(ctx)
 		switch {
 		case errors.Is(loading, ErrNone), errors.Is(loading, ErrDamaged):
+			r.log().Warn("state has lost the record that was announced: storing anew", zap.Uint64("generation", rec.Generation), zap.Error(loading))
 			version = now
 			continue
 		case loading != nil:
@@ -223,6 +226,9 @@ func (r *Refresher) saveHeld() error {
 			r.log().Warn("a newer record is stored: dropping the one held", zap.Uint64("generation", stored.Generation))
 			r.supersede(stored)
 			return nil
+		}
+		if stored.Generation+1 != rec.Generation {
+			r.log().Warn("state has lost the record that was announced: storing over it", zap.Uint64("stored", stored.Generation), zap.Uint64("generation", rec.Generation))
 		}
 		version = now
 		r.mu.Lock()

@@ -47,6 +47,9 @@ type Grant struct {
 	Expiry time.Time
 	// RefreshExpiry ends the refresh token; zero when it is not known.
 	RefreshExpiry time.Time
+	// Renewed is when RefreshExpiry was last put off; zero when that was at
+	// Obtained. Not every refresh does it.
+	Renewed time.Time
 }
 
 // An Intent announces that its holder is about to spend the record's refresh
@@ -72,6 +75,14 @@ func (g Grant) Lifetime() time.Duration {
 	return g.Expiry.Sub(g.Obtained)
 }
 
+// renewed is when RefreshExpiry was last put off.
+func (g Grant) renewed() time.Time {
+	if g.Renewed.IsZero() {
+		return g.Obtained
+	}
+	return g.Renewed
+}
+
 // Same reports whether both grants hold the same pair of tokens.
 func (g Grant) Same(h Grant) bool {
 	return g.AccessToken.Equal(h.AccessToken) && g.RefreshToken.Equal(h.RefreshToken)
@@ -87,6 +98,7 @@ type wire struct {
 	Obtained      time.Time `json:"obtained,omitzero"`
 	Expiry        time.Time `json:"expiry,omitzero"`
 	RefreshExpiry time.Time `json:"refresh_expiry,omitzero"`
+	Renewed       time.Time `json:"refresh_renewed,omitzero"`
 	Seed          string    `json:"seed_sha256,omitempty"`
 	Spent         []string  `json:"spent_seeds_sha256,omitempty"`
 	Intent        *Intent   `json:"intent,omitempty"`
@@ -111,6 +123,7 @@ func (r Record) Encode() ([]byte, error) {
 		Obtained:      r.Grant.Obtained,
 		Expiry:        r.Grant.Expiry,
 		RefreshExpiry: r.Grant.RefreshExpiry,
+		Renewed:       r.Grant.Renewed,
 		Seed:          r.Seed,
 		Spent:         r.Spent,
 		Intent:        r.Intent,
@@ -141,6 +154,7 @@ func Decode(data []byte) (Record, error) {
 			Obtained:      w.Obtained,
 			Expiry:        w.Expiry,
 			RefreshExpiry: w.RefreshExpiry,
+			Renewed:       w.Renewed,
 		},
 		Seed:      w.Seed,
 		Spent:     w.Spent,

@@ -25,8 +25,8 @@ type Refresher struct {
 	Rotation Rotation
 	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
 	Holder   string         // this process, as its Store knows it; unique
-	Patience time.Duration  // how long a caller waits at most; 15 s when 0
-	Takeover time.Duration  // how long a foreign intent is respected, more than a token request takes; 20 s when 0
+	Patience time.Duration  // how long a caller waits at most; 10 s when 0
+	Takeover time.Duration  // how long a foreign intent is respected, more than a token request takes; 40 s when 0
 	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
 	Log      *zap.Logger    // nothing is logged when nil
 	Observer Observer       // told of events; may be nil
@@ -46,6 +46,7 @@ type Refresher struct {
 	failure *failure      // why the last refresh failed; nil after a success
 	state   error         // why the store could not be read, when last looked at
 	planted string        // the hash of the seed that was last compared with the record
+	misled  bool          // that seed was refused, and the line before it goes on
 	refused uint64        // the newest generation whose access token the API refused
 	seen    sighting      // the foreign intent that is being waited for
 	skew    time.Duration // of the local clock, ahead of the issuer's
@@ -118,7 +119,7 @@ func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
 	if err := r.obstacle(true); err != nil {
 		return Token{}, err
 	}
-	timer := time.NewTimer(orElse(r.Patience, 15*time.Second))
+	timer := time.NewTimer(orElse(r.Patience, 10*time.Second))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -256,7 +257,7 @@ func (r *Refresher) keep(ctx context.Context) error {
 }
 
 func (r *Refresher) poll() time.Duration     { return orElse(r.Poll, time.Second) }
-func (r *Refresher) takeover() time.Duration { return orElse(r.Takeover, 20*time.Second) }
+func (r *Refresher) takeover() time.Duration { return orElse(r.Takeover, 40*time.Second) }
 
 func orElse(d, otherwise time.Duration) time.Duration {
 	if d == 0 {

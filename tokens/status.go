@@ -35,14 +35,22 @@ type Status struct {
 	Cause         error     `json:"-"`                  // what Error says; may be an *IssuerError
 }
 
+// live reports whether a token is held that is believed valid, and was not
+// refused by the API. r.mu is held.
+func (r *Refresher) live(now time.Time) bool {
+	v := r.current.Load()
+	return v.usable(now) && v.token.Generation > r.refused
+}
+
 // Status returns a snapshot. Safe for concurrent use.
 func (r *Refresher) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, v := time.Now(), r.current.Load()
+	live := r.live(now)
 	s := Status{
 		Account:       r.Account,
-		Usable:        v.usable(now) && v.token.Generation > r.refused,
+		Usable:        live,
 		Began:         r.began,
 		Rotation:      r.Rotation.String(),
 		Generation:    r.held.Generation,
@@ -53,15 +61,22 @@ func (r *Refresher) Status() Status {
 	if r.pending && !r.unsaved && v != nil { // it will be stored in a moment
 		s.Generation = v.token.Generation
 	}
-	if v != nil {
+	switch {
+	case live:
 		s.NextRefresh = v.refreshAt.Round(0)
+	case v != nil && v.usable(now): // and refused by the API
+		s.Expiry, s.NextRefresh = time.Time{}, now.Round(0)
+	default:
+		s.NextRefresh = now.Round(0)
 	}
 	switch f := r.failure; {
 	case f != nil:
 		s.Cause, s.Error, s.ErrorAt = f.err, f.err.Error(), f.at.Round(0)
-		if s.NextRefresh.Before(f.until) {
-			s.NextRefresh = f.until.Round(0)
+		until := f.until
+		if !live {
+			until = f.urgent
 		}
+		s.NextRefresh = latest(s.NextRefresh, until.Round(0))
 	case r.state != nil:
 		s.Cause, s.Error, s.ErrorAt = r.state, r.state.Error(), now.Round(0)
 	}
@@ -74,7 +89,7 @@ func (r *Refresher) Status() Status {
 		s.State = Degraded
 	case s.Usable:
 		s.State = Ready
-	case s.Error != "":
+	case s.Error != "" || r.began:
 		s.State = Unavailable
 	default:
 		s.State = Starting

@@ -44,8 +44,9 @@ type view struct {
 }
 
 // newView plans the use of a record: refresh after two thirds of the access
-// token's lifetime, ±10 %, and before half of the refresh token's has passed.
-// Lifetimes run from seconds to years, so every margin is a share.
+// token's lifetime, ±10 %, and once half of the refresh token's has passed, in
+// case that puts its end off. Lifetimes run from seconds to years, so every
+// margin is a share.
 func newView(rec Record, random float64) *view {
 	if rec.Grant.AccessToken.IsZero() {
 		return nil
@@ -57,8 +58,8 @@ func newView(rec Record, random float64) *view {
 		v.refreshAt = g.Obtained.Add(time.Duration(float64(life) * (2.0 / 3) * (0.9 + 0.2*random)))
 	}
 	if !g.RefreshExpiry.IsZero() {
-		half := g.Obtained.Add(g.RefreshExpiry.Sub(g.Obtained) / 2)
-		if v.refreshAt.IsZero() || half.Before(v.refreshAt) {
+		half := g.renewed().Add(g.RefreshExpiry.Sub(g.renewed()) / 2)
+		if half.After(g.Obtained) && (v.refreshAt.IsZero() || half.Before(v.refreshAt)) {
 			v.refreshAt = half
 		}
 	}

@@ -2,9 +2,11 @@ package issuer
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -18,7 +20,7 @@ import (
 )
 
 const (
-	maxAnswer = 64 << 10 // bytes of a body
+	maxAnswer = 1 << 20  // bytes of a body, unpacked
 	maxToken  = 16 << 10 // bytes of a token
 	// forever stands for every longer time: time.Duration ends at 292 years.
 	forever = 100 * 365 * 24 * time.Hour
@@ -27,10 +29,9 @@ const (
 // What is wrong with an answer. The texts are all that is told of a body.
 var (
 	errRedirect     = errors.New("redirects are not followed")
-	errCoding       = unusable("answer is compressed, which was not asked for")
-	errTooLong      = unusable("answer is longer than 64 KiB")
+	errCoding       = unusable("answer is of a content coding that cannot be read")
+	errTooLong      = unusable("answer is longer than 1 MiB")
 	errNotObject    = errors.New("answer is not a JSON object")
-	errTwice        = errors.New("answer has a member twice")
 	errNoToken      = errors.New("answer has no access token")
 	errAccessToken  = errors.New("access token does not fit in a header")
 	errRefreshToken = errors.New("refresh token is not text")
@@ -38,36 +39,46 @@ var (
 )
 
 // readText reads an answer's body, and as much of it as there is when it
-// breaks off. Nothing is inflated.
+// breaks off. One that was packed although that was not asked for is unpacked,
+// within the limit: it may hold the only living refresh token.
 func readText(resp *http.Response) ([]byte, error) {
+	var body io.Reader = resp.Body
 	for _, coding := range resp.Header.Values("Content-Encoding") {
-		if coding != "" && !strings.EqualFold(coding, "identity") {
+		switch strings.ToLower(coding) {
+		case "", "identity":
+		case "gzip", "x-gzip":
+			unpacked, err := gzip.NewReader(body)
+			if err != nil {
+				return nil, errCoding
+			}
+			body = unpacked
+		default:
 			return nil, errCoding
 		}
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	text, err := io.ReadAll(io.LimitReader(body, maxAnswer+1))
 	if len(text) > maxAnswer {
 		return nil, errTooLong
 	}
 	return text, err
 }
 
-// readGrant reads a successful answer (RFC 6749, section 5.1). Where only its
-// access token is of no use, the refresh token comes with the error: the one
-// before may be spent.
+// readGrant reads a successful answer (RFC 6749, section 5.1), and what there
+// is of a faulty one, once its refresh token has come: the one before may be
+// spent. Where only the access token is of no use, that comes with the error.
 //
 // token_type may be missing, though the RFC requires it: Ticketpark's page does
 // not mention it, and a refused answer is a lost refresh token. For the same
 // reason a lifetime that makes no sense counts as one not stated.
 func (a attempt) readGrant(text []byte) (tokens.Grant, error) {
-	m, err := members(text, "access_token", "token_type", "expires_in", "refresh_token", "refresh_token_expires_in")
-	if err != nil {
-		return tokens.Grant{}, err
+	m, whole, _ := members(text, "access_token", "token_type", "expires_in", "refresh_token", "refresh_token_expires_in")
+	if _, ok := m["refresh_token"]; !whole && !ok {
+		return tokens.Grant{}, errNotObject
 	}
 	g := tokens.Grant{Obtained: a.obtained}
 	life := lifetimeOf(m["refresh_token_expires_in"])
 	if raw, ok := m["refresh_token"]; ok {
-		refresh, ok := stringOf(raw)
+		refresh, ok := textOf(raw)
 		if !ok || !isText(refresh) {
 			return tokens.Grant{}, errRefreshToken
 		}
@@ -114,8 +125,8 @@ var codeForm = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 // errorCode returns an answer's error code (RFC 6749, section 5.2), or "" when
 // there is none of that form.
 func errorCode(text []byte) string {
-	m, err := members(text, "error")
-	if err != nil {
+	m, _, clean := members(text, "error")
+	if !clean {
 		return ""
 	}
 	code, _ := stringOf(m["error"])
@@ -127,35 +138,37 @@ func errorCode(text []byte) string {
 
 // members reads a JSON object and returns those of its members that are named
 // and not null. A name is matched to the letter, as encoding/json does not when
-// it fills a struct, and may come once (RFC 6749, section 3.2).
-func members(text []byte, names ...string) (map[string]json.RawMessage, error) {
-	if !json.Valid(text) {
-		return nil, errNotObject
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
+// it fills a struct. The object is whole when its end has come, and clean when
+// it is all there is and no name comes twice (RFC 6749, section 3.2).
+func members(text []byte, names ...string) (m map[string]json.RawMessage, whole, clean bool) {
+	m, clean = map[string]json.RawMessage{}, true
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return nil, errNotObject
+		return nil, false, false
 	}
-	m, seen := map[string]json.RawMessage{}, map[string]bool{}
 	for dec.More() {
 		var value json.RawMessage
 		key, err := dec.Token()
 		if err != nil || dec.Decode(&value) != nil {
-			return nil, errNotObject
+			return m, false, false
 		}
 		name, _ := key.(string)
 		if !slices.Contains(names, name) {
 			continue
 		}
-		if seen[name] {
-			return nil, errTwice
-		}
-		seen[name] = true
+		_, twice := m[name]
+		clean = clean && !twice
 		if string(value) != "null" {
 			m[name] = value
+		} else if !twice {
+			m[name] = nil
 		}
 	}
-	return m, nil
+	_, err := dec.Token()
+	whole = err == nil
+	_, err = dec.Token()
+	maps.DeleteFunc(m, func(_ string, value json.RawMessage) bool { return value == nil })
+	return m, whole, clean && whole && err == io.EOF
 }
 
 func stringOf(raw json.RawMessage) (string, bool) {
@@ -164,6 +177,15 @@ func stringOf(raw json.RawMessage) (string, bool) {
 		return "", false
 	}
 	return s, true
+}
+
+// textOf is stringOf that takes a number for its digits.
+func textOf(raw json.RawMessage) (string, bool) {
+	var n json.Number
+	if raw[0] != '"' && json.Unmarshal(raw, &n) == nil {
+		return n.String(), true
+	}
+	return stringOf(raw)
 }
 
 // fitsHeader reports whether a token can be sent in Authorization: VSCHAR (RFC

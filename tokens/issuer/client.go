@@ -14,7 +14,12 @@ import (
 	"ticketproxy/tokens"
 )
 
-const defaultTimeout = 10 * time.Second
+// An issuer that has the request may have acted on it: its answer is worth
+// waiting for longer than that it takes the request.
+const (
+	defaultTimeout = 10 * time.Second
+	answerFactor   = 3
+)
 
 // A Client asks one token endpoint in the name of one OAuth client. It is a
 // tokens.Issuer. Its fields are set before first use; it is then safe for
@@ -24,7 +29,7 @@ type Client struct {
 	ClientID     string
 	ClientSecret secret.String     // not sent when empty, or with AuthNone
 	Transport    http.RoundTripper // what Transport returns; when nil, one with the system's roots
-	Timeout      time.Duration     // from dialling to the answer's last byte; 10 s when 0
+	Timeout      time.Duration     // in which the request is sent; 10 s when 0; the answer's last byte may take three times as long
 	// Clock is told the Date of every answer (RFC 9110, section 6.6.1), which
 	// shows whether the local clock is right. It returns at once; may be nil.
 	Clock func(date time.Time)
@@ -93,12 +98,13 @@ func (c *Client) ask(ctx context.Context, grant GrantType, secrets map[string]se
 		return a.unsent(errors.New(c.Dialect.Name + " has no " + string(grant) + " grant"))
 	}
 	end := time.Now().Add(c.timeout())
-	ctx, cancel := withDeadline(ctx, end)
-	defer cancel()
 	req, sent, err := c.request(ctx, end, grant, secrets, plain)
 	if err != nil {
 		return a.unsent(err)
 	}
+	ctx, cancel := withDeadlines(ctx, end, end.Add((answerFactor-1)*c.timeout()), sent.read)
+	defer cancel()
+	req = req.WithContext(ctx)
 	a.obtained = time.Now()
 	transport := c.transport()
 	resp, err := transport.RoundTrip(req)

@@ -10,26 +10,37 @@ const (
 	lateRead  = 2 * time.Second // for what has come meanwhile
 )
 
-// withDeadline is context.WithDeadline, but for a process that was stopped over
-// the deadline (SIGSTOP, a frozen cgroup): the answer may have come meanwhile,
-// and an answer that is thrown away is a refresh token lost. Then it goes on
-// for a moment, in which what is there is read.
-func withDeadline(parent context.Context, end time.Time) (context.Context, context.CancelFunc) {
+// withDeadlines is context.WithDeadline with two of them: the first ends a
+// request of which nothing was sent, and the second the wait for its answer. An
+// answer that is thrown away is a refresh token lost, so the second one gives a
+// process that was stopped over it (SIGSTOP, a frozen cgroup) a moment to read
+// what has come meanwhile.
+func withDeadlines(parent context.Context, sending, answer time.Time, sent func() bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
-		timer := time.NewTimer(time.Until(end))
+		timer := time.NewTimer(time.Until(sending))
 		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		if time.Since(end) > lateTimer {
-			timer.Reset(lateRead)
+		await := func() bool {
 			select {
 			case <-ctx.Done():
-				return
+				return false
 			case <-timer.C:
+				return true
+			}
+		}
+		if !await() {
+			return
+		}
+		if sent() {
+			timer.Reset(time.Until(answer))
+			if !await() {
+				return
+			}
+			if time.Since(answer) > lateTimer {
+				timer.Reset(lateRead)
+				if !await() {
+					return
+				}
 			}
 		}
 		cancel(context.DeadlineExceeded)

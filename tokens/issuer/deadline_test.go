@@ -9,7 +9,7 @@ import (
 )
 
 // TestDeadlineOfAStoppedProcess: what has come while the process was stopped
-// can still be read for a moment.
+// can still be read for a moment. What was not sent is not waited for.
 func TestDeadlineOfAStoppedProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -19,7 +19,14 @@ func TestDeadlineOfAStoppedProcess(t *testing.T) {
 			-4 * time.Second: 2 * time.Second,
 		} {
 			began := time.Now()
-			ctx, cancel := withDeadline(t.Context(), began.Add(left))
+			unsent, cancel := withDeadlines(t.Context(), began.Add(time.Second), began.Add(time.Minute), func() bool { return false })
+			<-unsent.Done()
+			if took := time.Since(began); took != time.Second {
+				t.Errorf("what was not sent ended after %v", took)
+			}
+			cancel()
+			began = time.Now()
+			ctx, cancel := withDeadlines(t.Context(), began.Add(left/2), began.Add(left), func() bool { return true })
 			<-ctx.Done()
 			if took := time.Since(began); took != want {
 				t.Errorf("with %v left it ended after %v, want %v", left, took, want)

@@ -143,6 +143,13 @@ func (b *body) Close() error {
 	return nil
 }
 
+// read reports whether somebody has begun to read it.
+func (b *body) read() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.begun
+}
+
 // seal ends all reading, also by a writer that was left behind, and reports
 // whether none had begun.
 func (b *body) seal() bool {

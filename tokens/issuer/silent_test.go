@@ -57,24 +57,24 @@ func TestSilentIssuer(t *testing.T) {
 				line, _ = rd.ReadString('\n')
 			}
 			time.Sleep(time.Minute)
-		}, 0, 0, 10 * time.Second, tokens.Ambiguous, 0},
-		{"no answer", "http", after(""), 0, 0, 10 * time.Second, tokens.Ambiguous, 0},
-		{"no answer, own timeout", "http", after(""), 3 * time.Second, 0, 3 * time.Second, tokens.Ambiguous, 0},
+		}, 0, 0, 30 * time.Second, tokens.Ambiguous, 0},
+		{"no answer", "http", after(""), 0, 0, 30 * time.Second, tokens.Ambiguous, 0},
+		{"no answer, own timeout", "http", after(""), 3 * time.Second, 0, 9 * time.Second, tokens.Ambiguous, 0},
 		{"no answer, caller's deadline", "http", after(""), 0, 2 * time.Second, 2 * time.Second, tokens.Ambiguous, 0},
-		{"half a header", "http", after("HTTP/1.1 200 OK\r\nContent-"), 0, 0, 10 * time.Second, tokens.Ambiguous, 0},
-		{"no body", "http", after(ok + "Content-Length: 9\r\n\r\n"), 0, 0, 10 * time.Second, tokens.Ambiguous, 200},
-		{"half a body", "http", after(ok + "Content-Length: 99\r\n\r\n{\"access_token\":"), 0, 0, 10 * time.Second, tokens.Ambiguous, 200},
-		{"half an error", "http", after("HTTP/1.1 400 Bad Request\r\n\r\n{\"error\":"), 0, 0, 10 * time.Second, tokens.Ambiguous, 400},
+		{"half a header", "http", after("HTTP/1.1 200 OK\r\nContent-"), 0, 0, 30 * time.Second, tokens.Ambiguous, 0},
+		{"no body", "http", after(ok + "Content-Length: 9\r\n\r\n"), 0, 0, 30 * time.Second, tokens.Ambiguous, 200},
+		{"half a body", "http", after(ok + "Content-Length: 99\r\n\r\n{\"access_token\":"), 0, 0, 30 * time.Second, tokens.Ambiguous, 200},
+		{"half an error", "http", after("HTTP/1.1 400 Bad Request\r\n\r\n{\"error\":"), 0, 0, 30 * time.Second, tokens.Ambiguous, 400},
 		{"429 without a body", "http", after("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 9\r\n\r\n"), 0, 0, 0, tokens.Throttled, 429},
 		{"slow header", "http", func(conn net.Conn) {
 			readRequest(conn)
 			drip(conn, ok+"\r\n{\"access_token\":\"a\"}")
-		}, 0, 0, 10 * time.Second, tokens.Ambiguous, 0},
+		}, 0, 0, 30 * time.Second, tokens.Ambiguous, 0},
 		{"slow body", "http", func(conn net.Conn) {
 			readRequest(conn)
 			io.WriteString(conn, ok+"\r\n")
-			drip(conn, `{"access_token":"a"}`)
-		}, 0, 0, 10 * time.Second, tokens.Ambiguous, 200},
+			drip(conn, `{"access_token":"a token that takes long"}`)
+		}, 0, 0, 30 * time.Second, tokens.Ambiguous, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

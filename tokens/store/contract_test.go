@@ -265,6 +265,7 @@ func fullRecord() tokens.Record {
 			Obtained:      at,
 			Expiry:        at.Add(time.Hour),
 			RefreshExpiry: at.AddDate(10, 0, 0),
+			Renewed:       at.AddDate(0, -1, 0),
 		},
 		Seed:      secret.New("seed").Hash(),
 		Spent:     []string{secret.New("seed 1").Hash(), secret.New("seed 2").Hash()},

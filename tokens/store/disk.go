@@ -21,7 +21,8 @@ import (
 type disk interface {
 	// ensure makes the directory anew where it is gone.
 	ensure() error
-	// create makes a file for writing that only its owner may open.
+	// create makes a file for writing that only its owner may open. The error
+	// is tokens.ErrDamaged when the directory is gone.
 	create(name string) (handle, error)
 	// open opens a file for reading. The error is fs.ErrNotExist only when the
 	// directory is there and the file is not; it is tokens.ErrDamaged when the
@@ -59,6 +60,9 @@ func (d folder) ensure() error {
 
 func (d folder) create(name string) (handle, error) {
 	f, err := os.OpenFile(d.join(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if isGone(err) {
+		return nil, d.missing(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +79,7 @@ func (d folder) open(name string) (handle, error) {
 	// O_NONBLOCK: opening a named pipe would wait for its writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isGone(err):
 		return nil, d.missing(err)
 	case errors.Is(err, unix.ELOOP):
 		return nil, damage("put the file itself in place of the link", "%s is a symbolic link", path)
@@ -98,6 +102,11 @@ func (d folder) open(name string) (handle, error) {
 // damage is an error, with its cure, of a record that is of no use to anybody.
 func damage(cure, format string, args ...any) error {
 	return &HintError{fmt.Errorf("%w: %w", fmt.Errorf(format, args...), tokens.ErrDamaged), cure}
+}
+
+// isGone reports whether a file, or the directory around it, is not there.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 }
 
 // missing tells a missing file from a missing directory: a volume that went
