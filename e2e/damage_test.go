@@ -70,11 +70,11 @@ func TestStateLostDuringARefresh(t *testing.T) {
 				data, err := os.ReadFile(v.path)
 				return err == nil && len(data) > 100 && readRecord(t, v.dir, v.account).Generation == 2
 			})
+			v.redemptions = 2
+			v.mustGoOn()
 			if said := v.proxy.stderr.String(); !strings.Contains(said, "state has lost the record") {
 				t.Error("the program does not say that the state was lost")
 			}
-			v.redemptions = 2
-			v.mustGoOn()
 		})
 	}
 }
