@@ -10,6 +10,11 @@ import (
 // has moved, or a host that is drained, is left.
 const maxAge = 5 * time.Minute
 
+// maxSleep is how far the clocks may part. While a machine sleeps the monotonic
+// one, by which idle connections are closed, stands still, and the upstream
+// closes them meanwhile.
+const maxSleep = 5 * time.Second
+
 // An Aging transport leaves its connections after some time: requests go to a
 // new transport then, which looks the host up anew, while those in flight end
 // on the old one. Its fields are set before first use.
@@ -29,7 +34,9 @@ func (a *Aging) RoundTrip(req *http.Request) (*http.Response, error) {
 func (a *Aging) transport(now time.Time) *http.Transport {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.current == nil || now.Sub(a.born) >= maxAge {
+	age := now.Sub(a.born)
+	slept := now.Round(0).Sub(a.born.Round(0)) - age
+	if a.current == nil || age >= maxAge || slept.Abs() >= maxSleep {
 		if a.current != nil {
 			// What is in use closes when it becomes idle.
 			a.current.CloseIdleConnections()

@@ -28,7 +28,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	}
 	body := newReplay(req, x)
 	defer func() { body.settle(err != nil) }()
-	res, err = b.send(req, token, body.body())
+	res, err = b.send(req, token, body.body)
 	if err != nil || res.StatusCode != http.StatusUnauthorized {
 		return res, err
 	}
@@ -54,7 +54,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 
 	again := req.WithContext(ctx)
 	again.Header = req.Header.Clone() // the first attempt may still be written
-	res, err = b.send(again, fresh, body.again())
+	res, err = b.send(again, fresh, body.again)
 	switch {
 	case err != nil:
 		b.observe("failed")
@@ -69,12 +69,22 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 }
 
 // send is the only function that writes Authorization: it sets and never adds.
-func (b *bearer) send(req *http.Request, token Token, body io.ReadCloser) (*http.Response, error) {
+// It sends a request again that is known not to have gone out.
+func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser) (*http.Response, error) {
+	x := exchangeOf(req.Context())
 	req.Header["Authorization"] = []string{"Bearer " + token.AccessToken.Reveal()}
-	req.Body = body
 	began := time.Now()
-	defer func() { exchangeOf(req.Context()).upstream += time.Since(began) }()
-	return b.upstream.Transport.RoundTrip(req)
+	defer func() { x.upstream += time.Since(began) }()
+	x.sent.Store(false)
+	for {
+		if req.Body = body(); req.Body == nil {
+			once(req, x)
+		}
+		res, err := b.upstream.Transport.RoundTrip(req)
+		if err == nil || !x.unsent(req) {
+			return res, err
+		}
+	}
 }
 
 func (b *bearer) observe(outcome string) {

@@ -23,6 +23,8 @@ type exchange struct {
 	control  *http.ResponseController
 	unread   atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it
 	broken   atomic.Bool // the app's body could not be read
+	sent     atomic.Bool // the request's header was written
+	dialed   atomic.Bool // a connection was made for it
 
 	mu   sync.Mutex
 	over bool // the connection may be another request's

@@ -180,6 +180,7 @@ var errAttemptEnded = errors.New("attempt has ended")
 
 func (a *attempt) Read(p []byte) (int, error) {
 	r := a.replay
+	r.x.sent.Store(true)
 	r.reading.Lock()
 	defer r.reading.Unlock()
 	if a.ended.Load() {

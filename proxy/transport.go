@@ -23,8 +23,13 @@ func NewTransport(timeout time.Duration, roots *x509.CertPool, egress func(*http
 		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	}
 	return &http.Transport{
-		Proxy:                  egress,
-		DialContext:            dial,
+		Proxy: egress,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+				x.dialed.Store(true)
+			}
+			return dial(ctx, network, address)
+		},
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConnsPerHost:    1024,

@@ -1,0 +1,126 @@
+package proxy_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// TestNothingIsSentTwice: an upstream that takes a request on a connection
+// which was used before, and hangs up, has perhaps acted upon it.
+func TestNothingIsSentTwice(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "DELETE", "PURGE"} {
+		for _, header := range []string{"", "Idempotency-Key: 1\r\n", "X-Idempotency-Key: 1\r\n", "Expect: 100-continue\r\n"} {
+			t.Run(method+" "+header, func(t *testing.T) {
+				t.Parallel()
+				var seen atomic.Int32
+				w := beginRaw(t, func(c net.Conn) {
+					r := bufio.NewReader(c)
+					for {
+						req, err := http.ReadRequest(r)
+						if err != nil {
+							return
+						}
+						if req.URL.Path == "/reserve" {
+							seen.Add(1)
+							return // without an answer
+						}
+						io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+				})
+				if res, _ := w.ask("GET /warm HTTP/1.1\r\nHost: localhost\r\n\r\n"); res.StatusCode != 200 {
+					t.Fatalf("warming up: %d", res.StatusCode)
+				}
+				res, _ := w.ask(method + " /reserve HTTP/1.1\r\nHost: localhost\r\n" + header + "\r\n")
+				is(t, "status", res.StatusCode, 502)
+				is(t, "requests seen", seen.Load(), 1)
+			})
+		}
+	}
+}
+
+// TestUnrepeatableLeavesNoTrace: that a request cannot be sent twice is not to
+// be seen in it.
+func TestUnrepeatableLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "DELETE", "PROPFIND"} {
+		seen := make(chan string, 1)
+		w := beginRaw(t, func(c net.Conn) {
+			var head strings.Builder
+			for r := bufio.NewReader(c); ; {
+				line, err := r.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if head.WriteString(line); line == "\r\n" {
+					break
+				}
+			}
+			seen <- head.String()
+			io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+		})
+		w.ask(method + " /x HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a\r\nIdempotency-Key: 1\r\n\r\n")
+		is(t, method, <-seen, fmt.Sprintf("%s /x HTTP/1.1\r\nHost: api.test\r\nUser-Agent: a\r\nAuthorization: %s\r\nIdempotency-key: 1\r\n\r\n", method, bearer(1)))
+	}
+}
+
+// stale is a transport whose first connection turns out to be closed. It reads
+// the body as net/http does: after the header was written.
+type stale struct {
+	calls    int
+	reads    bool // the header was written
+	original http.RoundTripper
+}
+
+func (s *stale) RoundTrip(req *http.Request) (*http.Response, error) {
+	if s.calls++; s.calls > 1 {
+		return s.original.RoundTrip(req)
+	}
+	if s.reads && req.Body != nil {
+		req.Body.Read(make([]byte, 1))
+	}
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return nil, errors.New("http: server closed idle connection")
+}
+
+// TestClosedConnectionIsReplaced: a request that provably did not go out is
+// sent on another connection, with its body.
+func TestClosedConnectionIsReplaced(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "POST", "DELETE"} {
+		for _, body := range []string{"", "hello"} {
+			for _, reads := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s %q %t", method, body, reads), func(t *testing.T) {
+					t.Parallel()
+					s := &stale{reads: reads}
+					w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						got, _ := io.ReadAll(r.Body)
+						fmt.Fprintf(w, "%s %s", r.Method, got)
+					}), func(w *world) {
+						s.original = w.upstream.Transport
+						w.upstream.Transport = s
+						t.Cleanup(s.original.(*http.Transport).CloseIdleConnections)
+					})
+					res, got := w.ask(fmt.Sprintf("%s / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", method, len(body), body))
+					provable := !reads && (body != "" || method == "GET")
+					if provable {
+						is(t, "answer", got, method+" "+body)
+						is(t, "attempts", s.calls, 2)
+					} else {
+						is(t, "status", res.StatusCode, 502)
+						is(t, "attempts", s.calls, 1)
+					}
+				})
+			}
+		}
+	}
+}
