@@ -137,7 +137,8 @@ func (s *Server) Drain(ctx context.Context) error {
 var errCut = errors.New("requests in flight were cut off: they outlasted the drain")
 
 // patient is a listener whose connections cut off a client that takes nothing
-// of an answer for writeIdle, and never one that is merely slow.
+// of an answer for writeIdle, and never one that is merely slow. They refuse a
+// request that is framed in two ways.
 type patient struct{ net.Listener }
 
 func (l patient) Accept() (net.Conn, error) {
@@ -145,12 +146,21 @@ func (l patient) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return patientConn{c}, nil
+	return &patientConn{Conn: c}, nil
 }
 
-type patientConn struct{ net.Conn }
+type patientConn struct {
+	net.Conn
+	framing framing // used by one Read at a time
+}
 
-func (c patientConn) Write(p []byte) (int, error) {
+func (c *patientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.framing.follow(p[:n])
+	return n, err
+}
+
+func (c *patientConn) Write(p []byte) (int, error) {
 	for written := 0; ; {
 		c.Conn.SetWriteDeadline(time.Now().Add(writeIdle))
 		n, err := c.Conn.Write(p[written:])
@@ -163,7 +173,7 @@ func (c patientConn) Write(p []byte) (int, error) {
 
 // CloseWrite ends an answer while the app still sends: closing outright would
 // reset the connection, and may take the answer with it.
-func (c patientConn) CloseWrite() error {
+func (c *patientConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
+
+// A framing follows the requests of a connection through its bytes, and spoils
+// one that has both Content-Length and Transfer-Encoding, with which a request
+// is hidden from whoever goes by the other (RFC 9112, section 6.1). The server
+// would drop the former silently; a header line without a colon it refuses with
+// 400, and closes the connection.
+//
+// It knows no more of HTTP than it takes to find the next header. Where it is
+// in doubt it stops looking, and the server goes on as it does without it. The
+// zero framing is at the beginning of a connection.
+type framing struct {
+	part    part
+	line    []byte // what has come of one that is not whole
+	begun   bool   // the request line has come
+	length  bool   // and Content-Length
+	chunked bool   // and Transfer-Encoding
+	upgrade bool   // and Upgrade
+	size    int64  // that it says
+	left    int64  // of the body or the chunk
+}
+
+// A part is what the next byte belongs to.
+type part int
+
+const (
+	head part = iota
+	body
+	chunkSize
+	chunk
+	chunkEnd
+	trailer
+	unknown
+)
+
+const longLine = 128 // as much of a line as is looked at
+
+// follow looks at the next bytes of the connection, and changes at most one.
+func (f *framing) follow(p []byte) {
+	for len(p) > 0 && f.part != unknown {
+		if f.left > 0 {
+			n := min(f.left, int64(len(p)))
+			p = p[n:]
+			if f.left -= n; f.left == 0 {
+				f.pass()
+			}
+			continue
+		}
+		piece, rest, whole := bytes.Cut(p, []byte("\n"))
+		line, before := piece, len(f.line)
+		if before > 0 || !whole {
+			f.line = append(f.line, piece[:min(len(piece), longLine-before)]...)
+			line = f.line
+		}
+		if f.part == head && f.begun {
+			f.name(line, before, piece)
+		}
+		if p = rest; whole {
+			f.end(bytes.TrimSuffix(line, []byte("\r")))
+			f.line = f.line[:0]
+		}
+	}
+}
+
+// pass goes on after the last byte of a body or a chunk.
+func (f *framing) pass() {
+	if f.part == chunk {
+		f.part = chunkEnd
+		return
+	}
+	*f = framing{line: f.line[:0]}
+}
+
+// name reads a header's name, and spoils the colon of the second of the two
+// framings. The line ends with the piece, of which it had some bytes before.
+func (f *framing) name(line []byte, before int, piece []byte) {
+	colon := bytes.IndexByte(line, ':')
+	if colon < before {
+		return // none yet, or it was looked at
+	}
+	switch name := line[:colon]; {
+	case is(name, "Content-Length"):
+		f.length = true
+	case is(name, "Transfer-Encoding"):
+		f.chunked = true
+	case is(name, "Upgrade"):
+		f.upgrade = true
+	}
+	if f.length && f.chunked {
+		piece[colon-before] = ' '
+		f.part = unknown
+	}
+}
+
+// end goes on after a line, given without its end.
+func (f *framing) end(line []byte) {
+	empty := len(line) == 0
+	switch f.part {
+	case head:
+		switch {
+		case !f.begun:
+			f.begun = !empty // the server lets a few pass before a request
+		case !empty:
+			f.value(line)
+		case f.upgrade:
+			f.part = unknown // for what follows may be no HTTP
+		case f.chunked:
+			f.part = chunkSize
+		case f.size > 0:
+			f.part, f.left = body, f.size
+		default:
+			f.pass()
+		}
+	case chunkSize:
+		size, _, _ := bytes.Cut(line, []byte(";"))
+		f.part = chunk
+		if f.left = f.number(size, 16); f.left == 0 && f.part == chunk {
+			f.part = trailer
+		}
+	case chunkEnd:
+		f.part = chunkSize
+		if !empty {
+			f.part = unknown
+		}
+	case trailer:
+		if empty {
+			f.part = body
+			f.pass()
+		}
+	}
+}
+
+// value notes the length that a header's line says.
+func (f *framing) value(line []byte) {
+	if name, value, ok := bytes.Cut(line, []byte(":")); ok && is(name, "Content-Length") {
+		f.size = f.number(value, 10)
+	}
+}
+
+// number reads a number that is not negative; with any other text the framing
+// is in doubt.
+func (f *framing) number(text []byte, base int) int64 {
+	n, err := strconv.ParseUint(string(bytes.Trim(text, " \t")), base, 63)
+	if err != nil {
+		f.part = unknown
+	}
+	return int64(n)
+}
+
+func is(name []byte, want string) bool {
+	return len(name) == len(want) && strings.EqualFold(string(name), want)
+}
