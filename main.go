@@ -74,6 +74,9 @@ func main() {
 		listen:    listener.Listen,
 		browse:    openBrowser(os.Environ()),
 	}
+	if err := harden(); err != nil {
+		fmt.Fprintf(os.Stderr, "ticketproxy: keeping memory out of core dumps: %v\n", err)
+	}
 	os.Exit(exit(p, run(ctx, p, os.Args[1:])))
 }
 

@@ -75,6 +75,7 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 	req.Header["Authorization"] = []string{"Bearer " + token.AccessToken.Reveal()}
 	began := time.Now()
 	defer func() { x.upstream += time.Since(began) }()
+	x.token = token.AccessToken
 	x.sent.Store(false)
 	for {
 		if req.Body = body(); req.Body == nil {

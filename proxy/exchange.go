@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ticketproxy/secret"
 )
 
 // An exchange is what is known of one request while it is served. Its request
@@ -15,6 +17,7 @@ type exchange struct {
 	upstream time.Duration // spent waiting for the upstream's answers
 	overhead time.Duration
 	status   int
+	token    secret.String // that was sent
 	budget   *budget
 	host     string      // by which the app calls us
 	browser  bool        // a web page asked

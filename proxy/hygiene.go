@@ -30,3 +30,15 @@ func refuseUpgrade(h http.Header) {
 		delete(h, "Http2-Settings")
 	}
 }
+
+// redact hides the token where an upstream shows it in a header of its answer.
+// A body goes through as it came.
+func redact(h http.Header, token string) {
+	for _, values := range h {
+		for i, v := range values {
+			if len(v) >= len(token) && strings.Contains(v, token) {
+				values[i] = strings.ReplaceAll(v, token, "[redacted]")
+			}
+		}
+	}
+}

@@ -132,3 +132,18 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 	<-asked
 	is(t, "origin for who is no page", res.Header.Get("Access-Control-Allow-Origin"), "*")
 }
+
+func TestReflectedTokenIsRedacted(t *testing.T) {
+	t.Parallel()
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("X-Echo", "a")
+		w.Header().Add("X-Echo", "got "+r.Header.Get("Authorization")+" and "+token(1))
+		w.Header().Set("Location", "/next?access_token="+token(1))
+		w.WriteHeader(302)
+		w.Write([]byte(token(1)))
+	}))
+	res, body := w.do("GET", "/", nil)
+	is(t, "headers", strings.Join(res.Header["X-Echo"], ", "), "a, got Bearer [redacted] and [redacted]")
+	is(t, "Location", res.Header.Get("Location"), "/next?access_token=[redacted]")
+	is(t, "body", body, token(1))
+}

@@ -129,6 +129,7 @@ func (u *Upstream) received(res *http.Response) error {
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.header["Content-Type"] = nil
 	}
+	redact(res.Header, x.token.Reveal())
 	res.Header.Del(ErrorHeader) // marks what is ours, and only that
 	if !u.Cookies {
 		res.Header.Del("Set-Cookie")
