@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"ticketproxy/admin"
 	"ticketproxy/config"
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
@@ -111,7 +112,7 @@ func (k *checklist) account(ctx context.Context, dir *store.Dir, u config.Upstre
 	case record.Dead != nil:
 		k.fails(what, errors.New(record.Dead.Reason), cure(u.Name))
 	default:
-		k.passed(what, "generation %d, refreshed %s", record.Generation, until(time.Now(), record.Grant.Obtained))
+		k.passed(what, "generation %d, refreshed %s", record.Generation, admin.Until(time.Now(), record.Grant.Obtained))
 		if expiry := record.Grant.RefreshExpiry; !expiry.IsZero() && time.Until(expiry) <= 0 {
 			k.fails(what, errors.New("its refresh token has expired"), cure(u.Name))
 		}

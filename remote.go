@@ -88,7 +88,7 @@ func status(ctx context.Context, p *process, args []string) error {
 	fmt.Fprintln(w, "ACCOUNT\tSTATE\tGENERATION\tTOKEN EXPIRES\tREFRESH TOKEN EXPIRES\tNEXT REFRESH")
 	for _, a := range s.Accounts {
 		usable = usable && a.Usable
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", a.Account, a.State, a.Generation, until(now, a.Expiry), until(now, a.RefreshExpiry), until(now, a.NextRefresh))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", a.Account, a.State, a.Generation, admin.Until(now, a.Expiry), admin.Until(now, a.RefreshExpiry), admin.Until(now, a.NextRefresh))
 	}
 	w.Flush()
 	for _, a := range s.Accounts {
@@ -106,20 +106,6 @@ func status(ctx context.Context, p *process, args []string) error {
 		return errSaid
 	}
 	return nil
-}
-
-// until says how far off a time is.
-func until(now, t time.Time) string {
-	switch d := t.Sub(now).Round(time.Second); {
-	case t.IsZero():
-		return "-"
-	case d < 0:
-		return fmt.Sprintf("%v ago", -d)
-	case d > 48*time.Hour:
-		return fmt.Sprintf("in %d days", int(d.Hours()/24))
-	default:
-		return fmt.Sprintf("in %v", d)
-	}
 }
 
 // wait blocks until a running instance is ready.

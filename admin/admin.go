@@ -53,7 +53,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.Handle("GET /readyz", a.open(a.ready))
 	mux.Handle("GET /metrics", a.open(a.Metrics.ServeHTTP))
 	mux.Handle("GET /status", a.private(a.status))
-	mux.Handle("GET /{$}", a.private(http.RedirectHandler("/status", http.StatusSeeOther).ServeHTTP))
+	mux.Handle("GET /{$}", a.private(a.page))
 	mux.Handle("POST /quit", a.private(a.quit))
 	return mux
 }

@@ -176,12 +176,22 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-func TestFrontDoorLeadsToStatus(t *testing.T) {
+func TestPageForABrowser(t *testing.T) {
 	t.Parallel()
-	d := newDesk()
+	dead := status("park", tokens.Dead, false)
+	dead.Error, dead.Hint, dead.Warnings = "<b>spent</b>", "run ticketproxy login park", []string{"the refresh token expires in 3 days"}
+	d := newDesk(dead)
 	w := d.ask("GET", "/")
-	is(t, "status", w.Code, http.StatusSeeOther)
-	is(t, "location", w.Header().Get("Location"), "/status")
+	is(t, "status", w.Code, http.StatusOK)
+	is(t, "type", w.Header().Get("Content-Type"), "text/html; charset=utf-8")
+	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
+		t.Errorf("policy %q", csp)
+	}
+	for _, want := range []string{"not ready", "<td>park</td>", "dead", "&lt;b&gt;spent&lt;/b&gt;", "run ticketproxy login park", "expires in 3 days"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("page does not say %q: %s", want, w.Body)
+		}
+	}
 	is(t, "elsewhere", d.ask("GET", "/debug/pprof/").Code, 404)
 }
 
