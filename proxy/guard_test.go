@@ -111,10 +111,10 @@ func TestGuardOnTheWire(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n":                      {403, "cross_site"},
 		"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n":                                      {405, "method_not_allowed"},
 		"TRACE / HTTP/1.1\r\nHost: localhost\r\n\r\n":                                                    {405, "method_not_allowed"},
-		"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n":                                {400, ""},
-		"GET / HTTP/1.1\r\n\r\n":                                                                         {400, ""},
-		"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd":       {400, ""},
-		"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n":    {501, ""},
+		"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n":                                {400, "bad_request"},
+		"GET / HTTP/1.1\r\n\r\n":                                                                         {400, "bad_request"},
+		"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd":       {400, "bad_request"},
+		"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n":    {501, "not_implemented"},
 		"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: w\r\nOrigin: null\r\n\r\n": {403, "cross_site"},
 	} {
 		res, _ := w.ask(raw)

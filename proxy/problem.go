@@ -39,11 +39,17 @@ func newProblem(status int, code, title, detail string) *Problem {
 
 // Answer writes the problem as the whole answer.
 func (p *Problem) Answer(w http.ResponseWriter) {
+	body := p.fill(w.Header())
+	w.WriteHeader(p.Status)
+	w.Write(body)
+}
+
+// fill sets the answer's header, and returns its body.
+func (p *Problem) fill(h http.Header) []byte {
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers marshal
 		panic(err)
 	}
-	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
 	h.Set("Cache-Control", "no-store")
@@ -54,8 +60,7 @@ func (p *Problem) Answer(w http.ResponseWriter) {
 	if p.Allow != "" {
 		h.Set("Allow", p.Allow)
 	}
-	w.WriteHeader(p.Status)
-	w.Write(append(body, '\n'))
+	return append(body, '\n')
 }
 
 // fail answers a request that got no answer from the upstream.

@@ -161,6 +161,14 @@ func (c *patientConn) Read(p []byte) (int, error) {
 }
 
 func (c *patientConn) Write(p []byte) (int, error) {
+	if ours := refusal(p); ours != nil {
+		_, err := c.write(ours)
+		return len(p), err
+	}
+	return c.write(p)
+}
+
+func (c *patientConn) write(p []byte) (int, error) {
 	for written := 0; ; {
 		c.Conn.SetWriteDeadline(time.Now().Add(writeIdle))
 		n, err := c.Conn.Write(p[written:])

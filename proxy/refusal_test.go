@@ -1,0 +1,54 @@
+package proxy_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestUnreadableRequests: what net/http refuses by itself is refused in our
+// own words, and an upstream's answer that looks like that goes through.
+func TestUnreadableRequests(t *testing.T) {
+	t.Parallel()
+	const copycat = "/copycat"
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["Date"] = nil
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(400)
+		w.Write([]byte("400 Bad Request"))
+	}))
+	for name, tt := range map[string]struct {
+		request string
+		status  int
+		code    string
+		detail  string
+	}{
+		"no HTTP":           {"hello\r\n\r\n", 400, "bad_request", "400 Bad Request"},
+		"no Host":           {"GET / HTTP/1.1\r\n\r\n", 400, "bad_request", "missing required Host header"},
+		"two Hosts":         {"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400, "bad_request", "400 Bad Request"},
+		"coding":            {"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "not_implemented", "Unsupported transfer encoding"},
+		"version":           {"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 505, "not_implemented", "unsupported protocol version"},
+		"two framings":      {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request", "400 Bad Request"},
+		"header too large":  {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 2<<20), 431, "header_too_large", "431"},
+		"upstream says 400": {"GET " + copycat + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "", "400 Bad Request"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := w.dial()
+			go c.Write([]byte(tt.request)) // it may not all be read
+			res := c.receive("GET")
+			body := read(t, res)
+			is(t, "status", res.StatusCode, tt.status)
+			is(t, "code", res.Header.Get("Ticketproxy-Error"), tt.code)
+			kind := "application/problem+json"
+			if tt.code == "" {
+				kind = "text/plain; charset=utf-8"
+			}
+			is(t, "type", res.Header.Get("Content-Type"), kind)
+			if !strings.Contains(body, tt.detail) {
+				t.Errorf("body %q, want %q", body, tt.detail)
+			}
+		})
+	}
+}
