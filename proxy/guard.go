@@ -3,7 +3,6 @@ package proxy
 import (
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -41,8 +40,7 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 	}
 	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
-	site := r.Header.Get("Sec-Fetch-Site")
-	if sent && !own || site == "cross-site" || site == "same-site" {
+	if sent && !own || slices.ContainsFunc(r.Header["Sec-Fetch-Site"], foreign) {
 		return newProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
 			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 	}
@@ -86,6 +84,11 @@ func (g *Guard) allowed(origin string) bool {
 
 // sameOrigin reports whether origin is the one that the request was sent to.
 func sameOrigin(origin string, r *http.Request) bool {
-	u, err := url.Parse(origin)
-	return err == nil && u.Scheme == "http" && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return r.Host != "" && strings.EqualFold(origin, "http://"+r.Host)
+}
+
+// foreign reports whether a Sec-Fetch-Site names another site. A word that is
+// not known may be a browser's new one for that.
+func foreign(site string) bool {
+	return site != "" && site != "none" && site != "same-origin"
 }
