@@ -58,7 +58,7 @@ func (g *Guard) Origin(r *http.Request) string {
 
 // knows reports whether the request's Host is one of ours.
 func (g *Guard) knows(r *http.Request) bool {
-	if r.URL.Opaque != "" { // http:elsewhere/x would go out as it is
+	if r.URL.Scheme != "" && r.URL.Host == "" { // http:elsewhere/x would go out as it is
 		return false
 	}
 	name := hostname(r.Host)

@@ -46,6 +46,8 @@ func TestGuard(t *testing.T) {
 		"decimal loopback":          {host: "2130706433", want: 421},
 		"absolute form":             {target: "http://localhost/x", host: "localhost"},
 		"absolute form, elsewhere":  {target: "http://evil.example/x", host: "evil.example", want: 421},
+		"absolute form, nowhere":    {target: "http:///x", host: "localhost", want: 421},
+		"absolute form, no slashes": {target: "http:/x", host: "localhost", want: 421},
 		"opaque form":               {target: "http:evil.example/x", host: "localhost", want: 421},
 		"CONNECT":                   {method: "CONNECT", target: "localhost:80", host: "localhost", want: 405},
 		"TRACE":                     {method: "TRACE", host: "localhost", want: 405},
