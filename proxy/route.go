@@ -54,10 +54,15 @@ func (u *Upstream) within(path string) string {
 
 // pathOf returns a request's path as it was sent, where net/url would mend it.
 func pathOf(r *http.Request) string {
-	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasPrefix(path, "/") {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if strings.HasPrefix(path, "/") || path == "*" {
 		return path
 	}
-	return r.URL.EscapedPath() // of an absolute form, or *
+	_, path, _ = strings.Cut(path, "//") // of an absolute form, after its host
+	if slash := strings.Index(path, "/"); slash >= 0 {
+		return path[slash:]
+	}
+	return "/"
 }
 
 // hostname returns a Host header's name, in lower case and without the port,
