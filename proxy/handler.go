@@ -28,7 +28,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if preflight(w, r, origin) {
 		return
 	}
-	refuseUpgrade(r.Header)
+	refuseUpgrade(r)
 	u := route(h.Upstreams, r)
 	if u == nil {
 		newProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)

@@ -22,12 +22,14 @@ func clean(h http.Header, cookies bool) {
 	}
 }
 
-// refuseUpgrade drops an Upgrade to anything but WebSocket, as a server may
-// (RFC 9110, section 7.8): Java's client asks for h2c with each request.
-func refuseUpgrade(h http.Header) {
-	if upgrade, ok := h["Upgrade"]; ok && !(len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket")) {
-		delete(h, "Upgrade")
-		delete(h, "Http2-Settings")
+// refuseUpgrade drops an Upgrade to anything but WebSocket, as a server may,
+// and one in HTTP/1.0, as it must (RFC 9110, section 7.8): Java's client asks
+// for h2c with each request.
+func refuseUpgrade(r *http.Request) {
+	upgrade, ok := r.Header["Upgrade"]
+	if ok && !(len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && r.ProtoAtLeast(1, 1)) {
+		delete(r.Header, "Upgrade")
+		delete(r.Header, "Http2-Settings")
 	}
 }
 
