@@ -89,9 +89,15 @@ func (u *Upstream) build() {
 		ModifyResponse: u.received,
 		ErrorHandler:   u.fail,
 		BufferPool:     &u.buffers,
+		FlushInterval:  flushDelay,
 		ErrorLog:       log.New(io.Discard, "", 0), // it quotes the upstream, as cause must not
 	}
 }
+
+// flushDelay is how long a part of an answer of known length may wait for the
+// next, so that an answer that comes in one go goes out in one write. What has
+// no length is flushed at once.
+const flushDelay = 5 * time.Millisecond
 
 // rewrite addresses the outgoing request to the upstream. Path and query go
 // out byte for byte; only the prefix and the base path change places.
@@ -129,17 +135,21 @@ func (u *Upstream) received(res *http.Response) error {
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.header["Content-Type"] = nil
 	}
-	redact(res.Header, x.token.Reveal())
-	res.Header.Del(ErrorHeader) // marks what is ours, and only that
-	if !u.Cookies {
-		res.Header.Del("Set-Cookie")
-	}
-	if x.browser {
-		share(res.Header, x.origin)
-	}
+	u.vet(res.Header, x)
 	u.locate(res, x.host)
 	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
 	return nil
+}
+
+// vet removes from an answer's header what is not the upstream's to say.
+func (u *Upstream) vet(h http.Header, x *exchange) {
+	h.Del(ErrorHeader) // marks what is ours, and only that
+	if !u.Cookies {
+		h.Del("Set-Cookie")
+	}
+	if x.browser {
+		share(h, x.origin)
+	}
 }
 
 // A bufferPool implements httputil.BufferPool. The zero value is ready.
