@@ -75,7 +75,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget,
 		u.Observer.Begin()
 		defer func() { u.Observer.End(x.summary(r.Method)) }()
 	}
-	u.proxy.ServeHTTP(w, r.WithContext(withExchange(r.Context(), x)))
+	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }}, r.WithContext(withExchange(r.Context(), x)))
 }
 
 func (u *Upstream) build() {
