@@ -1,0 +1,95 @@
+package proxy_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// switched is an app and an API that have switched protocols.
+func switched(t *testing.T) (app *appConn, api *net.TCPConn, end func()) {
+	t.Helper()
+	conns, ended := make(chan net.Conn, 1), make(chan bool)
+	w := beginRaw(t, func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		conns <- c
+		<-ended
+	})
+	end = func() { close(ended) }
+	app = w.dial()
+	app.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	is(t, "status", app.receive("GET").StatusCode, http.StatusSwitchingProtocols)
+	return app, (<-conns).(*net.TCPConn), end
+}
+
+// expect reads text, or the end when there is none.
+func expect(t *testing.T, who string, r io.Reader, text string) {
+	t.Helper()
+	got := make([]byte, max(len(text), 1))
+	n, err := io.ReadFull(r, got)
+	if text == "" && err != io.EOF || text != "" && err != nil {
+		t.Errorf("%s got %q, %v, want %q", who, got[:n], err, text)
+	}
+	is(t, who+" got", string(got[:n]), text)
+}
+
+// Either side of an upgrade may end before the other does.
+func TestUpgradeEndsOneWay(t *testing.T) {
+	t.Parallel()
+	t.Run("the app ends", func(t *testing.T) {
+		t.Parallel()
+		app, api, end := switched(t)
+		defer end()
+		app.Conn.(*net.TCPConn).CloseWrite()
+		expect(t, "the API", api, "")
+		io.WriteString(api, "the API sends")
+		expect(t, "the app", app.r, "the API sends")
+	})
+	t.Run("the API ends", func(t *testing.T) {
+		t.Parallel()
+		app, api, end := switched(t)
+		defer end()
+		api.CloseWrite()
+		expect(t, "the app", app.r, "")
+		app.send("the app sends")
+		expect(t, "the API", api, "the app sends")
+	})
+	t.Run("the app reads no more", func(t *testing.T) {
+		t.Parallel()
+		app, api, end := switched(t)
+		defer end()
+		app.Conn.(*net.TCPConn).CloseRead()
+		app.send("the app sends")
+		expect(t, "the API", api, "the app sends")
+	})
+	t.Run("the API reads no more", func(t *testing.T) {
+		t.Parallel()
+		app, api, end := switched(t)
+		defer end()
+		api.CloseRead()
+		io.WriteString(api, "the API sends")
+		expect(t, "the app", app.r, "the API sends")
+	})
+}
+
+func TestUpgradeEndsWithTheAppOrTheAPI(t *testing.T) {
+	t.Parallel()
+	t.Run("the app leaves", func(t *testing.T) {
+		t.Parallel()
+		app, api, end := switched(t)
+		defer end()
+		app.Close()
+		expect(t, "the API", api, "")
+	})
+	t.Run("the API leaves", func(t *testing.T) {
+		t.Parallel()
+		app, _, end := switched(t)
+		end()
+		expect(t, "the app", app.r, "")
+	})
+}
