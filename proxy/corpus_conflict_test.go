@@ -3,7 +3,7 @@ package proxy_test
 import "testing"
 
 // conflict is what comes of a request that is framed in two ways.
-const conflict = "400, close"
+const conflict = "400 bad_request, close"
 
 // A length and an encoding at a time are two framings (RFC 9112, section 6.1):
 // the request is refused, and the connection with it.
@@ -56,5 +56,5 @@ func TestEncodingsInHTTP10(t *testing.T) {
 
 // HTTP/2 is not spoken, whatever comes after its preface's first line.
 func TestPrefaceWithAHeader(t *testing.T) {
-	corpus(t, []row{{name: "a Host", raw: "PRI * HTTP/2.0\r\n" + local + "SM\r\n\r\n", want: "505, close"}})
+	corpus(t, []row{{name: "a Host", raw: "PRI * HTTP/2.0\r\n" + local + "SM\r\n\r\n", want: "505 not_implemented, close"}})
 }

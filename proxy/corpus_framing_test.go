@@ -57,7 +57,7 @@ func TestLengthsThatCouldBeReadInTwoWays(t *testing.T) {
 		for _, length := range lengths {
 			head += "Content-Length: " + length + "\r\n"
 		}
-		rows = append(rows, row{name: name, raw: head + "\r\nabcdGET /smuggled HTTP/1.1\r\n" + local, want: "400, close"})
+		rows = append(rows, row{name: name, raw: head + "\r\nabcdGET /smuggled HTTP/1.1\r\n" + local, want: "400 bad_request, close"})
 	}
 	corpus(t, rows)
 }
@@ -73,15 +73,15 @@ func TestTransferEncodingsThatCouldBeReadInTwoWays(t *testing.T) {
 		{name: "no body", raw: post + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", want: "200", seen: sent("POST /", "Transfer-Encoding: chunked", auth) + "0\r\n\r\n"},
 		{name: "of a GET", raw: "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + body, want: "200", seen: sent("GET /", "Transfer-Encoding: chunked", auth) + body},
 		{name: "of a GET with no body", raw: "GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", want: "200", seen: sent("GET /", "Transfer-Encoding: chunked", auth) + "0\r\n\r\n"},
-		{name: "space before the colon", raw: post + "Transfer-Encoding : chunked\r\n\r\n" + body, want: "400, close"},
-		{name: "tab before the colon", raw: post + "Transfer-Encoding\t: chunked\r\n\r\n" + body, want: "400, close"},
-		{name: "space before the name", raw: "POST / HTTP/1.1\r\n Transfer-Encoding: chunked\r\nHost: localhost\r\n\r\n" + body, want: "400, close"},
-		{name: "bare CR before the name", raw: post + "X: y\rTransfer-Encoding: chunked\r\n\r\n" + body, want: "400, close"},
+		{name: "space before the colon", raw: post + "Transfer-Encoding : chunked\r\n\r\n" + body, want: "400 bad_request, close"},
+		{name: "tab before the colon", raw: post + "Transfer-Encoding\t: chunked\r\n\r\n" + body, want: "400 bad_request, close"},
+		{name: "space before the name", raw: "POST / HTTP/1.1\r\n Transfer-Encoding: chunked\r\nHost: localhost\r\n\r\n" + body, want: "400 bad_request, close"},
+		{name: "bare CR before the name", raw: post + "X: y\rTransfer-Encoding: chunked\r\n\r\n" + body, want: "400 bad_request, close"},
 		{name: "bare LF before the name", raw: post + "X: y\nTransfer-Encoding: chunked\r\n\r\n" + body, want: "200", seen: sent("POST /", "Transfer-Encoding: chunked", auth, "X: y") + body},
-		{name: "vertical tab before", raw: post + "Transfer-Encoding: \vchunked\r\n\r\n" + body, want: "400, close"},
-		{name: "form feed after", raw: post + "Transfer-Encoding: chunked\f\r\n\r\n" + body, want: "400, close"},
-		{name: "NUL in the name", raw: post + "Transfer-\x00Encoding: chunked\r\n\r\n" + body, want: "400, close"},
-		{name: "NUL after the value", raw: post + "Transfer-Encoding: chunked\x00\r\n\r\n" + body, want: "400, close"},
+		{name: "vertical tab before", raw: post + "Transfer-Encoding: \vchunked\r\n\r\n" + body, want: "400 bad_request, close"},
+		{name: "form feed after", raw: post + "Transfer-Encoding: chunked\f\r\n\r\n" + body, want: "400 bad_request, close"},
+		{name: "NUL in the name", raw: post + "Transfer-\x00Encoding: chunked\r\n\r\n" + body, want: "400 bad_request, close"},
+		{name: "NUL after the value", raw: post + "Transfer-Encoding: chunked\x00\r\n\r\n" + body, want: "400 bad_request, close"},
 	}
 	for name, encodings := range map[string][]string{
 		"x before":            {"xchunked"},
@@ -113,7 +113,7 @@ func TestTransferEncodingsThatCouldBeReadInTwoWays(t *testing.T) {
 		for _, encoding := range encodings {
 			head += "Transfer-Encoding: " + encoding + "\r\n"
 		}
-		rows = append(rows, row{name: name, raw: head + "\r\n" + body + "GET /smuggled HTTP/1.1\r\n" + local, want: "501, close"})
+		rows = append(rows, row{name: name, raw: head + "\r\n" + body + "GET /smuggled HTTP/1.1\r\n" + local, want: "501 not_implemented, close"})
 	}
 	corpus(t, rows)
 }
@@ -135,7 +135,7 @@ func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 		{name: "a request after", raw: chunked + "3\r\nabc\r\n0\r\n\r\nGET /b HTTP/1.1\r\n" + local, want: "200, 200", seen: abc + sent("GET /b")},
 		{name: "without an end", raw: chunked + "3\r\nabc\r\n", want: "waits", seen: out + "3\r\nabc\r\n", once: true},
 		{name: "without the last line", raw: chunked + "3\r\nabc\r\n0\r\n", want: "waits", seen: out + "3\r\nabc\r\n", once: true},
-		{name: "chunk shorter than said", raw: chunked + "3\r\nab\r\n0\r\n\r\n", want: "close", seen: out + "3\r\nab\r\r\n", once: true},
+		{name: "chunk shorter than said", raw: chunked + "3\r\nab\r\n0\r\n\r\n", want: "400 bad_request, close", seen: out + "3\r\nab\r\r\n", once: true},
 		{name: "without an announced trailer", raw: post + "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", want: "200", seen: abc},
 	}
 	for name, body := range map[string]string{
@@ -165,7 +165,7 @@ func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 		"what is no chunk at all":     "GET /smuggled HTTP/1.1\r\n" + local,
 		"extension's CR LF misplaced": "3;a\r\r\nabc\r\n0\r\n\r\n",
 	} {
-		rows = append(rows, row{name: name, raw: chunked + body, want: "close", seen: out, once: true})
+		rows = append(rows, row{name: name, raw: chunked + body, want: "400 bad_request, close", seen: out, once: true})
 	}
 	for name, body := range map[string]string{
 		"no CR LF after the chunk": "3\r\nabc0\r\n\r\n",
@@ -174,7 +174,7 @@ func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 		"chunk longer than said":   "3\r\nabcd\r\n0\r\n\r\n",
 		"last size, no number":     "3\r\nabc\r\nx\r\n\r\n",
 	} {
-		rows = append(rows, row{name: name, raw: chunked + body, want: "close", seen: out + "3\r\nabc\r\n", once: true})
+		rows = append(rows, row{name: name, raw: chunked + body, want: "400 bad_request, close", seen: out + "3\r\nabc\r\n", once: true})
 	}
 	corpus(t, rows)
 }
@@ -185,9 +185,9 @@ func TestTrailersStayHere(t *testing.T) {
 	abc := sent("POST /", "Transfer-Encoding: chunked", auth) + "3\r\nabc\r\n0\r\n\r\n"
 	rows := []row{
 		{name: "bare LF between", raw: post + chunked + "X-Sum: 1\nX-Other: 2\r\n\r\n", want: "200", seen: abc},
-		{name: "announcing a length", raw: post + "Trailer: Content-Length\r\n" + chunked + "Content-Length: 3\r\n\r\n", want: "400, close"},
-		{name: "announcing an encoding", raw: post + "Trailer: Transfer-Encoding\r\n" + chunked + "Transfer-Encoding: chunked\r\n\r\n", want: "400, close"},
-		{name: "announcing trailers", raw: post + "Trailer: X-Sum, Trailer\r\n" + chunked + "Trailer: x\r\n\r\n", want: "400, close"},
+		{name: "announcing a length", raw: post + "Trailer: Content-Length\r\n" + chunked + "Content-Length: 3\r\n\r\n", want: "400 bad_request, close"},
+		{name: "announcing an encoding", raw: post + "Trailer: Transfer-Encoding\r\n" + chunked + "Transfer-Encoding: chunked\r\n\r\n", want: "400 bad_request, close"},
+		{name: "announcing trailers", raw: post + "Trailer: X-Sum, Trailer\r\n" + chunked + "Trailer: x\r\n\r\n", want: "400 bad_request, close"},
 		{name: "announced with a length", raw: post + "Trailer: X-Sum\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: sent("POST /", "Content-Length: 3", auth) + "abc"},
 	}
 	for _, trailer := range []string{
@@ -233,13 +233,13 @@ func TestRequestsInOneWrite(t *testing.T) {
 		{name: "head, then get", raw: "HEAD /a HTTP/1.1\r\n" + local + get("/b"), want: "200, 200", seen: sent("HEAD /a") + sent("GET /b")},
 		{name: "body, then get", raw: post + "Content-Length: 4\r\n\r\nbody" + get("/b"), want: "200, 200", seen: sent("POST /", "Content-Length: 4", auth) + "body" + sent("GET /b")},
 		{name: "a CR LF too much after a body", raw: post + "Content-Length: 4\r\n\r\nbody\r\n" + get("/b"), want: "200, 200", seen: sent("POST /", "Content-Length: 4", auth) + "body" + sent("GET /b")},
-		{name: "a CR LF too much after none", raw: get("/a") + "\r\n" + get("/b"), want: "200, 400, close", seen: sent("GET /a")},
+		{name: "a CR LF too much after none", raw: get("/a") + "\r\n" + get("/b"), want: "200, 400 bad_request, close", seen: sent("GET /a")},
 		{name: "body of a GET that nobody framed", raw: get("/a") + "abc", want: "200, waits", seen: sent("GET /a")},
 		{name: "a refused one, then get", raw: "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n" + get("/b"), want: "421 host_not_allowed, 200", seen: sent("GET /b")},
 		{name: "a refused body, then get", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 4\r\n\r\nbody" + get("/b"), want: "421 host_not_allowed, 200", seen: sent("GET /b")},
 		{name: "a refused body of chunks, then get", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n" + get("/b"), want: "421 host_not_allowed, 200", seen: sent("GET /b")},
 		{name: "get, then a refused one", raw: get("/a") + "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", want: "200, 421 host_not_allowed", seen: sent("GET /a")},
-		{name: "get, then a bad one", raw: get("/a") + "GET / HTTP/1.1\r\nHost : localhost\r\n\r\n" + get("/c"), want: "200, 400, close", seen: sent("GET /a")},
+		{name: "get, then a bad one", raw: get("/a") + "GET / HTTP/1.1\r\nHost : localhost\r\n\r\n" + get("/c"), want: "200, 400 bad_request, close", seen: sent("GET /a")},
 		{name: "a foreign page's form that looks like one", raw: post + "Origin: https://evil.example\r\nContent-Type: text/plain\r\nContent-Length: 43\r\n\r\n" + get("/smuggled"), want: "403 cross_site"},
 		{name: "after a close", raw: "GET /a HTTP/1.1\r\nConnection: close\r\n" + local + get("/b"), want: "200, close", seen: sent("GET /a")},
 		{name: "after HTTP/1.0", raw: "GET /a HTTP/1.0\r\n" + local + get("/b"), want: "200, close", seen: sent("GET /a")},

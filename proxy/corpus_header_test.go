@@ -25,7 +25,7 @@ func TestHeaderBytes(t *testing.T) {
 		{name: "folded into what looks like ours", raw: get + "X-A: 1\r\n Authorization: Bearer x\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1 Authorization: Bearer x")},
 		{name: "folded Authorization", raw: get + "Authorization:\r\n Bearer\r\n x\r\n\r\n", want: "200", seen: sent("GET /")},
 		{name: "folded Host", raw: "GET / HTTP/1.1\r\nHost:\r\n localhost\r\n\r\n", want: "200", seen: sent("GET /")},
-		{name: "folded Host, two names", raw: "GET / HTTP/1.1\r\nHost: localhost\r\n evil.example\r\n\r\n", want: "400, close"},
+		{name: "folded Host, two names", raw: "GET / HTTP/1.1\r\nHost: localhost\r\n evil.example\r\n\r\n", want: "400 bad_request, close"},
 		{name: "spaces around a value", raw: get + "X-A: \t 1 \t \r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1")},
 		{name: "no space", raw: get + "X-A:1\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1")},
 		{name: "tab within a value", raw: get + "X-A: 1\t2\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1\t2")},
@@ -36,10 +36,10 @@ func TestHeaderBytes(t *testing.T) {
 		{name: "a digit first", raw: get + "9a: 1\r\n\r\n", want: "200", seen: sent("GET /", "9a: 1", auth)},
 		{name: "many", raw: get + numbered(2000) + "\r\n", want: "200", seen: sent("GET /", auth, strings.TrimSuffix(numbered(2000), "\r\n")), once: true},
 		{name: "long", raw: get + "X-A: " + strings.Repeat("a", 900_000) + "\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: "+strings.Repeat("a", 900_000)), once: true},
-		{name: "too long", raw: get + "X-A: " + strings.Repeat("a", 2<<20) + "\r\n\r\n", want: "431, close", once: true},
-		{name: "too many", raw: get + strings.Repeat("A: b\r\n", 300_000) + "\r\n", want: "431, close", once: true},
-		{name: "too many lines of one value", raw: get + "X-A: 1\r\n" + strings.Repeat(" a\r\n", 300_000) + "\r\n", want: "431, close", once: true},
-		{name: "too long a name", raw: get + strings.Repeat("a", 2<<20), want: "431, close", once: true},
+		{name: "too long", raw: get + "X-A: " + strings.Repeat("a", 2<<20) + "\r\n\r\n", want: "431 header_too_large, close", once: true},
+		{name: "too many", raw: get + strings.Repeat("A: b\r\n", 300_000) + "\r\n", want: "431 header_too_large, close", once: true},
+		{name: "too many lines of one value", raw: get + "X-A: 1\r\n" + strings.Repeat(" a\r\n", 300_000) + "\r\n", want: "431 header_too_large, close", once: true},
+		{name: "too long a name", raw: get + strings.Repeat("a", 2<<20), want: "431 header_too_large, close", once: true},
 	}
 	for name, line := range map[string]string{
 		"NUL in a value":             "X-A: 1\x002",
@@ -76,12 +76,12 @@ func TestHeaderBytes(t *testing.T) {
 		"a request line as a header": "GET /b HTTP/1.1",
 		"equals for a colon":         "X-A= 1",
 	} {
-		rows = append(rows, row{name: name, raw: get + "X-First: 1\r\n" + line + "\r\n\r\n", want: "400, close"})
+		rows = append(rows, row{name: name, raw: get + "X-First: 1\r\n" + line + "\r\n\r\n", want: "400 bad_request, close"})
 	}
 	// A fold is one, whatever is in it; before the first header it is nothing.
 	i := slices.IndexFunc(rows, func(r row) bool { return r.name == "space alone as a name" })
 	rows[i].want, rows[i].seen = "200", sent("GET /", auth, "X-First: 1 : 1")
-	rows = append(rows, row{name: "space before the first header", raw: "GET / HTTP/1.1\r\n X-A: 1\r\n" + local, want: "400, close"})
+	rows = append(rows, row{name: "space before the first header", raw: "GET / HTTP/1.1\r\n X-A: 1\r\n" + local, want: "400 bad_request, close"})
 	corpus(t, rows)
 }
 
@@ -224,7 +224,7 @@ func TestHosts(t *testing.T) {
 			"192.0.2.8", "192.0.2.7.evil.example", "[fd00::6]", "[fd00:0::5]", "a.park.internal", "park.internal.evil.example", "evilpark.internal",
 			"localhost:80:80", "localhost,evil.example", "localhost%00", "localhost%2eevil.example", "api.test",
 		},
-		"400, close": {
+		"400 bad_request, close": {
 			"localhost@evil.example", "evil.example@localhost", "user:pw@localhost", "localhost:80@evil.example",
 			"localhost\r\nHost: localhost", "localhost\r\nhost: evil.example", "evil.example\r\nHost: localhost", "localhost\r\nHost:", "local host", "localhost/", "localhost/evil", "localhost\\evil", "localhost?", "localhost#",
 			"\uff4cocalhost", "local\u00adhost", "localhost\x00", "localhost\r", "http://localhost", "<localhost>", `"localhost"`, "localhost\tevil.example", "localhost\xff",
@@ -239,10 +239,10 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	rows = append(rows,
-		row{name: "none", raw: "GET / HTTP/1.1\r\n\r\n", want: "400, close"},
+		row{name: "none", raw: "GET / HTTP/1.1\r\n\r\n", want: "400 bad_request, close"},
 		row{name: "none, HTTP/1.0", raw: "GET / HTTP/1.0\r\n\r\n", want: "421 host_not_allowed, close"},
-		row{name: "space before the colon", raw: "GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", want: "400, close"},
-		row{name: "underscore", raw: "GET / HTTP/1.1\r\nH_ost: localhost\r\n\r\n", want: "400, close"},
+		row{name: "space before the colon", raw: "GET / HTTP/1.1\r\nHost : localhost\r\n\r\n", want: "400 bad_request, close"},
+		row{name: "underscore", raw: "GET / HTTP/1.1\r\nH_ost: localhost\r\n\r\n", want: "400 bad_request, close"},
 		row{name: "X-Forwarded-Host in its place", raw: "GET / HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: localhost\r\n\r\n", want: "421 host_not_allowed"},
 		row{name: "X-Forwarded-Host beside it", raw: get + "X-Forwarded-Host: evil.example\r\n\r\n", want: "200", seen: sent("GET /")},
 		row{name: "last of many headers", raw: "GET / HTTP/1.1\r\nX-A: 1\r\n" + local, want: "200", seen: sent("GET /", auth, "X-A: 1")},

@@ -25,7 +25,7 @@ func TestMethodsGoThrough(t *testing.T) {
 		row{name: "CONNECT with a body", raw: "CONNECT localhost:443 HTTP/1.1\r\nContent-Length: 4\r\n" + local + "body", want: "405 method_not_allowed"},
 	)
 	for _, method := range []string{"", " ", "G T", "G\tT", "G@T", "G(T", "G/T", "G\x00T", "G\xffT", "G\u00e4T", `"GET"`, "GET,", "\rGET", "\x16\x03\x01"} {
-		rows = append(rows, row{name: fmt.Sprintf("%q", method), raw: method + " /a HTTP/1.1\r\n" + local, want: "400, close"})
+		rows = append(rows, row{name: fmt.Sprintf("%q", method), raw: method + " /a HTTP/1.1\r\n" + local, want: "400 bad_request, close"})
 	}
 	corpus(t, rows)
 }
@@ -37,19 +37,19 @@ func TestVersions(t *testing.T) {
 		{name: "1.0 with a body", raw: "POST /a HTTP/1.0\r\nContent-Length: 4\r\n" + local + "body", want: "200, close", seen: sent("POST /a", "Content-Length: 4", auth) + "body"},
 		{name: "1.2", raw: "GET /a HTTP/1.2\r\n" + local, want: "200", seen: sent("GET /a")},
 		{name: "1.9", raw: "GET /a HTTP/1.9\r\n" + local, want: "200", seen: sent("GET /a")},
-		{name: "preface of HTTP/2", raw: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", want: "421 host_not_allowed, close"},
+		{name: "preface of HTTP/2", raw: "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", want: "505 not_implemented, close"},
 		{name: "PRI in HTTP/1.1", raw: "PRI * HTTP/1.1\r\n" + local, want: "200", seen: sent("PRI *")},
-		{name: "TLS", raw: "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00\r\n\r\n", want: "400, close"},
-		{name: "PROXY protocol", raw: "PROXY TCP4 1.2.3.4 127.0.0.1 1 80\r\nGET / HTTP/1.1\r\n" + local, want: "400, close"},
-		{name: "SMTP", raw: "EHLO localhost\r\n\r\n", want: "400, close"},
-		{name: "0.9, a path alone", raw: "GET /a\r\n\r\n", want: "400, close"},
-		{name: "an empty line first", raw: "\r\nGET /a HTTP/1.1\r\n" + local, want: "400, close"},
-		{name: "an empty line alone", raw: "\r\n\r\n", want: "400, close"},
+		{name: "TLS", raw: "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00\r\n\r\n", want: "400 bad_request, close"},
+		{name: "PROXY protocol", raw: "PROXY TCP4 1.2.3.4 127.0.0.1 1 80\r\nGET / HTTP/1.1\r\n" + local, want: "400 bad_request, close"},
+		{name: "SMTP", raw: "EHLO localhost\r\n\r\n", want: "400 bad_request, close"},
+		{name: "0.9, a path alone", raw: "GET /a\r\n\r\n", want: "400 bad_request, close"},
+		{name: "an empty line first", raw: "\r\nGET /a HTTP/1.1\r\n" + local, want: "400 bad_request, close"},
+		{name: "an empty line alone", raw: "\r\n\r\n", want: "400 bad_request, close"},
 		{name: "nothing", raw: "\r", want: "waits"},
 	}
 	for want, versions := range map[string][]string{
-		"505, close": {"HTTP/0.9", "HTTP/2.0", "HTTP/3.0", "HTTP/0.0", "HTTP/9.9"},
-		"400, close": {"http/1.1", "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/11", "HTTP/1.10", "HTTP/01.1", "HTTP/1.01", "HTTP/1,1", "HTTP/-1.1", "HTTP/+1.1", "HTTP/1.x", "HTTP 1.1", "HTTP/1.1 ", " HTTP/1.1", "HTTP/1.1 x", "HTTP/1.1\t", "HTTP/1.1\r", "HTTP/1.1\x00", "HTTPS/1.1", "ICY/1.1", "HTTP/2", "HTTP"},
+		"505 not_implemented, close": {"HTTP/0.9", "HTTP/2.0", "HTTP/3.0", "HTTP/0.0", "HTTP/9.9"},
+		"400 bad_request, close":     {"http/1.1", "HTTP/1", "HTTP/1.", "HTTP/.1", "HTTP/11", "HTTP/1.10", "HTTP/01.1", "HTTP/1.01", "HTTP/1,1", "HTTP/-1.1", "HTTP/+1.1", "HTTP/1.x", "HTTP 1.1", "HTTP/1.1 ", " HTTP/1.1", "HTTP/1.1 x", "HTTP/1.1\t", "HTTP/1.1\r", "HTTP/1.1\x00", "HTTPS/1.1", "ICY/1.1", "HTTP/2", "HTTP"},
 	} {
 		for _, version := range versions {
 			rows = append(rows, row{name: fmt.Sprintf("%q", version), raw: "GET /a " + version + "\r\n" + local, want: want})
@@ -81,15 +81,15 @@ func TestTargetsGoThrough(t *testing.T) {
 		"/%", "/%z", "/%zz", "/%1", "/a%g0b", "/%u0041", "/a b", "/a\tb", "/a\x01", "/a\x00b", "/a\x1f", "/a\x7f", "/a\rb", "/?a b", "/?a\x00", "/?a\x7f", "/?a\rb",
 		"http://localhost:a/", "http://[::1/", "http://local host/", "http://localhost%zz/", "http://a b@localhost/", "http://localhost/%zz", "http://%6cocalhost/", "1http://localhost/", "://localhost/", "http//localhost/",
 	} {
-		want := "400, close"
+		want := "400 bad_request, close"
 		if target == "localhost:80" || target == "evil.example:443" { // which could be a scheme's
 			want = "421 host_not_allowed"
 		}
 		rows = append(rows, row{name: fmt.Sprintf("%q", target), raw: "GET " + target + " HTTP/1.1\r\n" + local, want: want})
 	}
 	rows = append(rows,
-		row{name: "too long a path", raw: "GET /" + strings.Repeat("a", 2<<20) + " HTTP/1.1\r\n" + local, want: "431, close", once: true},
-		row{name: "too long a query", raw: "GET /?" + strings.Repeat("a", 2<<20) + " HTTP/1.1\r\n" + local, want: "431, close", once: true},
+		row{name: "too long a path", raw: "GET /" + strings.Repeat("a", 2<<20) + " HTTP/1.1\r\n" + local, want: "431 header_too_large, close", once: true},
+		row{name: "too long a query", raw: "GET /?" + strings.Repeat("a", 2<<20) + " HTTP/1.1\r\n" + local, want: "431 header_too_large, close", once: true},
 		row{name: "options of the server", raw: "OPTIONS * HTTP/1.1\r\n" + local, want: "200", seen: sent("OPTIONS *")},
 	)
 	corpus(t, rows)

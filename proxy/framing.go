@@ -8,9 +8,10 @@ import (
 
 // A framing follows the requests of a connection through its bytes, and spoils
 // one that has both Content-Length and Transfer-Encoding, with which a request
-// is hidden from whoever goes by the other (RFC 9112, section 6.1). The server
-// would drop the former silently; a header line without a colon it refuses with
-// 400, and closes the connection.
+// is hidden from whoever goes by the other, or the latter in HTTP/1.0, which
+// does not know it (RFC 9112, section 6.1). The server would drop one silently,
+// and a body with it; a header line without a colon it refuses with 400, and
+// closes the connection.
 //
 // It knows no more of HTTP than it takes to find the next header. Where it is
 // in doubt it stops looking, and the server goes on as it does without it. The
@@ -19,10 +20,10 @@ type framing struct {
 	part    part
 	line    []byte // what has come of one that is not whole
 	begun   bool   // the request line has come
-	length  bool   // and Content-Length
+	length  bool   // and Content-Length; of HTTP/1.0, which has nothing else
 	chunked bool   // and Transfer-Encoding
 	upgrade bool   // and Upgrade
-	size    int64  // that it says
+	size    int64  // that it says; negative when that is in doubt
 	left    int64  // of the body or the chunk
 }
 
@@ -106,12 +107,15 @@ func (f *framing) end(line []byte) {
 		switch {
 		case !f.begun:
 			f.begun = !empty // the server lets a few pass before a request
+			f.length = bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 		case !empty:
 			f.value(line)
-		case f.upgrade:
-			f.part = unknown // for what follows may be no HTTP
+		case f.upgrade: // what follows may be no HTTP
+			f.part = unknown
 		case f.chunked:
 			f.part = chunkSize
+		case f.size < 0:
+			f.part = unknown
 		case f.size > 0:
 			f.part, f.left = body, f.size
 		default:
@@ -119,8 +123,11 @@ func (f *framing) end(line []byte) {
 		}
 	case chunkSize:
 		size, _, _ := bytes.Cut(line, []byte(";"))
-		f.part = chunk
-		if f.left = f.number(size, 16); f.left == 0 && f.part == chunk {
+		f.part, f.left = chunk, number(size, 16)
+		switch {
+		case f.left < 0:
+			f.part = unknown
+		case f.left == 0:
 			f.part = trailer
 		}
 	case chunkEnd:
@@ -139,16 +146,15 @@ func (f *framing) end(line []byte) {
 // value notes the length that a header's line says.
 func (f *framing) value(line []byte) {
 	if name, value, ok := bytes.Cut(line, []byte(":")); ok && is(name, "Content-Length") {
-		f.size = f.number(value, 10)
+		f.size = number(value, 10)
 	}
 }
 
-// number reads a number that is not negative; with any other text the framing
-// is in doubt.
-func (f *framing) number(text []byte, base int) int64 {
+// number reads a number, and is negative for any other text.
+func number(text []byte, base int) int64 {
 	n, err := strconv.ParseUint(string(bytes.Trim(text, " \t")), base, 63)
 	if err != nil {
-		f.part = unknown
+		return -1
 	}
 	return int64(n)
 }

@@ -10,13 +10,14 @@ import (
 // on localhost. Some servers take a header's underscore for a hyphen.
 func clean(h http.Header, cookies bool) {
 	for name := range h {
-		if !strings.Contains("XFPC", name[:min(1, len(name))]) {
+		if !strings.Contains("XFPCT", name[:min(1, len(name))]) {
 			continue // nearly all, before anything is copied
 		}
 		switch plain := strings.ToLower(strings.ReplaceAll(name, "_", "-")); {
 		case strings.HasPrefix(plain, "x-forwarded-"),
 			plain == "forwarded", plain == "x-real-ip", plain == "proxy-authorization",
-			plain == "cookie" && !cookies:
+			plain == "cookie" && !cookies,
+			plain != strings.ToLower(name) && (plain == "content-length" || plain == "transfer-encoding"):
 			delete(h, name)
 		}
 	}

@@ -13,7 +13,7 @@ func TestWhatAnAppCannotVouchForStaysHere(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{
 		"Cookie: a=1", "X_Forwarded_For: 1.2.3.4", "X-Forwarded_Host: h", "X-Forwarded-Port: 1", "X-Real-IP: 1.2.3.4",
-		"X_Real_Ip: 1.2.3.4", "Proxy_Authorization: Basic eDp5", "Forwarded: for=1.2.3.4",
+		"X_Real_Ip: 1.2.3.4", "Proxy_Authorization: Basic eDp5", "Forwarded: for=1.2.3.4", "Transfer_Encoding: chunked", "Content_Length: 9",
 		"Connection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__",
 	} {
 		t.Run(header, func(t *testing.T) {

@@ -18,9 +18,10 @@ func once(req *http.Request, x *exchange) {
 	switch req.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		req.Body, req.TransferEncoding = empty{x}, []string{"identity"}
+	default:
+		respell(req.Header, "Idempotency-Key", "Idempotency-key")
+		respell(req.Header, "X-Idempotency-Key", "X-Idempotency-key")
 	}
-	respell(req.Header, "Idempotency-Key", "Idempotency-key")
-	respell(req.Header, "X-Idempotency-Key", "X-Idempotency-key")
 }
 
 func respell(h http.Header, from, to string) {

@@ -66,10 +66,14 @@ func (p *Problem) fill(h http.Header) []byte {
 // fail answers a request that got no answer from the upstream.
 func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
-	if r.Context().Err() != nil || x.broken.Load() {
+	if r.Context().Err() != nil || x.broken.Load() && !x.malformed.Load() {
 		panic(http.ErrAbortHandler) // the app left, or broke its own body off
 	}
 	p := problemOf(err)
+	if x.malformed.Load() {
+		p = newProblem(http.StatusBadRequest, "bad_request", "The request cannot be read", "its body is not framed as HTTP has it")
+		x.header.Set("Connection", "close")
+	}
 	p.Upstream = u.Name
 	x.answered(p.Status)
 	level := zap.WarnLevel

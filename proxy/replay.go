@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -163,6 +164,10 @@ func (r *replay) read(p []byte) (int, error) {
 		r.x.unread.Store(false)
 	default: // the deadline stays, for the server will look for the body's end
 		r.x.broken.Store(true)
+		var timeout net.Error
+		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &timeout) {
+			r.x.malformed.Store(true)
+		}
 	}
 	return n, err
 }

@@ -80,6 +80,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 { // the server reads a body that nobody wants
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyIdle))
 	}
+	if r.ProtoMajor != 1 { // the preface of HTTP/2
+		w.Header().Set("Connection", "close")
+		newProblem(http.StatusHTTPVersionNotSupported, "not_implemented", "The request cannot be read", "only HTTP/1.1 is spoken").Answer(w)
+		return
+	}
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 		if r.Context().Value(lateKey{}) != nil {

@@ -143,6 +143,7 @@ func (u *Upstream) received(res *http.Response) error {
 
 // vet removes from an answer's header what is not the upstream's to say.
 func (u *Upstream) vet(h http.Header, x *exchange) {
+	redact(h, x.token.Reveal())
 	h.Del(ErrorHeader) // marks what is ours, and only that
 	if !u.Cookies {
 		h.Del("Set-Cookie")
