@@ -1,0 +1,235 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httputil"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A message is a request or an answer as it was written, but for the sizes of
+// its chunks.
+type message struct {
+	line     string
+	header   []field
+	body     string
+	trailers []field
+}
+
+// A field is a header line.
+type field struct{ name, value string }
+
+// get returns the first value of a header, "" when there is none.
+func (m message) get(name string) string {
+	for _, f := range m.header {
+		if strings.EqualFold(f.name, name) {
+			return f.value
+		}
+	}
+	return ""
+}
+
+func readHead(r *bufio.Reader) (message, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return message{}, err
+	}
+	header, err := readFields(r)
+	return message{line: strings.TrimRight(line, "\r\n"), header: header}, err
+}
+
+func readFields(r *bufio.Reader) ([]field, error) {
+	var all []field
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return all, err
+		}
+		if line = strings.TrimRight(line, "\r\n"); line == "" {
+			return all, nil
+		}
+		name, value, _ := strings.Cut(line, ":")
+		all = append(all, field{name, strings.Trim(value, " \t")})
+	}
+}
+
+// readBody reads what the head announces. Where it announces nothing, an
+// answer's body lasts until the connection ends, and a request has none.
+func (m *message) readBody(r *bufio.Reader, untilEnd bool) error {
+	var body []byte
+	var err error
+	switch length := m.get("Content-Length"); {
+	case strings.EqualFold(m.get("Transfer-Encoding"), "chunked"):
+		if body, err = io.ReadAll(httputil.NewChunkedReader(r)); err == nil {
+			m.trailers, err = readFields(r)
+		}
+	case length != "":
+		n, bad := strconv.Atoi(length)
+		if bad != nil {
+			return bad
+		}
+		body = make([]byte, n)
+		_, err = io.ReadFull(r, body)
+	case untilEnd:
+		body, err = io.ReadAll(r)
+	}
+	m.body = string(body)
+	return err
+}
+
+// An exchange is one request, as an API saw it, and what its app got.
+type exchange struct {
+	requests []message // more than one when it was sent again
+	interim  []message
+	answer   message
+	broken   string // why there is no whole answer
+}
+
+// A recorder is an API that keeps requests as they were written, and answers
+// with given bytes.
+type recorder struct {
+	listener net.Listener
+	all      sync.WaitGroup
+
+	mu       sync.Mutex
+	conns    map[net.Conn]bool
+	requests []message
+	reply    string
+	hangUp   bool // after the reply
+}
+
+func startRecorder(t *testing.T) *recorder {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := &recorder{listener: l, conns: map[net.Conn]bool{}}
+	rec.all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			rec.mu.Lock()
+			rec.conns[c] = true
+			rec.mu.Unlock()
+			rec.all.Go(func() { rec.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		rec.mu.Lock()
+		for c := range rec.conns {
+			c.Close()
+		}
+		rec.mu.Unlock()
+		rec.all.Wait()
+	})
+	return rec
+}
+
+func (rec *recorder) address() string { return rec.listener.Addr().String() }
+
+func (rec *recorder) serve(c net.Conn) {
+	defer func() {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		delete(rec.conns, c)
+		c.Close()
+	}()
+	r := bufio.NewReader(c)
+	for {
+		m, err := readHead(r)
+		if err != nil {
+			return
+		}
+		if m.get("Expect") != "" {
+			io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
+		}
+		err = m.readBody(r, false)
+		rec.mu.Lock()
+		rec.requests = append(rec.requests, m)
+		reply, hangUp := rec.reply, rec.hangUp
+		rec.mu.Unlock()
+		if err != nil {
+			return
+		}
+		if strings.HasPrefix(m.line, "HEAD ") {
+			head, _, _ := strings.Cut(reply, "\r\n\r\n")
+			reply = head + "\r\n\r\n"
+		}
+		if _, err := io.WriteString(c, reply); err != nil || hangUp {
+			return
+		}
+	}
+}
+
+// A question is one request and the API's answer to it.
+type question struct {
+	name, send, reply string
+	hangUp            bool
+}
+
+// rawWait is longer than any answer of this suite takes.
+const rawWait = 3 * time.Second
+
+// exchange sends a request to an address behind which is the recorder.
+func (rec *recorder) exchange(address string, q question) exchange {
+	rec.mu.Lock()
+	rec.requests, rec.reply, rec.hangUp = nil, q.reply, q.hangUp
+	rec.mu.Unlock()
+	var x exchange
+	if err := x.ask(address, q.send); err != nil {
+		x.broken = broken(err)
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	x.requests = slices.Clone(rec.requests)
+	return x
+}
+
+// broken names an error without the addresses in it.
+func broken(err error) string {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the connection ends"
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+func (x *exchange) ask(address, raw string) error {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(rawWait))
+	if _, err := io.WriteString(c, raw); err != nil {
+		return err
+	}
+	method, _, _ := strings.Cut(raw, " ")
+	for r := bufio.NewReader(c); ; {
+		m, err := readHead(r)
+		if err != nil {
+			return err
+		}
+		_, status, _ := strings.Cut(m.line, " ")
+		if strings.HasPrefix(status, "1") && !strings.HasPrefix(status, "101") {
+			x.interim = append(x.interim, m)
+			continue
+		}
+		x.answer = m
+		if method == "HEAD" || strings.HasPrefix(status, "204") || strings.HasPrefix(status, "304") {
+			return nil
+		}
+		return x.answer.readBody(r, true)
+	}
+}
