@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+)
+
+var gigabytes = flag.Float64("gigabytes", 1, "how much TestLargeBodies sends each way, in GiB")
+
+// mostResident is what a body of any size may make the program take, in bytes.
+const mostResident = 40e6
+
+// TestLargeBodies sends a body of many GiB each way, with its length and in
+// chunks. Every byte must come through, and none of them stay.
+func TestLargeBodies(t *testing.T) {
+	size := int64(*gigabytes * (1 << 30))
+	for _, story := range []struct {
+		name     string
+		transfer func(f *front, t *testing.T, length int64)
+		length   int64 // -1 is in chunks
+	}{
+		{"upload with its length", (*front).upload, size},
+		{"upload in chunks", (*front).upload, -1},
+		{"download with its length", (*front).download, size},
+		{"download in chunks", (*front).download, -1},
+	} {
+		t.Run(story.name, func(t *testing.T) {
+			f := startFront(t, serveAPI(t, patternAPI(size)))
+			f.client.Timeout = 0
+			was := f.vitals()
+			end := f.watch(t)
+			began := time.Now()
+			story.transfer(f, t, story.length)
+			took := time.Since(began)
+			most := end()
+			now := f.vitals()
+			t.Logf("%.2f GiB in %v, %.0f MB a second; %v of CPU a GiB; %.1f MB resident before, at most %.1f in %d looks, VmHWM %.1f",
+				float64(size)/(1<<30), took.Round(time.Millisecond), megabytes(size)/took.Seconds(),
+				time.Duration(float64(now.cpu-was.cpu)*(1<<30)/float64(size)).Round(time.Millisecond), megabytes(was.resident), megabytes(most.resident), most.looks, megabytes(now.peak))
+			if now.peak > mostResident {
+				t.Errorf("%.1f MB were resident, want at most %.1f", megabytes(now.peak), megabytes(mostResident))
+			}
+		})
+	}
+}
+
+// A sum is how much there was, and a checksum of it.
+type sum struct {
+	Bytes int64  `json:"bytes"`
+	CRC   uint32 `json:"crc32c"`
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (s *sum) Write(b []byte) (int, error) {
+	s.Bytes += int64(len(b))
+	s.CRC = crc32.Update(s.CRC, castagnoli, b)
+	return len(b), nil
+}
+
+// A pattern is a reader of so many bytes. Their period is a prime, so that a
+// block which is lost, doubled or moved shows.
+type pattern struct {
+	left, at int64
+	sum      sum
+}
+
+var period = func() []byte {
+	b := make([]byte, 1_048_573)
+	x := uint64(88172645463325252)
+	for i := range b { // xorshift
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+		b[i] = byte(x)
+	}
+	return b
+}()
+
+func (p *pattern) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(int64(len(b)), p.left)], period[p.at:])
+	p.left -= int64(n)
+	p.at = (p.at + int64(n)) % int64(len(period))
+	p.sum.Write(b[:n])
+	return n, nil
+}
+
+const blockSize = 256 << 10
+
+// patternAPI takes a body and says what it got, or gives one of that size, in
+// chunks when it is asked to.
+func patternAPI(size int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		block := make([]byte, blockSize)
+		if r.Method == http.MethodPut {
+			var got sum
+			if _, err := io.CopyBuffer(&got, r.Body, block); err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			json.NewEncoder(w).Encode(struct {
+				sum
+				Length int64 `json:"length"` // as it was announced
+			}{got, r.ContentLength})
+			return
+		}
+		if r.URL.RawQuery == "" {
+			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+		}
+		// The writer's own ReadFrom would use its own buffer.
+		io.CopyBuffer(struct{ io.Writer }{w}, &pattern{left: size}, block)
+	})
+}
+
+func (f *front) upload(t *testing.T, length int64) {
+	body := &pattern{left: int64(*gigabytes * (1 << 30))}
+	req, err := http.NewRequest(http.MethodPut, "http://"+f.address+"/", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.ContentLength = length
+	res, err := f.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got struct {
+		sum
+		Length int64 `json:"length"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&got); err != nil {
+		t.Fatalf("%s: %v", res.Status, err)
+	}
+	if got.sum != body.sum || got.Length != length {
+		t.Errorf("the API got %+v, want %+v, %d announced", got, body.sum, length)
+	}
+}
+
+func (f *front) download(t *testing.T, length int64) {
+	target := "http://" + f.address + "/"
+	if length < 0 {
+		target += "?chunked"
+	}
+	res, err := f.client.Get(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got sum
+	if _, err := io.CopyBuffer(&got, res.Body, make([]byte, blockSize)); err != nil {
+		t.Fatalf("after %d bytes: %v", got.Bytes, err)
+	}
+	want := &pattern{left: int64(*gigabytes * (1 << 30))}
+	io.CopyBuffer(io.Discard, struct{ io.Reader }{want}, make([]byte, blockSize))
+	if res.StatusCode != http.StatusOK || got != want.sum || res.ContentLength != length {
+		t.Errorf("the app got %s, %+v, %d announced, want 200, %+v, %d", res.Status, got, res.ContentLength, want.sum, length)
+	}
+}
+
+// A residence is the most memory that was seen.
+type residence struct {
+	resident int64
+	looks    int
+}
+
+// watch looks at the program's memory until end is called.
+func (f *front) watch(t *testing.T) (end func() residence) {
+	t.Helper()
+	stop, most := make(chan struct{}), make(chan residence)
+	pid := f.cmd.Process.Pid
+	go func() {
+		ticker := time.NewTicker(50 * time.Millisecond)
+		defer ticker.Stop()
+		var seen residence
+		for {
+			select {
+			case <-stop:
+				most <- seen
+				return
+			case <-ticker.C:
+			}
+			if resident, _, err := memoryOf(pid); err == nil {
+				seen.resident = max(seen.resident, resident)
+				seen.looks++
+			}
+		}
+	}()
+	return func() residence {
+		close(stop)
+		return <-most
+	}
+}
