@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 
@@ -239,12 +238,15 @@ func (m *product) accounts() []tokens.Status {
 	return all
 }
 
-// tuneMemory spends some memory on a quieter collector, which a heap of a few
-// MiB makes run many times a second, unless the user has said otherwise.
-func (p *process) tuneMemory() {
-	if p.getenv("GOGC") == "" && p.getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(gcPercent)
+// ballast is memory that is never touched, and so costs none. With it the
+// collector rests although the heap is a few MiB, for which it would run many
+// times a second. A higher GOGC would do that too, and multiply what a thousand
+// slow clients take. There is none where the user has said what is to be done.
+func (p *process) ballast() []byte {
+	if p.getenv("GOGC") != "" || p.getenv("GOMEMLIMIT") != "" {
+		return nil
 	}
+	return make([]byte, ballastSize)
 }
 
-const gcPercent = 400
+const ballastSize = 12 << 20

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -32,7 +33,7 @@ func serve(ctx context.Context, p *process, args []string) error {
 	}
 	log := p.logger(c)
 	defer log.Sync()
-	p.tuneMemory()
+	defer runtime.KeepAlive(p.ballast())
 	m, err := p.assemble(c, log)
 	if err != nil {
 		return err
