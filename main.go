@@ -48,15 +48,16 @@ func verbs() []verb {
 
 // A process is what a verb may touch of the world around it.
 type process struct {
-	environ   []string
-	stdin     io.Reader
-	stdout    io.Writer
-	stderr    io.Writer
-	terminal  bool   // stderr is one
-	stateHome string // the user's directory for state; "" when there is none
-	listen    func(ctx context.Context, network, address string) (net.Listener, error)
-	dial      proxy.Dialer               // nil is the network's
-	browse    func(address string) error // shows a web page to the person
+	environ     []string
+	stdin       io.Reader
+	stdout      io.Writer
+	stderr      io.Writer
+	terminal    bool   // stderr is one
+	stateHome   string // the user's directory for state; "" when there is none
+	descriptors uint64 // that may be open; 0 when not known
+	listen      func(ctx context.Context, network, address string) (net.Listener, error)
+	dial        proxy.Dialer               // nil is the network's
+	browse      func(address string) error // shows a web page to the person
 }
 
 func main() {
@@ -65,14 +66,15 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	var listener net.ListenConfig
 	p := &process{
-		environ:   os.Environ(),
-		stdin:     os.Stdin,
-		stdout:    os.Stdout,
-		stderr:    os.Stderr,
-		terminal:  isTerminal(os.Stderr),
-		stateHome: stateHome(),
-		listen:    listener.Listen,
-		browse:    openBrowser(os.Environ()),
+		environ:     os.Environ(),
+		stdin:       os.Stdin,
+		stdout:      os.Stdout,
+		stderr:      os.Stderr,
+		terminal:    isTerminal(os.Stderr),
+		stateHome:   stateHome(),
+		descriptors: descriptors(),
+		listen:      listener.Listen,
+		browse:      openBrowser(os.Environ()),
 	}
 	if err := harden(); err != nil {
 		fmt.Fprintf(os.Stderr, "ticketproxy: keeping memory out of core dumps: %v\n", err)

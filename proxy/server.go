@@ -25,6 +25,7 @@ const (
 // A Server serves one listener. Its exported fields are set before Serve.
 type Server struct {
 	Handler http.Handler
+	Room    *Room // for connections; without bounds when nil
 	Log     *zap.Logger
 
 	once     sync.Once
@@ -36,7 +37,10 @@ type Server struct {
 	empty    chan struct{} // closed when draining and nothing is in flight
 }
 
-type lateKey struct{}
+type (
+	lateKey  struct{}
+	placeKey struct{}
+)
 
 func (s *Server) init() {
 	s.once.Do(func() {
@@ -54,11 +58,17 @@ func (s *Server) init() {
 			MaxHeaderBytes:    maxHeader,
 			ErrorLog:          stdlog,
 			BaseContext:       func(net.Listener) context.Context { return life },
-			ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				ctx = context.WithValue(ctx, placeKey{}, c.(*patientConn).place)
 				if s.draining.Load() {
 					return context.WithValue(ctx, lateKey{}, true)
 				}
 				return ctx
+			},
+			ConnState: func(c net.Conn, state http.ConnState) {
+				if state == http.StateIdle { // the answer's last byte is written
+					c.(*patientConn).place.wait()
+				}
 			},
 			DisableGeneralOptionsHandler: true,
 		}
@@ -68,13 +78,16 @@ func (s *Server) init() {
 // Serve serves l until Drain; it closes l, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
-	if err := s.server.Serve(patient{l}); err != http.ErrServerClosed {
+	if err := s.server.Serve(&patient{Listener: l, room: s.Room, closed: make(chan struct{})}); err != http.ErrServerClosed {
 		return err
 	}
 	return nil
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if !r.Context().Value(placeKey{}).(*place).serve() {
+		panic(http.ErrAbortHandler) // no answer could come back
+	}
 	s.begin()
 	defer s.end()
 	if r.ContentLength != 0 { // the server reads a body that nobody wants
@@ -143,20 +156,45 @@ var errCut = errors.New("requests in flight were cut off: they outlasted the dra
 
 // patient is a listener whose connections cut off a client that takes nothing
 // of an answer for writeIdle, and never one that is merely slow. They refuse a
-// request that is framed in two ways.
-type patient struct{ net.Listener }
+// request that is framed in two ways. Each has a place in the room.
+type patient struct {
+	net.Listener
+	room   *Room
+	once   sync.Once
+	closed chan struct{}
+}
 
-func (l patient) Accept() (net.Conn, error) {
+func (l *patient) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &patientConn{Conn: c}, nil
+	if l.room == nil {
+		return &patientConn{Conn: c}, nil
+	}
+	p := l.room.enter(c, l.closed)
+	if p == nil {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	return &patientConn{Conn: c, place: p}, nil
+}
+
+func (l *patient) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
 }
 
 type patientConn struct {
 	net.Conn
+	place   *place
 	framing framing // used by one Read at a time
+}
+
+func (c *patientConn) Close() error {
+	err := c.Conn.Close()
+	c.place.leave()
+	return err
 }
 
 func (c *patientConn) Read(p []byte) (int, error) {

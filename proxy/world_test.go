@@ -176,6 +176,7 @@ type world struct {
 	guard       *proxy.Guard
 	upstream    *proxy.Upstream
 	others      []*proxy.Upstream
+	room        *proxy.Room
 	server      *proxy.Server
 	served      chan error   // what Serve returned
 	app         *http.Client // follows no redirect and unpacks nothing
@@ -251,7 +252,7 @@ func (w *world) start(change ...func(*world)) {
 	for _, f := range change {
 		f(w)
 	}
-	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, append(w.others, w.upstream)...)}
+	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, append(w.others, w.upstream)...), Room: w.room}
 	w.serve()
 	w.Cleanup(func() {
 		transport.CloseIdleConnections()

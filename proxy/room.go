@@ -1,0 +1,161 @@
+package proxy
+
+import (
+	"container/list"
+	"net"
+	"sync"
+	"time"
+)
+
+// A Room bounds how many connections apps hold, over all listeners that share
+// it: they must not take the descriptors that the state, the issuer and the
+// admin listener need. In a full room a newcomer takes the place of the
+// connection that has waited longest for a request's header, and longer than
+// hopeful; while requests are served on all, newcomers wait. Safe for
+// concurrent use.
+type Room struct {
+	mu        sync.Mutex
+	free      int
+	waiting   list.List     // of *place, the longest first
+	newcomers int           // that wait
+	changed   chan struct{} // closed when a place may be had, if newcomers wait
+}
+
+// hopeful is how long an app may take for a request's header although others
+// want its place: honest ones send it at once.
+const hopeful = 250 * time.Millisecond
+
+// NewRoom returns a room of so many places, which is one at least.
+func NewRoom(places int) *Room {
+	return &Room{free: max(places, 1), changed: make(chan struct{})}
+}
+
+// A place is a connection's. A nil place is in a room without bounds.
+type place struct {
+	room *Room
+	conn net.Conn
+	// waits is nil while a request is served, and when the place is lost.
+	waits *list.Element
+	since time.Time // it waits
+	lost  bool
+}
+
+// enter returns a place for a connection; nil when closed is before there is
+// one.
+func (r *Room) enter(c net.Conn, closed <-chan struct{}) *place {
+	p := &place{room: r, conn: c}
+	for {
+		ok, changed, hope := r.try(p)
+		if ok {
+			return p
+		}
+		timer := time.NewTimer(hope)
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-closed:
+		}
+		timer.Stop()
+		r.stopWaiting()
+		select {
+		case <-closed:
+			return nil
+		default:
+		}
+	}
+}
+
+func (r *Room) stopWaiting() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.newcomers--
+}
+
+// try gives p a free place, or another's, which it closes. Failing that, p is
+// one of the newcomers: it may try again when changed is closed, or after hope.
+func (r *Room) try(p *place) (ok bool, changed <-chan struct{}, hope time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.free > 0 {
+		r.free--
+		r.await(p)
+		return true, nil, 0
+	}
+	hope = time.Hour
+	if longest := r.waiting.Front(); longest != nil {
+		evicted := longest.Value.(*place)
+		hope = hopeful - time.Since(evicted.since)
+		if hope <= 0 {
+			evicted.stop()
+			evicted.lost = true
+			evicted.conn.Close()
+			r.await(p)
+			return true, nil, 0
+		}
+	}
+	r.newcomers++
+	return false, r.changed, hope
+}
+
+// await has p wait for a request's header. r.mu is held.
+func (r *Room) await(p *place) {
+	p.since = time.Now()
+	p.waits = r.waiting.PushBack(p)
+}
+
+// stop has p wait no longer. The room's mu is held.
+func (p *place) stop() {
+	if p.waits != nil {
+		p.room.waiting.Remove(p.waits)
+		p.waits = nil
+	}
+}
+
+// tell lets newcomers try again. r.mu is held.
+func (r *Room) tell() {
+	if r.newcomers > 0 {
+		close(r.changed)
+		r.changed = make(chan struct{})
+	}
+}
+
+// serve keeps the place while a request is served. It reports whether there
+// still is one: a connection that has lost it is closed.
+func (p *place) serve() bool {
+	if p == nil {
+		return true
+	}
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	p.stop()
+	return !p.lost
+}
+
+// wait is for the next request.
+func (p *place) wait() {
+	if p == nil {
+		return
+	}
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if !p.lost && p.waits == nil {
+		p.room.await(p)
+		p.room.tell()
+	}
+}
+
+// leave frees the place. It may be called again.
+func (p *place) leave() {
+	if p == nil {
+		return
+	}
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.lost {
+		return
+	}
+	p.stop()
+	p.lost = true
+	p.room.free++
+	p.room.tell()
+}

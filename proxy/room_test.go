@@ -1,0 +1,119 @@
+package proxy_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/proxy"
+)
+
+func room(places int) func(*world) {
+	return func(w *world) { w.room = proxy.NewRoom(places) }
+}
+
+func (c *appConn) get() *http.Response {
+	c.w.Helper()
+	c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	res := c.receive("GET")
+	read(c.w, res)
+	return res
+}
+
+// gone reports whether the connection was closed, without waiting.
+func (c *appConn) gone() bool {
+	c.SetReadDeadline(time.Now().Add(time.Nanosecond))
+	_, err := c.r.ReadByte()
+	c.SetReadDeadline(time.Time{})
+	return err == io.EOF
+}
+
+func TestNewcomerTakesThePlaceThatWaitedLongest(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.NotFoundHandler(), room(3))
+		silent, slow, kept := w.dial(), w.dial(), w.dial()
+		slow.send("GET / HTTP/1.1\r\nHost: loc")
+		synctest.Wait()
+		kept.get()
+		began := time.Now()
+		for i, evicted := range []*appConn{silent, slow, kept} {
+			newcomer := w.dial()
+			is(t, fmt.Sprint("newcomer ", i), newcomer.get().StatusCode, 404)
+			if !evicted.gone() {
+				t.Errorf("newcomer %d has not taken the place of the one that waited longest", i)
+			}
+		}
+		is(t, "until all gave up their hope", time.Since(began), 250*time.Millisecond)
+	})
+}
+
+func TestHonestAppIsServedAmongSlowHeaders(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.NotFoundHandler(), room(8))
+		honest := w.dial()
+		for range 50 {
+			is(t, "status", honest.get().StatusCode, 404)
+			for range 5 {
+				w.dial().send("GET / HTTP/1.1\r\nHost: loc")
+			}
+			synctest.Wait()
+		}
+	})
+}
+
+func TestRequestThatIsServedKeepsItsPlace(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		long := strings.Repeat("x", 1<<20)
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			io.WriteString(w, long)
+		}), room(2))
+		answers := make(chan string, 6)
+		for range 6 { // two at a time
+			go func() {
+				_, body := w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				answers <- body
+			}()
+		}
+		began := time.Now()
+		for range 6 {
+			if body := <-answers; body != long {
+				t.Errorf("%d bytes came, want %d", len(body), len(long))
+			}
+		}
+		is(t, "all were answered after", time.Since(began), 3*time.Second)
+	})
+}
+
+func TestDrainWaitsForNoNewcomer(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		hold := make(chan bool)
+		w := beginVirtual(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }), room(1))
+		served := w.dial()
+		served.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		synctest.Wait()
+		newcomer := w.dial()
+		synctest.Wait()
+		drained := make(chan error)
+		go func() { drained <- w.server.Drain(context.Background()) }()
+		synctest.Wait()
+		hold <- true
+		began := time.Now()
+		is(t, "status", served.receive("GET").StatusCode, 200)
+		if err := <-drained; err != nil {
+			t.Error(err)
+		}
+		if err := <-w.served; err != nil {
+			t.Error(err)
+		}
+		if _, err := io.Copy(io.Discard, newcomer.r); err != nil {
+			t.Errorf("newcomer: %v", err)
+		}
+		is(t, "newcomer was told after", time.Since(began) < time.Second, true)
+	})
+}
