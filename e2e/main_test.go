@@ -25,6 +25,10 @@ var binary string
 const binaryVariable = "E2E_BINARY"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(apiVariable) != "" {
+		fmt.Fprintln(os.Stderr, runAPI())
+		os.Exit(1)
+	}
 	flag.Parse()
 	// The tests wait rather than compute, so more of them run at once than
 	// there are processors.

@@ -10,22 +10,29 @@ import (
 // A front is an instance of the program before an API of the test's own.
 type front struct {
 	*proxy
+	account string
 	address string // where apps reach the API
 }
 
-// startFront starts an instance. The API shares the account of the sandbox's
-// Ticketpark, whose first token is there when it returns.
-func startFront(t *testing.T, origin string, more ...string) *front {
+// newFront returns an instance that is not started. The API shares the account
+// of the sandbox's Ticketpark.
+func newFront(t *testing.T, origin string, accessLifetime time.Duration) *front {
 	t.Helper()
 	const account = "ticketpark"
-	providers := map[string]*provider{account: startSandbox(t, time.Hour)[account]}
-	f := &front{address: freeAddress(t)}
-	f.proxy = newProxy(t, t.TempDir(), providers, append([]string{
-		"TICKETPROXY_UPSTREAMS=" + account + ",own",
-		"TICKETPROXY_OWN_ACCOUNT=" + account,
-		"TICKETPROXY_OWN_UPSTREAM_URL=" + origin,
-		"TICKETPROXY_OWN_LISTEN=" + f.address,
-	}, more...)...)
+	providers := map[string]*provider{account: startSandbox(t, accessLifetime)[account]}
+	f := &front{account: account, address: freeAddress(t)}
+	f.proxy = newProxy(t, t.TempDir(), providers,
+		"TICKETPROXY_UPSTREAMS="+account+",own",
+		"TICKETPROXY_OWN_ACCOUNT="+account,
+		"TICKETPROXY_OWN_UPSTREAM_URL="+origin,
+		"TICKETPROXY_OWN_LISTEN="+f.address)
+	return f
+}
+
+// startFront starts an instance, which has a token for an hour when it returns.
+func startFront(t *testing.T, origin string) *front {
+	t.Helper()
+	f := newFront(t, origin, time.Hour)
 	f.start()
 	f.awaitAllUsable(30 * time.Second)
 	return f

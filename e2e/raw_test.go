@@ -180,7 +180,7 @@ type question struct {
 }
 
 // rawWait is longer than any answer of this suite takes.
-const rawWait = 3 * time.Second
+const rawWait = 2 * time.Second
 
 // exchange sends a request to an address behind which is the recorder.
 func (rec *recorder) exchange(address string, q question) exchange {

@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// An honestApp asks small questions at a steady pace, and notes how long each
+// answer takes. Its clients keep their connections, but for one that is started
+// apart and makes a connection for each question.
+type honestApp struct {
+	address string
+	stop    chan struct{}
+	all     sync.WaitGroup
+
+	mu     sync.Mutex
+	kept   []sample
+	fresh  []sample
+	failed []string
+}
+
+// A sample is one answer: when its question was asked, and how long it took.
+type sample struct {
+	at   time.Time
+	took time.Duration
+}
+
+const (
+	keptClients = 4
+	keptPace    = 4 * time.Millisecond // of each: 1,000 questions a second in all
+	freshPace   = 20 * time.Millisecond
+	honestWait  = 15 * time.Second // for an answer
+)
+
+func startHonestApp(t *testing.T, address string) *honestApp {
+	t.Helper()
+	h := &honestApp{address: address, stop: make(chan struct{})}
+	for range keptClients {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.all.Go(func() { h.keep(c) })
+	}
+	t.Cleanup(h.end)
+	return h
+}
+
+// end is called once more when the test ends.
+func (h *honestApp) end() {
+	select {
+	case <-h.stop:
+	default:
+		close(h.stop)
+	}
+	h.all.Wait()
+}
+
+// keep asks on one connection.
+func (h *honestApp) keep(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	h.everySoOften(keptPace, func() (time.Duration, error) { return ask(c, r) }, &h.kept)
+}
+
+func (h *honestApp) startRenewing() { h.all.Go(h.renew) }
+
+// renew asks on a connection of its own each time.
+func (h *honestApp) renew() {
+	h.everySoOften(freshPace, func() (time.Duration, error) {
+		began := time.Now()
+		c, err := net.DialTimeout("tcp", h.address, honestWait)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close()
+		_, err = ask(c, bufio.NewReader(c))
+		return time.Since(began), err
+	}, &h.fresh)
+}
+
+// everySoOften ends with the first failure, after which a connection is lost.
+func (h *honestApp) everySoOften(pace time.Duration, once func() (time.Duration, error), into *[]sample) {
+	ticker := time.NewTicker(pace)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-h.stop:
+			return
+		case <-ticker.C:
+		}
+		at := time.Now()
+		took, err := once()
+		h.mu.Lock()
+		if err != nil {
+			h.failed = append(h.failed, fmt.Sprintf("after %v: %v", time.Since(at), err))
+			h.mu.Unlock()
+			return
+		}
+		*into = append(*into, sample{at, took})
+		h.mu.Unlock()
+	}
+}
+
+var errRefused = errors.New("the answer is not 200")
+
+func ask(c net.Conn, r *bufio.Reader) (time.Duration, error) {
+	began := time.Now()
+	c.SetDeadline(began.Add(honestWait))
+	if _, err := io.WriteString(c, "GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		return 0, err
+	}
+	res, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return 0, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%w: %s", errRefused, res.Status)
+	}
+	return time.Since(began), nil
+}
+
+// failures returns what was not answered with 200 so far.
+func (h *honestApp) failures() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.failed)
+}
+
+// answers returns how many there were so far.
+func (h *honestApp) answers() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.kept) + len(h.fresh)
+}
+
+// A latency is what an honest app felt in some time.
+type latency struct {
+	count          int
+	median, p99    time.Duration // of kept connections; medians over windows
+	best           time.Duration // of the windows' p99
+	worst          time.Duration
+	freshMedian    time.Duration
+	freshWorst     time.Duration
+	windows, fresh int
+}
+
+func (l latency) String() string {
+	return fmt.Sprintf("p99 %v (at best %v), median %v, worst %v of %d answers in %d windows; %d on fresh connections: median %v, worst %v",
+		l.p99.Round(time.Microsecond), l.best.Round(time.Microsecond), l.median.Round(time.Microsecond), l.worst.Round(time.Microsecond), l.count, l.windows,
+		l.fresh, l.freshMedian.Round(time.Microsecond), l.freshWorst.Round(time.Microsecond))
+}
+
+// window is a second of a thousand answers: the median of some windows' 99th
+// percentiles bears a hiccup of the machine, which one percentile does not.
+const window = time.Second
+
+func (h *honestApp) between(from, to time.Time) latency {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var l latency
+	kept := withMissed(h.kept)
+	var medians, p99s []time.Duration
+	for begin := from; !begin.Add(window).After(to); begin = begin.Add(window) {
+		all := within(kept, begin, begin.Add(window))
+		if len(all) == 0 { // those are asked still
+			all = []time.Duration{window}
+		}
+		medians, p99s = append(medians, percentile(all, 50)), append(p99s, percentile(all, 99))
+		l.count += len(all)
+		l.worst = max(l.worst, all[len(all)-1])
+		l.windows++
+	}
+	if l.windows > 0 {
+		slices.Sort(medians)
+		slices.Sort(p99s)
+		l.median, l.p99, l.best = percentile(medians, 50), percentile(p99s, 50), p99s[0]
+	}
+	if all := within(h.fresh, from, to); len(all) > 0 {
+		l.fresh, l.freshMedian, l.freshWorst = len(all), percentile(all, 50), all[len(all)-1]
+	}
+	return l
+}
+
+// withMissed adds the questions that a client would have asked while it waited
+// for an answer: without them a standstill of seconds is one slow answer among
+// a thousand.
+func withMissed(samples []sample) []sample {
+	all := slices.Clone(samples)
+	for _, s := range samples {
+		for s.took > keptPace {
+			s.at, s.took = s.at.Add(keptPace), s.took-keptPace
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// within returns how long the answers to questions of some time took, sorted.
+func within(samples []sample, from, to time.Time) []time.Duration {
+	var all []time.Duration
+	for _, s := range samples {
+		if !s.at.Before(from) && s.at.Before(to) {
+			all = append(all, s.took)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// percentile of what is sorted.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	return sorted[(len(sorted)-1)*p/100]
+}
