@@ -242,9 +242,9 @@ func (m *product) accounts() []tokens.Status {
 // ballast is memory that is never touched, and so costs none. With it the
 // collector rests although the heap is a few MiB, for which it would run many
 // times a second. A higher GOGC would do that too, and multiply what a thousand
-// slow clients take. There is none where the user has said what is to be done.
+// slow clients take. There is none where the user has set GOGC.
 func (p *process) ballast() []byte {
-	if p.getenv("GOGC") != "" || p.getenv("GOMEMLIMIT") != "" {
+	if p.getenv("GOGC") != "" {
 		return nil
 	}
 	return make([]byte, ballastSize)
