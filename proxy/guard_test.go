@@ -126,5 +126,8 @@ func TestGuardOnTheWire(t *testing.T) {
 		res, _ := w.ask(raw)
 		is(t, raw, res.StatusCode, want.status)
 		is(t, raw, res.Header.Get(proxy.ErrorHeader), want.code)
+		if want.code != "" { // a page that shows it may load nothing on its behalf
+			is(t, raw, res.Header.Get("Content-Security-Policy"), "default-src 'none'; sandbox")
+		}
 	}
 }

@@ -53,6 +53,8 @@ func (p *Problem) fill(h http.Header) []byte {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
 	h.Set("Cache-Control", "no-store")
+	// Else a browser that shows it asks for /favicon.ico, as a page of our own.
+	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	h.Set(ErrorHeader, p.Code)
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.RetryAfter.Seconds()))))
