@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
@@ -42,8 +43,9 @@ type Status struct {
 }
 
 // Handler returns the handler of the admin listener. Health and metrics answer
-// any peer and Host, for the kubelet and Prometheus ask at the pod's address;
-// the rest answers loopback peers alone, behind the guard.
+// any peer and Host, for the kubelet and Prometheus ask at the pod's address,
+// but for a name that came to mean loopback; the rest answers loopback peers
+// alone, behind the guard.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, path := range []string{"/livez", "/healthz"} {
@@ -58,10 +60,15 @@ func (a *Admin) Handler() http.Handler {
 	return mux
 }
 
-// open refuses web pages of other origins.
+// open refuses web pages of other origins, and those whose own name was rebound
+// to loopback.
 func (a *Admin) open(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := a.Guard.RefuseSite(r); p != nil {
+		refuse := a.Guard.RefuseSite
+		if byName(r) && onLoopback(r) {
+			refuse = a.Guard.Refuse
+		}
+		if p := refuse(r); p != nil {
 			p.Answer(w)
 			return
 		}
@@ -83,6 +90,22 @@ func (a *Admin) private(next http.HandlerFunc) http.Handler {
 		}
 		next(w, r)
 	})
+}
+
+// byName reports whether the Host is a name and no address: what forwards to
+// loopback in a pod may leave the pod's address there, which cannot be rebound.
+func byName(r *http.Request) bool {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return net.ParseIP(strings.Trim(host, "[]")) == nil
+}
+
+// onLoopback reports whether the connection came to an address of loopback.
+func onLoopback(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return ok && local.IP.IsLoopback()
 }
 
 func fromLoopback(r *http.Request) bool {

@@ -1,9 +1,11 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -69,6 +71,15 @@ func from(peer string) func(*http.Request) {
 
 func host(name string) func(*http.Request) {
 	return func(r *http.Request) { r.Host = name }
+}
+
+// at is how a connection to one of our addresses names us.
+func at(local, name string) func(*http.Request) {
+	return func(r *http.Request) {
+		addr := &net.TCPAddr{IP: net.ParseIP(local), Port: 9090}
+		*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, addr))
+		r.Host = name
+	}
 }
 
 func header(name, value string) func(*http.Request) {
@@ -231,6 +242,13 @@ func TestWhoMayAsk(t *testing.T) {
 		"the pod's address":           {host("10.0.0.7:9090"), 0, 421},
 		"a Service's name":            {host("park.svc:9090"), 0, 421},
 		"no Host":                     {host(""), 0, 421},
+		"a name rebound to loopback":  {at("127.0.0.1", "evil.example:9090"), 421, 421},
+		"the same, IPv6":              {at("::1", "evil.example:9090"), 421, 421},
+		"the pod, by a Service":       {at("10.0.0.7", "park.svc:9090"), 0, 421},
+		"a mesh's way to loopback":    {at("127.0.0.1", "10.0.0.7:9090"), 0, 421},
+		"the same, to IPv6":           {at("::1", "[fd00::7]:9090"), 0, 421},
+		"localhost at loopback":       {at("127.0.0.1", "localhost:9090"), 0, 0},
+		"allowed Host at loopback":    {at("127.0.0.1", "admin.test"), 0, 0},
 		"allowed Host":                {host("admin.test"), 0, 0},
 		"a web page":                  {header("Sec-Fetch-Site", "cross-site"), 403, 403},
 		"a web page of another port":  {header("Origin", "http://localhost:3000"), 403, 403},
