@@ -31,6 +31,7 @@ type counters struct {
 	Reuses          int `json:"reuses"`
 	FamiliesRevoked int `json:"families_revoked"`
 	InvalidGrants   int `json:"invalid_grants"`
+	APIUnauthorized int `json:"api_unauthorized"`
 }
 
 // startSandbox starts the sandbox, strict about reuse, until the test ends.
@@ -93,6 +94,15 @@ func (p *provider) environ(listen string) []string {
 		all = append(all, "TICKETPROXY_"+strings.ToUpper(p.name)+"_"+setting)
 	}
 	return all
+}
+
+// upstream puts another API in the place of p's. The issuer stays.
+func (p *provider) upstream(url string) {
+	for i, setting := range p.settings {
+		if strings.HasPrefix(setting, "UPSTREAM_URL=") {
+			p.settings[i] = "UPSTREAM_URL=" + url
+		}
+	}
 }
 
 // control is without keep-alive, so that settled sees only others' connections.

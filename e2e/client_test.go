@@ -1,0 +1,362 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A client is a running program of clients/. It reads orders, a line each, of
+//
+//	METHOD URL COUNT FILE LENGTH
+//
+// with tabs between them: make COUNT requests, one after the other, with FILE
+// as the JSON body, - for none, and an X-Big header of LENGTH, 0 for none. It
+// follows redirects. For each answer it writes
+//
+//	STATUS BYTES SHA256 URL
+//
+// of the body that it got, and of where it ended. STREAM is a GET, of whose
+// answer it also writes the first line, after "first", as soon as it has it.
+type client struct {
+	t      *testing.T
+	orders io.Writer
+	lines  *bufio.Scanner
+	stderr tail
+}
+
+// A result is what a client says of an answer.
+type result struct {
+	status int
+	body   digest
+	url    string
+}
+
+func startClient(t *testing.T, command ...string) *client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	c := &client{t: t}
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = "clients"
+	cmd.Stderr = &c.stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	orders, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		orders.Close() // which ends it
+		if err := cmd.Wait(); err != nil && !t.Failed() {
+			t.Errorf("the client ended with %v", err)
+		}
+		cancel()
+		if t.Failed() {
+			t.Logf("the client said:\n%s", c.stderr.String())
+		}
+	})
+	c.orders, c.lines = orders, bufio.NewScanner(lines)
+	return c
+}
+
+// An order is what a client is to do.
+type order struct {
+	method, url string
+	count       int    // 1 when 0
+	file        string // of the body
+	header      int    // the length of X-Big
+}
+
+func (c *client) send(o order) {
+	c.t.Helper()
+	file := o.file
+	if file == "" {
+		file = "-"
+	}
+	if _, err := fmt.Fprintf(c.orders, "%s\t%s\t%d\t%s\t%d\n", o.method, o.url, max(o.count, 1), file, o.header); err != nil {
+		c.t.Fatalf("ordering %s %s: %v", o.method, o.url, err)
+	}
+}
+
+func (c *client) line() string {
+	c.t.Helper()
+	if !c.lines.Scan() {
+		c.t.Fatalf("the client has no more to say: %v", c.lines.Err())
+	}
+	return c.lines.Text()
+}
+
+func (c *client) result() result {
+	c.t.Helper()
+	var r result
+	line := c.line()
+	if _, err := fmt.Sscanf(line, "%d %d %s %s", &r.status, &r.body.bytes, &r.body.sha256, &r.url); err != nil {
+		c.t.Fatalf("reading the client's %q: %v", line, err)
+	}
+	return r
+}
+
+// do returns the results of an order.
+func (c *client) do(o order) []result {
+	c.t.Helper()
+	c.send(o)
+	var all []result
+	for range max(o.count, 1) {
+		all = append(all, c.result())
+	}
+	return all
+}
+
+// A market is the three providers, each behind a front, and the program.
+type market struct {
+	t      *testing.T
+	client *client
+	proxy  *proxy
+	fronts map[string]*front // by account
+	orders map[string]sample
+	dir    string
+}
+
+// A sample is what a client asks of a provider.
+type sample struct {
+	get, post  string // paths
+	body, huge string // what is posted; huge has %s where there is much
+	posted     int    // the status of the answer to a POST
+	head       string // the path of a HEAD
+	headed     int    // the status of its answer
+}
+
+func samples() map[string]sample {
+	return map[string]sample{
+		"socialboards": {
+			get: "/Teammates?group=all%20of%20them&x=%C3%BC", head: "/categories", headed: http.StatusMethodNotAllowed,
+			post: "/tickets", posted: http.StatusOK,
+			body: `{"title":"Lost","message":"My ticket, \u00fc"}`, huge: `{"title":"Lost","message":"%s"}`,
+		},
+		"openticket": {
+			get: "/orders?page=1&per_page=2&include=payments,shop", head: "/users/me", headed: http.StatusMethodNotAllowed,
+			post: "/location", posted: http.StatusOK,
+			body: `{"name":"Hall","capacity":3}`, huge: `{"name":"Hall","address":"%s"}`, // which comes back
+		},
+		"ticketpark": {
+			get: "/events/?page=0&maxResults=2&properties%5Bshows%5D=1", head: "/events/", headed: http.StatusOK,
+			post: "/bookings/", posted: http.StatusCreated,
+			body: `{"delivery_method":"digital"}`, huge: `{"delivery_method":"%s"}`,
+		},
+	}
+}
+
+const (
+	hugeSize  = 5 << 20
+	bigHeader = 60_000
+	many      = 20
+)
+
+func openMarket(t *testing.T, c *client, tokenLife time.Duration) *market {
+	m := &market{t: t, client: c, fronts: map[string]*front{}, orders: samples(), dir: t.TempDir()}
+	providers := startSandbox(t, tokenLife)
+	for account, p := range providers {
+		m.fronts[account] = startFront(t, p.origin, m.orders[account].get)
+		p.upstream(m.fronts[account].URL)
+	}
+	m.proxy = newProxy(t, t.TempDir(), providers)
+	m.proxy.start()
+	m.proxy.awaitAllUsable(30 * time.Second)
+	return m
+}
+
+// file returns the path of a file with that text.
+func (m *market) file(text string) string {
+	m.t.Helper()
+	path := filepath.Join(m.dir, "body")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+	return path
+}
+
+// url is where the client finds a path of an account's API.
+func (m *market) url(account, path string) string { return "http://" + m.proxy.listen[account] + path }
+
+// do has the client do its order, and checks that it got the API's own answers,
+// byte for byte, and that the API got its own request.
+func (m *market) do(account string, o order, want int) []served {
+	m.t.Helper()
+	before := m.fronts[account].count()
+	results := m.client.do(o)
+	return m.compare(account, o, want, before, results)
+}
+
+func (m *market) compare(account string, o order, want, before int, results []result) []served {
+	m.t.Helper()
+	var got []served
+	await(m.t, 10*time.Second, "the API has answered", func() bool {
+		got = m.fronts[account].since(before)
+		return len(got) >= len(results)
+	})
+	for i, r := range results {
+		s := got[i]
+		if r.status != want || r.status != s.status || r.body != s.answer {
+			m.t.Errorf("%s: %s %s: the client got %d %+v, want %d; the API said %d %+v", account, o.method, o.url, r.status, r.body, want, s.status, s.answer)
+		}
+		if auth := s.header["Authorization"]; len(auth) != 1 || !strings.HasPrefix(auth[0], "Bearer ") {
+			m.t.Errorf("%s: %s %s: the API got %d Authorization headers", account, o.method, o.url, len(auth))
+		}
+		for _, name := range []string{"Upgrade", "Http2-Settings", "Proxy-Connection"} {
+			if value, ok := s.header[name]; ok {
+				m.t.Errorf("%s: %s %s: the API got %s %q", account, o.method, o.url, name, value)
+			}
+		}
+		if len(s.header.Get("X-Big")) != o.header {
+			m.t.Errorf("%s: %s %s: the API got %d bytes of a header of %d", account, o.method, o.url, len(s.header.Get("X-Big")), o.header)
+		}
+	}
+	return got
+}
+
+// upload posts text, which must arrive as it is.
+func (m *market) upload(account, text string) time.Duration {
+	m.t.Helper()
+	began, o := time.Now(), m.orders[account]
+	got := m.do(account, order{method: "POST", url: m.url(account, o.post), file: m.file(text)}, o.posted)
+	took := time.Since(began)
+	sum := &digesting{from: io.NopCloser(strings.NewReader(text)), hash: sha256.New()}
+	io.Copy(io.Discard, sum)
+	if got[0].method != "POST" || got[0].body != sum.sum() {
+		m.t.Errorf("%s: the API got %s with %+v, want POST with %+v", account, got[0].method, got[0].body, sum.sum())
+	}
+	return took
+}
+
+// follow has the client follow a redirect, which must lead through the program.
+func (m *market) follow(account string) {
+	m.t.Helper()
+	f, before := m.fronts[account], m.fronts[account].count()
+	o := order{method: "GET", url: m.url(account, frontMoved)}
+	results := m.client.do(o)
+	await(m.t, 10*time.Second, "the API was asked twice", func() bool { return f.count() >= before+2 })
+	m.compare(account, o, http.StatusOK, before+1, results)
+	if want := m.url(account, f.moved); results[0].url != want {
+		m.t.Errorf("%s: the redirect led to %s, want %s", account, results[0].url, want)
+	}
+}
+
+// stream has the client get the first piece of an answer before there is another.
+func (m *market) stream(account string) {
+	m.t.Helper()
+	o, before := order{method: "STREAM", url: m.url(account, frontStreamed)}, m.fronts[account].count()
+	m.client.send(o)
+	if line := m.client.line(); line != "first one" {
+		m.t.Errorf("%s: the client got %q, want the first line", account, line)
+	}
+	m.fronts[account].release <- struct{}{}
+	m.compare(account, o, http.StatusOK, before, []result{m.client.result()})
+}
+
+// keep has the client make requests one after the other, and returns what passed
+// between it and the program.
+func (m *market) keep(account string, count int) *tap {
+	m.t.Helper()
+	p := startTap(m.t, "127.0.0.1:0", m.proxy.listen[account])
+	m.do(account, order{method: "GET", url: "http://" + p.address + m.orders[account].get, count: count}, http.StatusOK)
+	return p
+}
+
+// outlive has the client make requests until each account's token has expired
+// and been replaced some times.
+func (m *market) outlive(times int) (requests int) {
+	m.t.Helper()
+	begun, end := map[string]int{}, time.Now().Add(time.Minute)
+	for account := range m.fronts {
+		begun[account] = m.proxy.providers[account].counters().Redemptions
+	}
+	for again := true; again; {
+		again = false
+		for account := range m.fronts {
+			m.do(account, order{method: "GET", url: m.url(account, m.orders[account].get), count: 5}, http.StatusOK)
+			m.upload(account, m.orders[account].body)
+			requests += 6
+			again = again || m.proxy.providers[account].counters().Redemptions < begun[account]+times
+		}
+		if again && time.Now().After(end) {
+			m.t.Fatal("tokens are not replaced")
+		}
+	}
+	return requests
+}
+
+// TestRealClients has clients as they are, but for the base URL, use all three
+// APIs through the program, with tokens that live for seconds.
+func TestRealClients(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		needs       []string
+		command     []string
+		connections int    // at most, for many requests one after the other
+		upgrade     string // that it asks for
+	}{
+		{"curl", []string{"bash", "curl"}, []string{"bash", "curl.sh"}, 1, ""},
+		{"Node fetch", []string{"node"}, []string{"node", "fetch.mjs"}, 2, ""},
+		{"Python urllib", []string{"python3"}, []string{"python3", "urllib.py"}, many, ""},
+		{"PHP cURL", []string{"php -r curl_init();"}, []string{"php", "curl.php"}, 1, ""},
+		{"Java HttpClient", []string{"java", "javac"}, []string{"java", "Client.java"}, 1, "h2c"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			mustHave(t, c.needs...)
+			app := startClient(t, c.command...)
+			m := openMarket(t, app, time.Hour)
+			much := strings.Repeat("much ", hugeSize/5)
+			for account, o := range m.orders {
+				m.do(account, order{method: "GET", url: m.url(account, o.get)}, http.StatusOK)
+				m.do(account, order{method: "HEAD", url: m.url(account, o.head)}, o.headed)
+				m.do(account, order{method: "GET", url: m.url(account, o.get), header: bigHeader}, http.StatusOK)
+				m.upload(account, o.body)
+				took := m.upload(account, fmt.Sprintf(o.huge, much))
+				m.follow(account)
+				m.stream(account)
+				kept := m.keep(account, many)
+				connections := kept.accepted()
+				if connections > c.connections {
+					t.Errorf("%s: %d requests took %d connections, want %d", account, many, connections, c.connections)
+				}
+				if upgrade := kept.passages()[0].header.Get("Upgrade"); upgrade != c.upgrade {
+					t.Errorf("%s: the client asks to upgrade to %q, not to %q: this test is not what it was", account, upgrade, c.upgrade)
+				}
+				t.Logf("%s: %d MiB went up in %v; %d requests took %d connections", account, hugeSize>>20, took.Round(time.Millisecond), many, connections)
+				if c := m.proxy.providers[account].counters(); c.APIUnauthorized != 0 {
+					t.Errorf("%s: the API refused %d requests", account, c.APIUnauthorized)
+				}
+			}
+
+			m = openMarket(t, app, 2*time.Second)
+			requests := m.outlive(3)
+			healed := 0
+			for account, p := range m.proxy.providers {
+				c := p.counters()
+				healed += c.APIUnauthorized
+				if c.MaxRedemptions != 1 || c.Reuses != 0 {
+					t.Errorf("%s: %+v, want no refresh token used twice", account, c)
+				}
+			}
+			t.Logf("%d requests over three generations, of which the API refused %d unseen", requests, healed)
+		})
+	}
+}
