@@ -1,0 +1,49 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+)
+
+const chromium = "chromium"
+
+// open has a new Chromium open a URL, as if a person had typed it, until the
+// test ends. Every name under .test is this machine, and no other name is
+// known: nothing leaves loopback.
+func open(t *testing.T, url string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ticketproxy-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := &tail{}
+	cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+		"--disable-default-apps", "--disable-extensions", "--disable-breakpad", "--disable-dev-shm-usage",
+		"--no-proxy-server", "--disable-popup-blocking",
+		"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows", "--autoplay-policy=no-user-gesture-required",
+		"--disable-features="+protections,
+		"--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE localhost.",
+		"--user-data-dir="+dir, url)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "DBUS_SESSION_BUS_ADDRESS=disabled:", "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+dir)
+	cmd.Dir = dir
+	cmd.Stderr = said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // its many processes are one group
+		cmd.Wait()
+		os.RemoveAll(dir)
+		if t.Failed() {
+			t.Logf("the end of what Chromium said:\n%s", said)
+		}
+	})
+}
+
+// protections are those of Chromium's own that stand before the proxy's, and
+// that another browser may not have.
+const protections = "LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests,PrivateNetworkAccessSendPreflights,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable"

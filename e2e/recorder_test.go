@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+)
+
+// A recorder is a server that notes every request that reaches it. It lets
+// every page do and read everything, as a careless API does: all protection is
+// the proxy's.
+type recorder struct {
+	*httptest.Server
+	secret string            // in every answer
+	pages  map[string]string // by path; not changed while serving
+
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+// startRecorder listens at an address until the test ends.
+func startRecorder(t *testing.T, address, secret string) *recorder {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{secret: secret, pages: map[string]string{}}
+	r.Server = httptest.NewUnstartedServer(r)
+	r.Listener.Close()
+	r.Listener = l
+	r.Start()
+	t.Cleanup(func() {
+		r.CloseClientConnections()
+		r.Close()
+	})
+	return r
+}
+
+// ServeHTTP implements http.Handler.
+func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	r.seen = append(r.seen, req)
+	r.mu.Unlock()
+	io.Copy(io.Discard, req.Body)
+	permit(w, req)
+	if page, ok := r.pages[req.URL.Path]; ok {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		io.WriteString(w, page)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	io.WriteString(w, r.secret)
+}
+
+// permit allows the page that asks whatever it asks for.
+func permit(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if origin := r.Header.Get("Origin"); origin != "" {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Allow-Credentials", "true")
+		h.Set("Access-Control-Allow-Methods", r.Header.Get("Access-Control-Request-Method"))
+		h.Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+		h.Set("Access-Control-Allow-Private-Network", "true")
+		h.Set("Access-Control-Max-Age", "0")
+	}
+}
+
+// requests returns what has come.
+func (r *recorder) requests() []*http.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]*http.Request(nil), r.seen...)
+}
+
+// address is where it listens.
+func (r *recorder) address() string { return r.Listener.Addr().String() }
