@@ -119,6 +119,11 @@ func (f *fortress) mustBeUntouched(own int) {
 	if got := len(f.api.requests()) - len(f.strangers()); got != own {
 		f.t.Errorf("the API got %d requests of the app, want %d", got, own)
 	}
+	f.mustLive()
+}
+
+func (f *fortress) mustLive() {
+	f.t.Helper()
 	if !f.proxy.alive() {
 		f.t.Fatal("the program was stopped")
 	}
@@ -132,6 +137,7 @@ func (f *fortress) strangers() []*http.Request {
 // ask makes an app's request, which must reach the API.
 func (f *fortress) ask() {
 	f.t.Helper()
+	f.mustLive()
 	res, err := f.proxy.client.Get("http://" + f.app + "/app")
 	if err != nil {
 		f.t.Fatal(err)

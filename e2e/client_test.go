@@ -205,11 +205,13 @@ func (m *market) do(account string, o order, want int) []served {
 
 func (m *market) compare(account string, o order, want, before int, results []result) []served {
 	m.t.Helper()
-	var got []served
-	await(m.t, 10*time.Second, "the API has answered", func() bool {
-		got = m.fronts[account].since(before)
-		return len(got) >= len(results)
-	})
+	got := m.fronts[account].since(before)
+	for end := time.Now().Add(10 * time.Second); len(got) < len(results); got = m.fronts[account].since(before) {
+		if time.Now().After(end) { // the front notes a request when it has ended
+			m.t.Fatalf("%s: %s %s: the client got %+v, and of the API %+v", account, o.method, o.url, results, got)
+		}
+		time.Sleep(time.Millisecond)
+	}
 	for i, r := range results {
 		s := got[i]
 		if r.status != want || r.status != s.status || r.body != s.answer {
@@ -250,22 +252,27 @@ func (m *market) follow(account string) {
 	f, before := m.fronts[account], m.fronts[account].count()
 	o := order{method: "GET", url: m.url(account, frontMoved)}
 	results := m.client.do(o)
-	await(m.t, 10*time.Second, "the API was asked twice", func() bool { return f.count() >= before+2 })
-	m.compare(account, o, http.StatusOK, before+1, results)
 	if want := m.url(account, f.moved); results[0].url != want {
-		m.t.Errorf("%s: the redirect led to %s, want %s", account, results[0].url, want)
+		m.t.Fatalf("%s: the redirect led to %s, want %s", account, results[0].url, want)
 	}
+	m.compare(account, o, http.StatusOK, before+1, results)
 }
 
 // stream has the client get the first piece of an answer before there is another.
 func (m *market) stream(account string) {
 	m.t.Helper()
 	o, before := order{method: "STREAM", url: m.url(account, frontStreamed)}, m.fronts[account].count()
+	release := func() { m.fronts[account].release <- struct{}{} }
+	late := time.AfterFunc(10*time.Second, release)
 	m.client.send(o)
 	if line := m.client.line(); line != "first one" {
 		m.t.Errorf("%s: the client got %q, want the first line", account, line)
 	}
-	m.fronts[account].release <- struct{}{}
+	if late.Stop() {
+		release()
+	} else {
+		m.t.Errorf("%s: the first piece came only with the last", account)
+	}
 	m.compare(account, o, http.StatusOK, before, []result{m.client.result()})
 }
 
