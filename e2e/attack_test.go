@@ -242,8 +242,7 @@ func TestReboundPage(t *testing.T) {
 	}
 	for _, w := range worlds {
 		address := w.first.address()
-		w.first.CloseClientConnections()
-		w.first.Close()
+		w.first.stop()
 		w.tap = startTap(t, address, w.to)
 	}
 	close(f.attacker.gate)

@@ -29,10 +29,7 @@ func startAttacker(t *testing.T) *attacker {
 	a := &attacker{reports: make(chan report, 8), waiting: make(chan struct{}, 8), gate: make(chan struct{})}
 	a.Server = httptest.NewServer(a.pages())
 	_, a.port, _ = net.SplitHostPort(a.Listener.Addr().String())
-	t.Cleanup(func() {
-		a.CloseClientConnections()
-		a.Close()
-	})
+	t.Cleanup(func() { a.Config.Close() })
 	return a
 }
 
@@ -112,7 +109,7 @@ func campaign(home string, gated bool, targets ...target) string {
 	}
 	begin := "Promise.resolve()"
 	if gated {
-		begin = "fetch('" + home + "/gate')"
+		begin = "fetch('" + home + "/gate', {cache: 'no-store'})" // else one page waits for the other's answer
 	}
 	return fmt.Sprintf(`<!doctype html><title>x</title><body><script src="%s/attack.js"></script><script>%s.then(() => campaign(%s, %q))</script>`,
 		home, begin, list, home)

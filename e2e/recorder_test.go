@@ -33,10 +33,7 @@ func startRecorder(t *testing.T, address, secret string) *recorder {
 	r.Listener.Close()
 	r.Listener = l
 	r.Start()
-	t.Cleanup(func() {
-		r.CloseClientConnections()
-		r.Close()
-	})
+	t.Cleanup(r.stop)
 	return r
 }
 
@@ -55,6 +52,10 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "text/plain")
 	io.WriteString(w, r.secret)
 }
+
+// stop frees the address at once: Close would wait for the connections that a
+// browser opens in advance.
+func (r *recorder) stop() { r.Config.Close() }
 
 // permit allows the page that asks whatever it asks for.
 func permit(w http.ResponseWriter, r *http.Request) {
