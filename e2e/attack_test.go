@@ -83,10 +83,13 @@ func attacksOn(r *recorder) map[string]bool {
 	return all
 }
 
-func attacksThrough(p *tap) map[string]bool {
+// attacksThrough returns the attacks on a target that went through a tap.
+func attacksThrough(p *tap, target string) map[string]bool {
 	all := map[string]bool{}
 	for _, one := range p.passages() {
-		all[one.url.Query().Get("attack")] = true
+		if q := one.url.Query(); q.Get("target") == target {
+			all[q.Get("attack")] = true
+		}
 	}
 	return all
 }
@@ -166,12 +169,15 @@ func TestHostilePage(t *testing.T) {
 				_, port, _ := strings.Cut(address, ":")
 				targets = append(targets, target{name, "http://" + host + ":" + port, read, write})
 			}
+			through := map[string]*tap{} // by target
 			for _, name := range names {
 				aim(name, name, taps["app"].address, "/read", "/write")
+				through[name] = taps["app"]
 			}
-			aim("status", "127.0.0.1", taps["admin"].address, "/status", "/quit")
-			aim("metrics", "localhost", taps["admin"].address, "/metrics", "/quit")
-			aim("ready", "127.0.0.1", taps["admin"].address, "/readyz?verbose", "/quit")
+			for name, read := range map[string]string{"status": "/status", "metrics": "/metrics", "ready": "/readyz?verbose"} {
+				aim(name, "127.0.0.1", taps["admin"].address, read, "/quit")
+				through[name] = taps["admin"]
+			}
 			aim("control", "127.0.0.1", f.control.address(), "/read", "/write") // is last
 
 			f.attacker.serve("/campaign", campaign(f.attacker.origin(host), false, targets...))
@@ -179,8 +185,9 @@ func TestHostilePage(t *testing.T) {
 			r := f.report()
 			f.ask()
 			awaitAttacks(t, "the control", r, func() map[string]bool { return attacksOn(f.control) })
-			awaitAttacks(t, "the app's listener", r, func() map[string]bool { return attacksThrough(taps["app"]) })
-			awaitAttacks(t, "the admin listener", r, func() map[string]bool { return attacksThrough(taps["admin"]) })
+			for name, p := range through {
+				awaitAttacks(t, name, r, func() map[string]bool { return attacksThrough(p, name) })
+			}
 			controlled := map[string]bool{}
 			for _, read := range r.Reads {
 				if read.Target == "control" {
@@ -249,7 +256,7 @@ func TestReboundPage(t *testing.T) {
 	for range worlds {
 		r := f.report()
 		w := worlds[slices.IndexFunc(worlds, func(w *rebinding) bool { return w.host == r.Page })]
-		awaitAttacks(t, w.host, r, func() map[string]bool { return attacksThrough(w.tap) })
+		awaitAttacks(t, w.host, r, func() map[string]bool { return attacksThrough(w.tap, w.host) })
 		mustRefuse(t, w.tap, w.host, w.allowed...)
 		leaks := map[string]bool{}
 		for _, read := range r.Reads {
@@ -299,7 +306,7 @@ func TestHostilePageAtAllowedHost(t *testing.T) {
 	f.attacker.serve("/campaign", campaign(home, false, target{"proxied.test", "http://proxied.test:" + port, "/read", "/write"}))
 	open(t, home+"/campaign")
 	r := f.report()
-	awaitAttacks(t, "the app's listener", r, func() map[string]bool { return attacksThrough(p) })
+	awaitAttacks(t, "the app's listener", r, func() map[string]bool { return attacksThrough(p, "proxied.test") })
 	reached := map[string]bool{}
 	for _, r := range f.strangers() {
 		if marked := len(r.Header["Origin"])+len(r.Header["Sec-Fetch-Site"]) > 0; marked || r.Method != http.MethodGet && r.Method != http.MethodHead {

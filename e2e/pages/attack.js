@@ -218,6 +218,7 @@ const popping = {
 async function attack(target, group, path) {
   const found = await Promise.all(Object.entries(group).map(async ([name, run]) => {
     const url = new URL(path, target.origin)
+    url.searchParams.set('target', target.name)
     url.searchParams.set('attack', name)
     const late = new Promise(resolve => setTimeout(resolve, 30 * patience))
     const text = await Promise.race([late, Promise.resolve().then(() => run(url.href)).catch(() => {})])
