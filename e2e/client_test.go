@@ -129,12 +129,12 @@ type market struct {
 	client *client
 	proxy  *proxy
 	fronts map[string]*front // by account
-	orders map[string]sample
+	orders map[string]errand
 	dir    string
 }
 
-// A sample is what a client asks of a provider.
-type sample struct {
+// An errand is what a client asks of a provider.
+type errand struct {
 	get, post  string // paths
 	body, huge string // what is posted; huge has %s where there is much
 	posted     int    // the status of the answer to a POST
@@ -142,8 +142,8 @@ type sample struct {
 	headed     int    // the status of its answer
 }
 
-func samples() map[string]sample {
-	return map[string]sample{
+func errands() map[string]errand {
+	return map[string]errand{
 		"socialboards": {
 			get: "/Teammates?group=all%20of%20them&x=%C3%BC", head: "/categories", headed: http.StatusMethodNotAllowed,
 			post: "/tickets", posted: http.StatusOK,
@@ -169,7 +169,7 @@ const (
 )
 
 func openMarket(t *testing.T, c *client, tokenLife time.Duration) *market {
-	m := &market{t: t, client: c, fronts: map[string]*front{}, orders: samples(), dir: t.TempDir()}
+	m := &market{t: t, client: c, fronts: map[string]*front{}, orders: errands(), dir: t.TempDir()}
 	providers := startSandbox(t, tokenLife)
 	for account, p := range providers {
 		m.fronts[account] = startFront(t, p.origin, m.orders[account].get)

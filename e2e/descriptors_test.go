@@ -32,7 +32,7 @@ func TestFewDescriptors(t *testing.T) {
 	} {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
-			f := newFront(t, startAPI(t), 3*time.Second)
+			f := newGuardian(t, startAPI(t), 3*time.Second)
 			f.binary = limited(t, f.binary)
 			f.start()
 			f.awaitAllUsable(30 * time.Second)

@@ -22,16 +22,16 @@ func TestLargeBodies(t *testing.T) {
 	size := int64(*gigabytes * (1 << 30))
 	for _, story := range []struct {
 		name     string
-		transfer func(f *front, t *testing.T, length int64)
+		transfer func(f *guardian, t *testing.T, length int64)
 		length   int64 // -1 is in chunks
 	}{
-		{"upload with its length", (*front).upload, size},
-		{"upload in chunks", (*front).upload, -1},
-		{"download with its length", (*front).download, size},
-		{"download in chunks", (*front).download, -1},
+		{"upload with its length", (*guardian).upload, size},
+		{"upload in chunks", (*guardian).upload, -1},
+		{"download with its length", (*guardian).download, size},
+		{"download in chunks", (*guardian).download, -1},
 	} {
 		t.Run(story.name, func(t *testing.T) {
-			f := startFront(t, serveAPI(t, patternAPI(size)))
+			f := startGuardian(t, serveAPI(t, patternAPI(size)))
 			f.client.Timeout = 0
 			was := f.vitals()
 			end := f.watch(t)
@@ -120,7 +120,7 @@ func patternAPI(size int64) http.Handler {
 	})
 }
 
-func (f *front) upload(t *testing.T, length int64) {
+func (f *guardian) upload(t *testing.T, length int64) {
 	body := &pattern{left: int64(*gigabytes * (1 << 30))}
 	req, err := http.NewRequest(http.MethodPut, "http://"+f.address+"/", body)
 	if err != nil {
@@ -144,7 +144,7 @@ func (f *front) upload(t *testing.T, length int64) {
 	}
 }
 
-func (f *front) download(t *testing.T, length int64) {
+func (f *guardian) download(t *testing.T, length int64) {
 	target := "http://" + f.address + "/"
 	if length < 0 {
 		target += "?chunked"
@@ -172,7 +172,7 @@ type residence struct {
 }
 
 // watch looks at the program's memory until end is called.
-func (f *front) watch(t *testing.T) (end func() residence) {
+func (f *guardian) watch(t *testing.T) (end func() residence) {
 	t.Helper()
 	stop, most := make(chan struct{}), make(chan residence)
 	pid := f.cmd.Process.Pid

@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// A front is an instance of the program before an API of the test's own.
-type front struct {
+// A guardian is an instance of the program before an API of the test's own.
+type guardian struct {
 	*proxy
 	account string
 	address string // where apps reach the API
 }
 
-// newFront returns an instance that is not started. The API shares the account
+// newGuardian returns an instance that is not started. The API shares the account
 // of the sandbox's Ticketpark.
-func newFront(t *testing.T, origin string, accessLifetime time.Duration) *front {
+func newGuardian(t *testing.T, origin string, accessLifetime time.Duration) *guardian {
 	t.Helper()
 	const account = "ticketpark"
 	providers := map[string]*provider{account: startSandbox(t, accessLifetime)[account]}
-	f := &front{account: account, address: freeAddress(t)}
+	f := &guardian{account: account, address: freeAddress(t)}
 	f.proxy = newProxy(t, t.TempDir(), providers,
 		"TICKETPROXY_UPSTREAMS="+account+",own",
 		"TICKETPROXY_OWN_ACCOUNT="+account,
@@ -29,10 +29,10 @@ func newFront(t *testing.T, origin string, accessLifetime time.Duration) *front 
 	return f
 }
 
-// startFront starts an instance, which has a token for an hour when it returns.
-func startFront(t *testing.T, origin string) *front {
+// startGuardian starts an instance, which has a token for an hour when it returns.
+func startGuardian(t *testing.T, origin string) *guardian {
 	t.Helper()
-	f := newFront(t, origin, time.Hour)
+	f := newGuardian(t, origin, time.Hour)
 	f.start()
 	f.awaitAllUsable(30 * time.Second)
 	return f

@@ -78,8 +78,8 @@ var declared = []declaration{
 // TestPeers sends the same raw requests to an API directly, through nginx, and
 // through the program. What the program changes must be in the README's list.
 func TestPeers(t *testing.T) {
-	rec := startRecorder(t)
-	f := startFront(t, "http://"+rec.address())
+	rec := startScribe(t)
+	f := startGuardian(t, "http://"+rec.address())
 	nginx := startNginx(t, rec.address())
 	readme := readREADME(t)
 	for _, d := range declared {

@@ -93,9 +93,9 @@ type exchange struct {
 	broken   string // why there is no whole answer
 }
 
-// A recorder is an API that keeps requests as they were written, and answers
+// A scribe is an API that keeps requests as they were written, and answers
 // with given bytes.
-type recorder struct {
+type scribe struct {
 	listener net.Listener
 	all      sync.WaitGroup
 
@@ -106,13 +106,13 @@ type recorder struct {
 	hangUp   bool // after the reply
 }
 
-func startRecorder(t *testing.T) *recorder {
+func startScribe(t *testing.T) *scribe {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := &recorder{listener: l, conns: map[net.Conn]bool{}}
+	rec := &scribe{listener: l, conns: map[net.Conn]bool{}}
 	rec.all.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -137,9 +137,9 @@ func startRecorder(t *testing.T) *recorder {
 	return rec
 }
 
-func (rec *recorder) address() string { return rec.listener.Addr().String() }
+func (rec *scribe) address() string { return rec.listener.Addr().String() }
 
-func (rec *recorder) serve(c net.Conn) {
+func (rec *scribe) serve(c net.Conn) {
 	defer func() {
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
@@ -182,8 +182,8 @@ type question struct {
 // rawWait is longer than any answer of this suite takes.
 const rawWait = 2 * time.Second
 
-// exchange sends a request to an address behind which is the recorder.
-func (rec *recorder) exchange(address string, q question) exchange {
+// exchange sends a request to an address behind which is the scribe.
+func (rec *scribe) exchange(address string, q question) exchange {
 	rec.mu.Lock()
 	rec.requests, rec.reply, rec.hangUp = nil, q.reply, q.hangUp
 	rec.mu.Unlock()

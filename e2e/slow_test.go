@@ -47,7 +47,7 @@ func TestSlowClients(t *testing.T) {
 		t.Skip("SKIPPED: SLOW CLIENTS ARE NOT TESTED, for there is no slowhttptest (Debian's package of that name)")
 	}
 	api, another := startAPI(t), startAPI(t)
-	f := startFront(t, api)
+	f := startGuardian(t, api)
 	h := startHonestApp(t, f.address)
 	h.startRenewing()
 	h.during(quietTime) // until the program has the connections and buffers that it keeps
@@ -132,7 +132,7 @@ func kernelIsShort(t *testing.T) bool {
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
 
 // requests is how many the program has counted at the API.
-func (f *front) requests() int {
+func (f *guardian) requests() int {
 	return int(f.metric(`ticketproxy_request_duration_seconds_count{upstream="own"}`))
 }
 
@@ -194,7 +194,7 @@ const (
 )
 
 // awaitRest returns once the program has let go of what an attack made it take.
-func (f *front) awaitRest(t *testing.T, was vitals) {
+func (f *guardian) awaitRest(t *testing.T, was vitals) {
 	t.Helper()
 	began := time.Now()
 	let := false
