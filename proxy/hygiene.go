@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"io"
 	"net/http"
 	"strings"
 )
@@ -32,6 +33,21 @@ func refuseUpgrade(r *http.Request) {
 		delete(r.Header, "Upgrade")
 		delete(r.Header, "Http2-Settings")
 	}
+}
+
+// trailed is a body whose trailers are redacted as the header was.
+type trailed struct {
+	io.ReadCloser
+	res   *http.Response
+	token string
+}
+
+func (t *trailed) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err == io.EOF {
+		redact(t.res.Trailer, t.token)
+	}
+	return n, err
 }
 
 // redact hides the token where an upstream shows it in a header of its answer.

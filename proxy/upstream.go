@@ -136,6 +136,9 @@ func (u *Upstream) received(res *http.Response) error {
 		x.header["Content-Type"] = nil
 	}
 	u.vet(res.Header, x)
+	if res.ContentLength < 0 && res.StatusCode != http.StatusSwitchingProtocols {
+		res.Body = &trailed{res.Body, res, x.token.Reveal()}
+	}
 	u.locate(res, x.host)
 	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
 	return nil
