@@ -20,6 +20,11 @@ const (
 	idleTimeout   = 2 * time.Minute  // between two requests
 	writeIdle     = time.Minute      // to take some of an answer
 	maxHeader     = 1 << 20          // of a request, its query among it
+
+	// writeBuffer bounds what the kernel keeps of an answer for an app, which is
+	// near: of its own accord it takes some MiB for each that reads slowly, and
+	// a thousand of them starve the others of processors and socket memory.
+	writeBuffer = 256 << 10
 )
 
 // A Server serves one listener. Its exported fields are set before Serve.
@@ -168,6 +173,9 @@ func (l *patient) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		tcp.SetWriteBuffer(writeBuffer)
 	}
 	if l.room == nil {
 		return &patientConn{Conn: c}, nil
