@@ -156,7 +156,10 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 // guardOf returns the guard of a listener, which answers to its own address
 // and to its upstreams' names.
 func guardOf(c config.Config, l *listener) *proxy.Guard {
-	g := &proxy.Guard{Hosts: append([]string(nil), c.AllowedHosts...), Origins: c.AllowedOrigins}
+	g := &proxy.Guard{Hosts: append([]string(nil), c.AllowedHosts...)}
+	if l.upstreams != nil { // who may call an API is no administrator yet
+		g.Origins = c.AllowedOrigins
+	}
 	if host, _, err := net.SplitHostPort(l.address.Address); l.address.Network == "tcp" && err == nil {
 		g.Hosts = append(g.Hosts, host)
 	}

@@ -30,5 +30,5 @@ func (p *process) appRoom(upstreams int) *proxy.Room {
 		return nil
 	}
 	all := int(min(p.descriptors, mostDescriptors))
-	return proxy.NewRoom((all - keptDescriptors) / (1 + upstreams))
+	return proxy.NewRoom((all - min(keptDescriptors, all/2)) / (1 + upstreams))
 }

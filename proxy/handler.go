@@ -31,6 +31,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refuseUpgrade(r)
 	u := route(h.Upstreams, r)
 	if u == nil {
+		share(w.Header(), origin)
 		newProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)
 		return
 	}

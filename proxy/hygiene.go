@@ -35,7 +35,8 @@ func refuseUpgrade(r *http.Request) {
 	}
 }
 
-// trailed is a body whose trailers are redacted as the header was.
+// trailed is a body whose trailers are redacted, and lose what is not theirs to
+// say (RFC 9110, section 6.5.1).
 type trailed struct {
 	io.ReadCloser
 	res   *http.Response
@@ -46,6 +47,15 @@ func (t *trailed) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if err == io.EOF {
 		redact(t.res.Trailer, t.token)
+		for name := range t.res.Trailer {
+			switch name {
+			case "Connection", "Content-Length", "Keep-Alive", ErrorHeader, "Set-Cookie", "Te", "Transfer-Encoding", "Upgrade":
+				delete(t.res.Trailer, name)
+			}
+			if strings.HasPrefix(name, "Access-Control-") {
+				delete(t.res.Trailer, name)
+			}
+		}
 	}
 	return n, err
 }

@@ -3,9 +3,12 @@ package proxy
 import "strings"
 
 // leaves reports whether a path has a dot segment, in any encoding that a
-// server might undo: where a prefix or a base path confines an app, it could
-// leave it by one.
+// server might undo, or a fragment, at which some end a segment: where a prefix
+// or a base path confines an app, it could leave it by one.
 func leaves(path string) bool {
+	if strings.Contains(path, "#") {
+		return true
+	}
 	if !strings.Contains(path, ".") && !strings.Contains(path, "%") {
 		return false
 	}

@@ -78,6 +78,9 @@ func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.Upstream = u.Name
 	x.answered(p.Status)
+	if x.browser {
+		share(x.header, x.origin)
+	}
 	level := zap.WarnLevel
 	var token *TokenError
 	if errors.As(err, &token) { // its source has logged it, once

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -60,11 +61,13 @@ const statusClientLeft = 499
 // origin's sake.
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget, origin string) {
 	path := u.within(pathOf(r))
-	if u.Own.answers(r, path) {
+	if u.Own.answers(r, path) || u.Own.answers(r, u.below(path)) {
+		share(w.Header(), origin)
 		u.Own.ServeHTTP(w, r)
 		return
 	}
 	if (u.hasPrefix() || strings.Trim(u.URL.Path, "/") != "") && leaves(path) {
+		share(w.Header(), origin)
 		newProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path", "it has a dot segment, . or .., which the app is to resolve").Answer(w)
 		return
 	}
@@ -75,6 +78,14 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget,
 		u.Observer.Begin()
 		defer func() { u.Observer.End(x.summary(r.Method)) }()
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			if x.status >= 200 {
+				x.control.Flush() // what has come of an answer that broke off, before its connection is closed
+			}
+			panic(p)
+		}
+	}()
 	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }}, r.WithContext(withExchange(r.Context(), x)))
 }
 
@@ -106,10 +117,15 @@ func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
 	out.Scheme, out.Host, p.Out.Host = u.URL.Scheme, u.URL.Host, ""
 	out.RawQuery, out.ForceQuery = without(in.RawQuery, u.DropQuery), in.ForceQuery // ReverseProxy cleans them
 	if path != "*" {
-		setPath(out, strings.TrimSuffix(u.URL.EscapedPath(), "/")+u.within(path))
+		setPath(out, u.below(u.within(path)))
 	}
 	clean(p.Out.Header, u.Cookies)
 	p.Out.Trailer = nil // a body kept for a replay would send them
+}
+
+// below puts the upstream's base path in front of a path.
+func (u *Upstream) below(path string) string {
+	return strings.TrimSuffix(u.URL.EscapedPath(), "/") + path
 }
 
 // setPath sets a path given as it is to be sent.
@@ -128,9 +144,14 @@ func setPath(u *url.URL, sent string) {
 	}
 }
 
+var errStatus = errors.New("the answer's status is none")
+
 // received notes the answer's header, and keeps the server from adding to it.
 func (u *Upstream) received(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
+	if res.StatusCode < 100 {
+		return errStatus
+	}
 	x.answered(res.StatusCode)
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.header["Content-Type"] = nil

@@ -1,0 +1,75 @@
+package proxy_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"ticketproxy/proxy"
+)
+
+// saying is an API that answers each connection's first request with a text,
+// and hangs up.
+func saying(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			io.WriteString(c, text)
+		}
+	}
+}
+
+// TestAnswerThatBreaksOffIsPassedOnAsFarAsItCame: a client that sees nothing of
+// it would take the request for one that was not acted upon, and repeat it.
+func TestAnswerThatBreaksOffIsPassedOnAsFarAsItCame(t *testing.T) {
+	t.Parallel()
+	for _, sent := range []int{0, 5, 2000, 5000, 60000} {
+		w := beginRaw(t, saying(fmt.Sprintf("HTTP/1.1 201 Created\r\nX-Order: 4711\r\nContent-Length: 100000\r\n\r\n%s", strings.Repeat("x", sent))))
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+		res := c.receive("POST")
+		is(t, "status", res.StatusCode, 201)
+		is(t, "header", res.Header.Get("X-Order"), "4711")
+		body, err := io.ReadAll(res.Body)
+		is(t, "length", len(body), sent)
+		is(t, "error", err, io.ErrUnexpectedEOF)
+	}
+}
+
+func TestStatusThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"000", "099"} {
+		w := beginRaw(t, saying("HTTP/1.1 "+status+" x\r\nContent-Length: 0\r\n\r\n"))
+		res, _ := w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		is(t, "status", res.StatusCode, 502)
+		is(t, "code", res.Header.Get(proxy.ErrorHeader), "upstream_unreachable")
+	}
+}
+
+func TestTrailersThatAreNotTheirsToSay(t *testing.T) {
+	t.Parallel()
+	w := beginRaw(t, saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n"+
+		"Set-Cookie: a=1\r\nTicketproxy-Error: login_required\r\nAccess-Control-Allow-Origin: *\r\nConnection: x\r\n\r\n"))
+	res, _ := w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	is(t, "trailers", fmt.Sprint(res.Trailer), "map[X-Sum:[1]]")
+}
+
+// TestPagesReadOurOwnAnswers: what we say to a page of an allowed origin is no
+// opaque failure there.
+func TestPagesReadOurOwnAnswers(t *testing.T) {
+	t.Parallel()
+	const page = "http://good.example"
+	w := beginRaw(t, saying("garbage"), func(w *world) {
+		w.guard.Origins = []string{page}
+		w.upstream.Prefix, w.upstream.URL = "/park", parse(t, "http://api.test/v3")
+		w.upstream.Own = &proxy.Placeholder{Paths: []string{"/v3/token"}, Body: []byte("{}")}
+	})
+	for request, status := range map[string]int{"GET /elsewhere": 404, "GET /park/x": 502, "GET /park/../x": 400, "GET /park/..#/x": 400, "POST /park/token": 200} {
+		res, _ := w.ask(request + " HTTP/1.1\r\nHost: localhost\r\nOrigin: " + page + "\r\nContent-Length: 0\r\n\r\n")
+		is(t, request, res.StatusCode, status)
+		is(t, request, strings.Join(res.Header["Access-Control-Allow-Origin"], ", "), page)
+	}
+}
