@@ -310,6 +310,21 @@ func upgrade(c net.Conn) {
 	io.Copy(c, r)
 }
 
+// TestBytesThatComeWithAnUpgrade: they are the first of the new protocol.
+func TestBytesThatComeWithAnUpgrade(t *testing.T) {
+	t.Parallel()
+	w := beginRaw(t, upgrade)
+	c := w.dial()
+	c.send("GET /socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nearly")
+	is(t, "status", c.receive("GET").StatusCode, http.StatusSwitchingProtocols)
+	c.send(" and late")
+	got := make([]byte, len("early and late"))
+	if _, err := io.ReadFull(c.r, got); err != nil {
+		t.Fatal(err)
+	}
+	is(t, "echo", string(got), "early and late")
+}
+
 func TestUpgradePassesBytesBothWays(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, upgrade)

@@ -3,7 +3,9 @@ package proxy
 import (
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -58,7 +60,8 @@ func (g *Guard) Origin(r *http.Request) string {
 
 // knows reports whether the request's Host is one of ours.
 func (g *Guard) knows(r *http.Request) bool {
-	if r.URL.Scheme != "" && r.URL.Host == "" { // http:elsewhere/x would go out as it is
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if r.URL.Scheme != "" && !ownForm(r.URL, local) {
 		return false
 	}
 	name := hostname(r.Host)
@@ -66,7 +69,6 @@ func (g *Guard) knows(r *http.Request) bool {
 	case "localhost", "127.0.0.1", "::1":
 		return true
 	}
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	switch local := local.(type) {
 	case *net.UnixAddr: // no browser gets there
 		return true
@@ -76,6 +78,17 @@ func (g *Guard) knows(r *http.Request) bool {
 		}
 	}
 	return name != "" && slices.ContainsFunc(g.Hosts, func(h string) bool { return hostname(h) == name })
+}
+
+// ownForm reports whether an absolute form (RFC 9112, section 3.2.2) may be of
+// this listener, and is not of another server to which a client takes us for a
+// proxy.
+func ownForm(u *url.URL, local net.Addr) bool {
+	if u.Scheme != "http" || u.Host == "" || u.User != nil { // http:elsewhere/x would go out as it is
+		return false
+	}
+	tcp, ok := local.(*net.TCPAddr)
+	return !ok || u.Port() == "" || u.Port() == strconv.Itoa(tcp.Port)
 }
 
 func (g *Guard) allowed(origin string) bool {

@@ -1,6 +1,10 @@
 package proxy
 
 import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net"
 	"net/http"
 	"strings"
 )
@@ -12,8 +16,12 @@ type interim struct {
 	vet func(http.Header)
 }
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter. The server itself says 100 when
+// the app's body is asked for, which is when the upstream has said it.
 func (w interim) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		return
+	}
 	if status/100 == 1 && status != http.StatusSwitchingProtocols {
 		h := w.Header()
 		for _, list := range h["Connection"] {
@@ -31,3 +39,37 @@ func (w interim) WriteHeader(status int) {
 
 // Unwrap is for http.ResponseController.
 func (w interim) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack implements http.Hijacker, for ReverseProxy, which forgets what has
+// come of the app's bytes together with its request to upgrade.
+func (w interim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil || buffered.Reader.Buffered() == 0 {
+		return c, buffered, err
+	}
+	early, err := buffered.Peek(buffered.Reader.Buffered())
+	return &earlyConn{Conn: c, early: bytes.Clone(early)}, buffered, err
+}
+
+// An earlyConn is a connection of which some bytes were read before.
+type earlyConn struct {
+	net.Conn
+	early []byte
+}
+
+func (c *earlyConn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	c.early = c.early[n:]
+	return n, nil
+}
+
+// CloseWrite ends one direction of the connection.
+func (c *earlyConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

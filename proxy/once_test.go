@@ -128,3 +128,23 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 		}
 	}
 }
+
+// TestContinueIsSaidOnce: the server says it when the body is asked for, and
+// what the upstream says before is that.
+func TestContinueIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	w := beginRaw(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		if req, err := http.ReadRequest(r); err == nil {
+			io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
+			io.Copy(io.Discard, req.Body)
+			io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\n")
+		}
+	})
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+	first := c.receive("POST")
+	is(t, "first", first.StatusCode, 100)
+	c.send("hello")
+	is(t, "second", c.receive("POST").StatusCode, 204)
+}
