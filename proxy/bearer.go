@@ -68,6 +68,10 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	return res, err
 }
 
+// maxAttempts bounds how many connections may turn out to be closed: some
+// errors come before any is asked for, and would come again.
+const maxAttempts = 4
+
 // send is the only function that writes Authorization: it sets and never adds.
 // It sends a request again that is known not to have gone out.
 func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser) (*http.Response, error) {
@@ -77,12 +81,12 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 	defer func() { x.upstream += time.Since(began) }()
 	x.token = token.AccessToken
 	x.sent.Store(false)
-	for {
+	for attempt := 1; ; attempt++ {
 		if req.Body = body(); req.Body == nil {
 			once(req, x)
 		}
 		res, err := b.upstream.Transport.RoundTrip(req)
-		if err == nil || !x.unsent(req) {
+		if err == nil || attempt == maxAttempts || !x.unsent(req) {
 			return res, err
 		}
 	}

@@ -148,3 +148,22 @@ func TestContinueIsSaidOnce(t *testing.T) {
 	c.send("hello")
 	is(t, "second", c.receive("POST").StatusCode, 204)
 }
+
+// hopeless is a transport that fails before it asks for a connection.
+type hopeless struct{ calls int }
+
+func (h *hopeless) RoundTrip(req *http.Request) (*http.Response, error) {
+	if h.calls++; h.calls > 100 {
+		panic("it is asked without end")
+	}
+	return nil, errors.New("net/http: invalid header field value")
+}
+
+func TestHopelessTransportIsGivenUp(t *testing.T) {
+	t.Parallel()
+	w := begin(t, http.NotFoundHandler(), func(w *world) { w.upstream.Transport = new(hopeless) })
+	for _, request := range []string{"GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nContent-Length: 0\r\n"} {
+		res, _ := w.ask(request + "Host: localhost\r\n\r\n")
+		is(t, request, res.StatusCode, 502)
+	}
+}

@@ -9,11 +9,12 @@ import (
 )
 
 // refusalHeaders is what net/http says, and on the connection itself, when it
-// cannot read a request. The header of a handler's answer has a Date as well.
+// cannot read a request.
 const refusalHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 
 // refusal returns our own form of an answer with which net/http refuses a
-// request; nil when p is another answer, or a part of one.
+// request; nil when p is none. It is asked between requests alone, for a part of
+// an answer's body may look like one.
 func refusal(p []byte) []byte {
 	const most = 512
 	if len(p) > most || !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {

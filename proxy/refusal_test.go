@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -51,4 +52,24 @@ func TestUnreadableRequests(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBodyThatLooksLikeARefusal: bytes go through as they came.
+func TestBodyThatLooksLikeARefusal(t *testing.T) {
+	t.Parallel()
+	const text = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
+	next := make(chan bool)
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+		w.(http.Flusher).Flush()
+		<-next
+		w.Write([]byte(text))
+	}))
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	res := c.receive("GET")
+	next <- true // its body is written alone
+	is(t, "body", read(t, res), text)
+	c.send("hello\r\n\r\n")
+	is(t, "refusal of the next", c.receive("GET").Header.Get("Ticketproxy-Error"), "bad_request")
 }

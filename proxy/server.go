@@ -43,8 +43,8 @@ type Server struct {
 }
 
 type (
-	lateKey  struct{}
-	placeKey struct{}
+	lateKey struct{}
+	connKey struct{}
 )
 
 func (s *Server) init() {
@@ -64,7 +64,7 @@ func (s *Server) init() {
 			ErrorLog:          stdlog,
 			BaseContext:       func(net.Listener) context.Context { return life },
 			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				ctx = context.WithValue(ctx, placeKey{}, c.(*patientConn).place)
+				ctx = context.WithValue(ctx, connKey{}, c)
 				if s.draining.Load() {
 					return context.WithValue(ctx, lateKey{}, true)
 				}
@@ -72,7 +72,9 @@ func (s *Server) init() {
 			},
 			ConnState: func(c net.Conn, state http.ConnState) {
 				if state == http.StateIdle { // the answer's last byte is written
-					c.(*patientConn).place.wait()
+					conn := c.(*patientConn)
+					conn.serving.Store(false)
+					conn.place.wait()
 				}
 			},
 			DisableGeneralOptionsHandler: true,
@@ -90,7 +92,9 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if !r.Context().Value(placeKey{}).(*place).serve() {
+	conn := r.Context().Value(connKey{}).(*patientConn)
+	conn.serving.Store(true)
+	if !conn.place.serve() {
 		panic(http.ErrAbortHandler) // no answer could come back
 	}
 	s.begin()
@@ -196,7 +200,8 @@ func (l *patient) Close() error {
 type patientConn struct {
 	net.Conn
 	place   *place
-	framing framing // used by one Read at a time
+	framing framing     // used by one Read at a time
+	serving atomic.Bool // a request, or another protocol: what is written is a handler's
 }
 
 func (c *patientConn) Close() error {
@@ -212,6 +217,9 @@ func (c *patientConn) Read(p []byte) (int, error) {
 }
 
 func (c *patientConn) Write(p []byte) (int, error) {
+	if c.serving.Load() {
+		return c.write(p)
+	}
 	if ours := refusal(p); ours != nil {
 		_, err := c.write(ours)
 		return len(p), err
