@@ -85,7 +85,7 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 		if req.Body = body(); req.Body == nil {
 			once(req, x)
 		}
-		res, err := b.upstream.Transport.RoundTrip(req)
+		res, err := b.upstream.Transport.RoundTrip(x.expect(req))
 		if err == nil || attempt == maxAttempts || !x.unsent(req) {
 			return res, err
 		}

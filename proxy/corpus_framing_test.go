@@ -257,9 +257,9 @@ func TestExpectations(t *testing.T) {
 		{name: "continue, chunked", raw: post + "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", want: "100, 200", seen: sent("POST /", "Transfer-Encoding: chunked", auth, "Expect: 100-continue") + "4\r\nbody\r\n0\r\n\r\n"},
 		{name: "continue without a body", raw: post + "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n", want: "200", seen: sent("POST /", "Content-Length: 0", auth, "Expect: 100-continue")},
 		{name: "continue, the body not sent", raw: post + "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "100, waits", seen: strings.TrimSuffix(body, "body"), once: true},
-		{name: "continue of a refused app", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "421 host_not_allowed, waits", once: true},
+		{name: "continue of a refused app", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "421 host_not_allowed, close", once: true},
 		{name: "continue in HTTP/1.0", raw: "POST / HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody", want: "200, close", seen: body},
-		{name: "something else", raw: post + "Expect: 200-ok\r\nContent-Length: 4\r\n\r\nbody", want: "417, close"},
+		{name: "something else", raw: post + "Expect: 200-ok\r\nContent-Length: 4\r\n\r\nbody", want: "417 not_implemented, close"},
 		{name: "continue and more", raw: post + "Expect: 100-continue, x\r\nContent-Length: 4\r\n\r\nbody", want: "100, 200", seen: strings.Replace(body, "continue", "continue, x", 1)},
 		{name: "nothing", raw: post + "Expect:\r\nContent-Length: 4\r\n\r\nbody", want: "200", seen: sent("POST /", "Content-Length: 4", auth, "Expect: ") + "body"},
 	})

@@ -13,22 +13,23 @@ import (
 // An exchange is what is known of one request while it is served. Its request
 // goroutine writes it, but for the atomics.
 type exchange struct {
-	began     time.Time
-	upstream  time.Duration // spent waiting for the upstream's answers
-	overhead  time.Duration
-	status    int
-	token     secret.String // that was sent
-	budget    *budget
-	host      string      // by which the app calls us
-	browser   bool        // a web page asked
-	origin    string      // of that page, when it is an allowed one
-	header    http.Header // of the answer to the app
-	control   *http.ResponseController
-	unread    atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it
-	broken    atomic.Bool // the app's body could not be read
-	malformed atomic.Bool // for it is not framed as HTTP has it
-	sent      atomic.Bool // the request's header was written
-	dialed    atomic.Bool // a connection was made for it
+	began       time.Time
+	upstream    time.Duration // spent waiting for the upstream's answers
+	overhead    time.Duration
+	status      int
+	token       secret.String // that was sent
+	budget      *budget
+	expectation *expectation // of the last sending; nil when there is none
+	host        string       // by which the app calls us
+	browser     bool         // a web page asked
+	origin      string       // of that page, when it is an allowed one
+	header      http.Header  // of the answer to the app
+	control     *http.ResponseController
+	unread      atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it
+	broken      atomic.Bool // the app's body could not be read
+	malformed   atomic.Bool // for it is not framed as HTTP has it
+	sent        atomic.Bool // the request's header was written
+	dialed      atomic.Bool // a connection was made for it
 
 	mu   sync.Mutex
 	over bool // the connection may be another request's
@@ -55,6 +56,7 @@ func (x *exchange) readBy(t time.Time) {
 }
 
 func (x *exchange) end() {
+	x.expectation.end()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.over = true

@@ -25,6 +25,7 @@ type framing struct {
 	upgrade bool   // and Upgrade
 	size    int64  // that it says; negative when that is in doubt
 	left    int64  // of the body or the chunk
+	twofold bool   // a request was spoiled
 }
 
 // A part is what the next byte belongs to.
@@ -95,7 +96,7 @@ func (f *framing) name(line []byte, before int, piece []byte) {
 	}
 	if f.length && f.chunked {
 		piece[colon-before] = ' '
-		f.part = unknown
+		f.part, f.twofold = unknown, true
 	}
 }
 

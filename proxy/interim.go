@@ -13,7 +13,8 @@ import (
 // 15.2), which ReverseProxy passes on as it came.
 type interim struct {
 	http.ResponseWriter
-	vet func(http.Header)
+	vet  func(http.Header)
+	body *expected // nil when there is none
 }
 
 // WriteHeader implements http.ResponseWriter. The server itself says 100 when
@@ -33,6 +34,8 @@ func (w interim) WriteHeader(status int) {
 			h.Del(name)
 		}
 		w.vet(h)
+		w.body.speak(func() { w.ResponseWriter.WriteHeader(status) })
+		return
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

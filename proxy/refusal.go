@@ -1,42 +1,47 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
-// refusalHeaders is what net/http says, and on the connection itself, when it
-// cannot read a request.
-const refusalHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
-
 // refusal returns our own form of an answer with which net/http refuses a
-// request; nil when p is none. It is asked between requests alone, for a part of
-// an answer's body may look like one.
-func refusal(p []byte) []byte {
+// request, and on the connection itself; nil when p is none. It is asked between
+// requests alone, for a part of an answer's body may look like one. A twofold
+// request had been framed in two ways.
+func refusal(p []byte, twofold bool) []byte {
 	const most = 512
 	if len(p) > most || !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
 		return nil
 	}
-	line, text, ok := strings.Cut(string(p), refusalHeaders)
-	if !ok || strings.Contains(line, "\r\n") {
+	refused, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(p)), nil)
+	if err != nil || refused.StatusCode < 400 {
 		return nil
 	}
-	status, err := strconv.Atoi(line[len("HTTP/1.1 "):][:3])
-	if err != nil {
-		return nil
-	}
+	said, _ := io.ReadAll(refused.Body) // from memory
+	status, text := refused.StatusCode, string(said)
 	code := "bad_request"
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		code = "header_too_large"
 	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
 		code = "not_implemented"
+	case http.StatusExpectationFailed:
+		code, text = "not_implemented", "of what a request may expect, 100-continue alone is known"
 	}
 	if _, why, ok := strings.Cut(text, ": "); ok {
 		text = why
+	}
+	switch {
+	case twofold:
+		text = "it has both Content-Length and Transfer-Encoding, or the latter in HTTP/1.0"
+	case text == "400 Bad Request":
+		text = "its first line, a header or the Host is not as HTTP/1.1 has it"
+	case status == http.StatusRequestHeaderFieldsTooLarge:
+		text = "its header is longer than 1 MiB"
 	}
 	res := &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Close: true}
 	body := newProblem(status, code, "The request cannot be read", text).fill(res.Header)

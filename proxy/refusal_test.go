@@ -25,13 +25,13 @@ func TestUnreadableRequests(t *testing.T) {
 		code    string
 		detail  string
 	}{
-		"no HTTP":           {"hello\r\n\r\n", 400, "bad_request", "400 Bad Request"},
+		"no HTTP":           {"hello\r\n\r\n", 400, "bad_request", "its first line"},
 		"no Host":           {"GET / HTTP/1.1\r\n\r\n", 400, "bad_request", "missing required Host header"},
-		"two Hosts":         {"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400, "bad_request", "400 Bad Request"},
+		"two Hosts":         {"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400, "bad_request", "or the Host is not"},
 		"coding":            {"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "not_implemented", "Unsupported transfer encoding"},
 		"version":           {"GET / HTTP/3.0\r\nHost: localhost\r\n\r\n", 505, "not_implemented", "unsupported protocol version"},
-		"two framings":      {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request", "400 Bad Request"},
-		"header too large":  {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 2<<20), 431, "header_too_large", "431"},
+		"two framings":      {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request", "both Content-Length and Transfer-Encoding"},
+		"header too large":  {"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 2<<20), 431, "header_too_large", "longer than 1 MiB"},
 		"upstream says 400": {"GET " + copycat + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 400, "", "400 Bad Request"},
 	} {
 		t.Run(name, func(t *testing.T) {

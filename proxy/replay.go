@@ -23,6 +23,7 @@ const (
 // remember replayBudget.
 type replay struct {
 	source  io.ReadCloser // the app's; nil when there is no body
+	expects bool          // to be asked for it
 	x       *exchange
 	current *attempt
 
@@ -49,7 +50,7 @@ const (
 )
 
 func newReplay(req *http.Request, x *exchange) *replay {
-	r := &replay{source: req.Body, x: x, patience: bodyIdle}
+	r := &replay{source: req.Body, expects: req.Header["Expect"] != nil, x: x, patience: bodyIdle}
 	if req.Body == http.NoBody {
 		r.source = nil
 	}
@@ -65,8 +66,7 @@ func (r *replay) body() io.ReadCloser {
 	if r.source == nil {
 		return nil
 	}
-	r.current = &attempt{replay: r, recorded: true}
-	return r.current
+	return r.begin(&attempt{replay: r, recorded: true})
 }
 
 // rewind reports whether a second sending would send identical bytes; if so,
@@ -81,7 +81,7 @@ func (r *replay) rewind() bool {
 		return false
 	}
 	r.stage = replaying
-	r.current.ended.Store(true) // its reader may still wait for the app: what it gets is kept
+	r.current.end() // its reader may still wait for the app: what it gets is kept
 	return true
 }
 
@@ -89,8 +89,15 @@ func (r *replay) again() io.ReadCloser {
 	if r.source == nil {
 		return nil
 	}
-	r.current = &attempt{replay: r}
-	return r.current
+	return r.begin(&attempt{replay: r})
+}
+
+func (r *replay) begin(a *attempt) *attempt {
+	if r.expects {
+		a.expectation = newExpectation()
+	}
+	r.current = a
+	return a
 }
 
 // settle forgets what was kept, unless a second attempt is reading it. If that
@@ -101,7 +108,7 @@ func (r *replay) settle(failed bool) {
 		return
 	}
 	if failed {
-		r.current.ended.Store(true)
+		r.current.end()
 		if r.reading.TryLock() {
 			r.x.unread.Store(false)
 			r.reading.Unlock()
@@ -179,6 +186,8 @@ type attempt struct {
 	recorded bool // what it reads is kept for another
 	off      int
 	ended    atomic.Bool
+
+	expectation *expectation // nil when there is none
 }
 
 var errAttemptEnded = errors.New("attempt has ended")
@@ -186,9 +195,10 @@ var errAttemptEnded = errors.New("attempt has ended")
 func (a *attempt) Read(p []byte) (int, error) {
 	r := a.replay
 	r.x.sent.Store(true)
+	asked := a.expectation.asked()
 	r.reading.Lock()
 	defer r.reading.Unlock()
-	if a.ended.Load() {
+	if !asked || a.ended.Load() {
 		return 0, errAttemptEnded
 	}
 	if !a.recorded {
@@ -204,8 +214,14 @@ func (a *attempt) Read(p []byte) (int, error) {
 }
 
 func (a *attempt) Close() error {
-	a.ended.Store(true)
+	a.end()
 	return nil
+}
+
+// end has readers get nothing more.
+func (a *attempt) end() {
+	a.ended.Store(true)
+	a.expectation.end()
 }
 
 // A budget bounds what all requests together keep in memory.

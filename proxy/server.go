@@ -100,7 +100,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.begin()
 	defer s.end()
 	if r.ContentLength != 0 { // the server reads a body that nobody wants
-		http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyIdle))
+		control := http.NewResponseController(w)
+		control.SetReadDeadline(time.Now().Add(bodyIdle))
+		if r.Header["Expect"] != nil {
+			body := &expected{ReadCloser: r.Body}
+			r = r.WithContext(r.Context())
+			r.Body = body
+			defer body.forgo(control)
+		}
 	}
 	if r.ProtoMajor != 1 { // the preface of HTTP/2
 		w.Header().Set("Connection", "close")
@@ -220,7 +227,7 @@ func (c *patientConn) Write(p []byte) (int, error) {
 	if c.serving.Load() {
 		return c.write(p)
 	}
-	if ours := refusal(p); ours != nil {
+	if ours := refusal(p, c.framing.twofold); ours != nil {
 		_, err := c.write(ours)
 		return len(p), err
 	}

@@ -86,7 +86,8 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget,
 			panic(p)
 		}
 	}()
-	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }}, r.WithContext(withExchange(r.Context(), x)))
+	body, _ := r.Body.(*expected)
+	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }, body}, r.WithContext(withExchange(r.Context(), x)))
 }
 
 func (u *Upstream) build() {
