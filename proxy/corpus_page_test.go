@@ -91,6 +91,11 @@ func TestTokenPathStaysHere(t *testing.T) {
 	corpus(t, []row{
 		{name: "asked for", setup: own, raw: ask("POST /oauth/v2/token"), want: "200"},
 		{name: "with a query", setup: own, raw: ask("POST /oauth/v2/token?a=b"), want: "200"},
+		{name: "with slashes", setup: own, raw: ask("POST //oauth///v2/token/"), want: "200"},
+		{name: "encoded", setup: own, raw: ask("POST /oauth%2Fv2/%74oken"), want: "200"},
+		{name: "encoded twice", setup: own, raw: ask("POST /oauth/v2/%2574oken"), want: "200", seen: passed("POST /oauth/v2/%2574oken")},
+		{name: "with dot segments", setup: own, raw: ask("POST /a/../oauth/./v2/%2e/token"), want: "200"},
+		{name: "by GET, encoded", setup: own, raw: "GET /oauth/v2/token?grant%5Ftype=password HTTP/1.1\r\n" + local, want: "200"},
 		{name: "by GET", setup: own, raw: "GET /oauth/v2/token?grant_type=password HTTP/1.1\r\n" + local, want: "200"},
 		{name: "in an absolute form", setup: own, raw: ask("POST http://localhost/oauth/v2/token"), want: "200"},
 		{name: "chunked, then a request", setup: own, raw: "POST /oauth/v2/token HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + local + "3\r\nabc\r\n0\r\n\r\nGET /b HTTP/1.1\r\n" + local, want: "200, 200", seen: sent("GET /b")},

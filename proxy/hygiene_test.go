@@ -49,7 +49,7 @@ func TestAppsThatDoTheirOwnOAuth(t *testing.T) {
 	w := begin(t, api, func(w *world) {
 		w.upstream.Own = &proxy.Placeholder{Paths: []string{"/oauth/v2/token"}, Body: []byte(`{"access_token":"x"}`)}
 	})
-	for _, request := range []string{"POST /oauth/v2/token", "GET /oauth/v2/token?grant_type=refresh_token&refresh_token=y"} {
+	for _, request := range []string{"POST /oauth/v2/token", "POST /oauth/v2/token/", "GET /oauth/v2/token?grant_type=refresh_token&refresh_token=y"} {
 		method, target, _ := strings.Cut(request, " ")
 		res, body := w.do(method, target, strings.NewReader("grant_type=password&password=p"))
 		is(t, "status", res.StatusCode, 200)
@@ -57,10 +57,11 @@ func TestAppsThatDoTheirOwnOAuth(t *testing.T) {
 		is(t, "Content-Type", res.Header.Get("Content-Type"), "application/json")
 		is(t, "Cache-Control", res.Header.Get("Cache-Control"), "no-store")
 	}
-	for _, request := range []string{"POST /oauth/v2/tokens", "GET /oauth/v2/token", "POST /oauth/v2/token/"} {
+	for _, request := range []string{"POST /oauth/v2/tokens", "GET /oauth/v2/token", "GET /oauth/v2/token?a=grant_type"} {
 		method, target, _ := strings.Cut(request, " ")
 		w.do(method, target, nil)
-		is(t, "the API got", <-asked, request)
+		path, _, _ := strings.Cut(request, "?")
+		is(t, "the API got", <-asked, path)
 	}
 	if len(asked) > 0 {
 		t.Errorf("the API got %s", <-asked)

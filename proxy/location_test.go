@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 )
 
@@ -37,10 +38,29 @@ func TestLocation(t *testing.T) {
 		{"https://api.example", "", LocationAll, 200, "https://api.example/events/1", "https://api.example/events/1"},
 		{"https://api.example", "", LocationNever, 302, "https://api.example/events/1", "https://api.example/events/1"},
 		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example/v3/x", "http://localhost:8080/x"},
-		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example/v3", "http://localhost:8080"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example/v3", "http://localhost:8080/"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "/v3", "/"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "/v3?a", "/?a"},
+		{"https://api.example/v3", "/park", LocationRedirects, 302, "/v3", "/park/"},
+		{"https://api.example/v3/", "", LocationRedirects, 302, "/v3/x", "/x"},
+		{"https://api.example/asked", "", LocationRedirects, 302, "/asked", "https://api.example/asked"},
+		{"https://api.example/asked", "", LocationRedirects, 302, "/asked?a", "https://api.example/asked?a"},
+		{"https://api.example/asked", "", LocationRedirects, 302, "https://api.example/asked", "https://api.example/asked"},
+		{"https://api.example/asked", "", LocationRedirects, 302, "/asked/", "/"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "/v3//evil.example/x", "http://localhost:8080//evil.example/x"},
 		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example/v30/x", "https://api.example/v30/x"},
 		{"https://api.example/v3", "", LocationRedirects, 302, "/v3/x", "/x"},
-		{"https://api.example/v3", "", LocationRedirects, 302, "/other", "/other"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "/other", "https://api.example/other"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "/v30", "https://api.example/v30"},
+		{"https://api.example/v3", "", LocationRedirects, 302, "https://api.example", "https://api.example"},
+		{"https://api.example", "", LocationRedirects, 302, "HTTPS://api.example/%zz?%", "http://localhost:8080/%zz?%"},
+		{"https://api.example", "", LocationRedirects, 302, "", ""},
+		{"https://api.example", "", LocationRedirects, 302, "///x", "///x"},
+		{"https://api.example", "", LocationRedirects, 302, "/x?to=https://api.example/", "/x?to=https://api.example/"},
+		{"https://api.example", "", LocationRedirects, 302, "?to=https://api.example/", "?to=https://api.example/"},
+		{"https://api.example", "", LocationRedirects, 302, "https:/x", "https:/x"},
+		{"https://api.example", "", LocationRedirects, 302, "https://user@api.example/x", "https://user@api.example/x"},
+		{"https://[::1]:9000", "", LocationRedirects, 302, "https://[::1]:9000/x", "http://localhost:8080/x"},
 		{"https://api.example", "/park", LocationRedirects, 302, "https://api.example/x", "http://localhost:8080/park/x"},
 		{"https://api.example/v3", "/park", LocationRedirects, 302, "/v3/x", "/park/x"},
 		{"http://127.0.0.1:9000", "", LocationRedirects, 307, "http://127.0.0.1:9000/x", "http://localhost:8080/x"},
@@ -50,13 +70,35 @@ func TestLocation(t *testing.T) {
 			t.Fatal(err)
 		}
 		u := &Upstream{URL: base, Prefix: test.prefix, Locations: test.policy}
-		res := &http.Response{StatusCode: test.status, Header: http.Header{"Location": {test.location}, "Content-Location": {test.location}}}
-		u.locate(res, app)
-		if got := res.Header.Get("Location"); got != test.want {
-			t.Errorf("%s %s %d: %s became %s, want %s", test.base, test.policy, test.status, test.location, got, test.want)
+		res := &http.Response{
+			StatusCode: test.status,
+			Request:    &http.Request{URL: &url.URL{Path: "/asked/"}},
+			Header:     http.Header{"Location": {test.location, test.location}, "Content-Location": {test.location}},
 		}
-		if got := res.Header.Get("Content-Location"); got != test.want {
-			t.Errorf("Content-Location %s became %s, want %s", test.location, got, test.want)
+		u.locate(res, app)
+		for _, got := range slices.Concat(res.Header["Location"], res.Header["Content-Location"]) {
+			if got != test.want {
+				t.Errorf("%s %s %d: %s became %s, want %s", test.base, test.policy, test.status, test.location, got, test.want)
+			}
+		}
+	}
+}
+
+// By a Unix socket an app may have no name for us.
+func TestLocationWithoutAHost(t *testing.T) {
+	t.Parallel()
+	base, err := url.Parse("https://api.example/v3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &Upstream{URL: base}
+	for location, want := range map[string]string{
+		"https://api.example/v3/x": "/x",
+		"/v3/x":                    "/x",
+		"/v3//evil.example":        "https://api.example/v3//evil.example",
+	} {
+		if got := u.relocate(location, "", "/"); got != want {
+			t.Errorf("%s became %s, want %s", location, got, want)
 		}
 	}
 }
@@ -101,7 +143,7 @@ func TestQueryWithoutAToken(t *testing.T) {
 		"access_token=x":                 "",
 		"a=1&access_token=x&b=2":         "a=1&b=2",
 		"access%5Ftoken=x&filters[a]=gt": "filters[a]=gt",
-		"ACCESS_TOKEN=x&&a":              "&a",
+		"access%5Ftoken=x&&a":            "&a",
 		"access_token&a=%zz":             "a=%zz",
 		"my_access_token=x":              "my_access_token=x",
 		"a=access_token=x":               "a=access_token=x",

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 )
@@ -16,12 +17,18 @@ type Placeholder struct {
 }
 
 // answers reports whether the request is for the placeholder: a POST, or a GET
-// that holds a grant_type, which some issuers take too.
-func (p *Placeholder) answers(r *http.Request, path string) bool {
-	if p == nil || !slices.Contains(p.Paths, path) {
+// that holds a grant_type, which some issuers take too. A path may be spelled in
+// any way that a server might take for the issuer's.
+func (p *Placeholder) answers(r *http.Request, paths ...string) bool {
+	if p == nil || r.Method != http.MethodPost && !(r.Method == http.MethodGet && r.URL.RawQuery != "") {
 		return false
 	}
-	return r.Method == http.MethodPost || r.Method == http.MethodGet && r.URL.Query().Has("grant_type")
+	return slices.ContainsFunc(paths, p.has) && (r.Method == http.MethodPost || r.URL.Query().Has("grant_type"))
+}
+
+func (p *Placeholder) has(sent string) bool {
+	sent = path.Clean(decoded(sent))
+	return slices.ContainsFunc(p.Paths, func(own string) bool { return path.Clean(own) == sent })
 }
 
 // ServeHTTP implements http.Handler, as RFC 6749, section 5.1, has it.

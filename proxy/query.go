@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ func without(query string, names []string) string {
 	dropped := false
 	for part := range strings.SplitSeq(query, "&") {
 		key, _, _ := strings.Cut(part, "=")
-		if name, err := url.QueryUnescape(key); err == nil && contains(names, name) {
+		if name, err := url.QueryUnescape(key); err == nil && slices.Contains(names, name) {
 			dropped = true
 			continue
 		}
@@ -25,13 +26,4 @@ func without(query string, names []string) string {
 		return query
 	}
 	return strings.Join(kept, "&")
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
 }

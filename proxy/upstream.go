@@ -61,7 +61,7 @@ const statusClientLeft = 499
 // origin's sake.
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget, origin string) {
 	path := u.within(pathOf(r))
-	if u.Own.answers(r, path) || u.Own.answers(r, u.below(path)) {
+	if u.Own.answers(r, path, u.below(path)) {
 		share(w.Header(), origin)
 		u.Own.ServeHTTP(w, r)
 		return
