@@ -142,7 +142,8 @@ func errorCode(text []byte) string {
 // it is all there is and no name comes twice (RFC 6749, section 3.2).
 func members(text []byte, names ...string) (m map[string]json.RawMessage, whole, clean bool) {
 	m, clean = map[string]json.RawMessage{}, true
-	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	dec := json.NewDecoder(bytes.NewReader(text))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
 		return nil, false, false
 	}
@@ -151,6 +152,9 @@ func members(text []byte, names ...string) (m map[string]json.RawMessage, whole,
 		key, err := dec.Token()
 		if err != nil || dec.Decode(&value) != nil {
 			return m, false, false
+		}
+		if end := dec.InputOffset(); end == int64(len(text)) && text[end-1] != '"' {
+			return m, false, false // it may go on: a number has no end of its own
 		}
 		name, _ := key.(string)
 		if !slices.Contains(names, name) {

@@ -142,6 +142,8 @@ func TestFailures(t *testing.T) {
 		{name: "identity and gzip", status: 200, header: header("Content-Encoding", "identity", "Content-Encoding", "gzip"), body: `{"access_token":"a"}`, class: tokens.Ambiguous},
 		{name: "over 1 MiB", status: 200, body: `{"access_token":"a"}` + strings.Repeat(" ", 1<<20), class: tokens.Ambiguous},
 		{name: "cut after the refresh token", status: 200, body: `{"refresh_token":"r","access_to`, class: tokens.Refused, kept: "r"},
+		{name: "cut within the refresh token, a number", status: 200, body: `{"access_token":"a","refresh_token":1234`, class: tokens.Ambiguous},
+		{name: "cut after the refresh token, a number", status: 200, body: `{"refresh_token":1234,"access_to`, class: tokens.Refused, kept: "1234"},
 		{name: "cut within the refresh token", status: 200, body: `{"access_token":"a","refresh_token":"r`, class: tokens.Ambiguous},
 		{name: "error with 200", status: 200, body: `{"error":"invalid_grant"}`, class: tokens.Ambiguous, code: "invalid_grant"},
 		{name: "mac", status: 200, body: `{"access_token":"a","token_type":"mac"}`, class: tokens.Refused},
