@@ -27,6 +27,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 		return nil, err
 	}
 	body := newReplay(req, x)
+	x.body = body
 	defer func() { body.settle(err != nil) }()
 	res, err = b.send(req, token, body.body)
 	if err != nil || res.StatusCode != http.StatusUnauthorized {

@@ -83,7 +83,7 @@ func TestHeadersGoThrough(t *testing.T) {
 		"forwarded":        {[]string{"Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: h", "X-Forwarded-Proto: https"}, nil},
 		"cookies":          {[]string{"Cookie: a=1; b=2"}, []string{"Cookie: a=1; b=2"}},
 		"mark":             {[]string{"Ticketproxy-Error: x"}, []string{"Ticketproxy-Error: x"}},
-		"te":               {[]string{"Te: trailers"}, []string{"Te: trailers"}},
+		"te":               {[]string{"Te: trailers"}, []string{"Connection: TE", "Te: trailers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -112,9 +112,9 @@ func TestHeadersThatGoOut(t *testing.T) {
 		"what looks like ours":        {[]string{"X-Authorization: x", "Authorization2: y"}, []string{auth, "Authorization2: y", "X-Authorization: x"}},
 		"our mark":                    {[]string{"Ticketproxy-Error: draining"}, []string{auth, "Ticketproxy-Error: draining"}},
 		"what net/http means by body": {[]string{"Content-Type: a/b", "Content-Encoding: gzip", "Content-Length: 0"}, []string{auth, "Content-Encoding: gzip", "Content-Type: a/b"}},
-		"te trailers":                 {[]string{"TE: trailers"}, []string{auth, "Te: trailers"}},
-		"te among others":             {[]string{"TE: gzip;q=1, trailers"}, []string{auth, "Te: trailers"}},
-		"te twice":                    {[]string{"Connection: close, TE", "TE: foo", "TE: bar, trailers"}, []string{auth, "Te: trailers"}},
+		"te trailers":                 {[]string{"TE: trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
+		"te among others":             {[]string{"TE: gzip;q=1, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
+		"te twice":                    {[]string{"Connection: close, TE", "TE: foo", "TE: bar, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
 		"loop prevention":             {[]string{"Via: 1.1 a", "Max-Forwards: 0"}, []string{auth, "Max-Forwards: 0", "Via: 1.1 a"}},
 		"idempotency key":             {[]string{"Idempotency-Key: k", "X-Idempotency-Key: l"}, []string{auth, "Idempotency-Key: k", "X-Idempotency-Key: l"}},
 	} {
@@ -222,7 +222,7 @@ func TestHosts(t *testing.T) {
 			"", "evil.example", "evil.example:8080", "EVIL.EXAMPLE", "localhost.evil.example", "evil.example.localhost", "xlocalhost", "localhostx", "localhost..", ".localhost", "a.localhost",
 			"127.0.0.2", "127.1", "127.0.0.1.nip.io", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "0.0.0.0", "0", "[::]", "[::ffff:127.0.0.1]", "[0:0:0:0:0:0:0:1%25lo]",
 			"192.0.2.8", "192.0.2.7.evil.example", "[fd00::6]", "[fd00:0::5]", "a.park.internal", "park.internal.evil.example", "evilpark.internal",
-			"localhost:80:80", "localhost,evil.example", "localhost%00", "localhost%2eevil.example", "api.test",
+			"localhost:80:80", "localhost:abc", "localhost:80x", "[localhost]", "[localhost]:80", "[::1", "[::1]80", "::1]", "localhost,evil.example", "localhost%00", "localhost%2eevil.example", "api.test",
 		},
 		"400 bad_request, close": {
 			"localhost@evil.example", "evil.example@localhost", "user:pw@localhost", "localhost:80@evil.example",

@@ -19,14 +19,18 @@ type exchange struct {
 	status      int
 	token       secret.String // that was sent
 	budget      *budget
+	body        *replay      // nil before there is a token
 	expectation *expectation // of the last sending; nil when there is none
 	host        string       // by which the app calls us
 	browser     bool         // a web page asked
 	origin      string       // of that page, when it is an allowed one
 	header      http.Header  // of the answer to the app
+	last        bool         // the connection closes after it
+	conn        *patientConn // nil in another's server
 	control     *http.ResponseController
 	unread      atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it
 	broken      atomic.Bool // the app's body could not be read
+	stalled     atomic.Bool // for it came too slowly
 	malformed   atomic.Bool // for it is not framed as HTTP has it
 	sent        atomic.Bool // the request's header was written
 	dialed      atomic.Bool // a connection was made for it
@@ -64,9 +68,10 @@ func (x *exchange) end() {
 
 // answered notes the status that the app gets, when it gets it. An answer that
 // begins before the app's body has ended closes the connection: to keep it, the
-// server would eat the rest of the body first.
+// server would eat the rest of the body first. The app is to leave a draining
+// server, too.
 func (x *exchange) answered(status int) {
-	if x.unread.Load() && status != http.StatusSwitchingProtocols {
+	if (x.last || x.unread.Load() || x.conn.draining()) && status != http.StatusSwitchingProtocols {
 		x.header.Set("Connection", "close")
 	}
 	x.status = status

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
@@ -68,13 +69,20 @@ func (p *Problem) fill(h http.Header) []byte {
 // fail answers a request that got no answer from the upstream.
 func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
-	if r.Context().Err() != nil || x.broken.Load() && !x.malformed.Load() {
-		panic(http.ErrAbortHandler) // the app left, or broke its own body off
+	if r.Context().Err() != nil {
+		x.body.rest() // the server ends the request before its body's reader knows why
 	}
 	p := problemOf(err)
-	if x.malformed.Load() {
+	switch {
+	case x.malformed.Load():
 		p = newProblem(http.StatusBadRequest, "bad_request", "The request cannot be read", "its body is not framed as HTTP has it")
-		x.header.Set("Connection", "close")
+		x.last = true
+	case x.stalled.Load():
+		p = newProblem(http.StatusRequestTimeout, "bad_request", "The request cannot be read",
+			fmt.Sprintf("less than %d bytes of its body came in %v", bodyLeast, bodyIdle))
+		x.last = true
+	case r.Context().Err() != nil, x.broken.Load():
+		panic(http.ErrAbortHandler) // the app left, or broke its own body off
 	}
 	p.Upstream = u.Name
 	x.answered(p.Status)

@@ -123,6 +123,14 @@ func (r *replay) settle(failed bool) {
 	r.taken = 0
 }
 
+// rest returns when nobody reads the app's body.
+func (r *replay) rest() {
+	if r != nil {
+		r.reading.Lock()
+		defer r.reading.Unlock()
+	}
+}
+
 // keep remembers b as the stage demands.
 func (r *replay) keep(b []byte) {
 	r.mu.Lock()
@@ -171,8 +179,11 @@ func (r *replay) read(p []byte) (int, error) {
 		r.x.unread.Store(false)
 	default: // the deadline stays, for the server will look for the body's end
 		r.x.broken.Store(true)
-		var timeout net.Error
-		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.As(err, &timeout) {
+		var network net.Error
+		switch {
+		case errors.As(err, &network):
+			r.x.stalled.Store(network.Timeout())
+		case !errors.Is(err, io.ErrUnexpectedEOF):
 			r.x.malformed.Store(true)
 		}
 	}

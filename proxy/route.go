@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"net/http"
 	"strings"
 )
@@ -66,11 +65,22 @@ func pathOf(r *http.Request) string {
 }
 
 // hostname returns a Host header's name, in lower case and without the port,
-// the brackets of an IPv6 address and the root's dot.
+// the brackets of an IPv6 address and the root's dot; "" for what is no Host (RFC
+// 9110, section 7.2).
 func hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	name, port := host, ""
+	switch address, after, bracketed := strings.Cut(strings.TrimPrefix(host, "["), "]"); {
+	case strings.HasPrefix(host, "["):
+		if !bracketed || !strings.Contains(address, ":") {
+			return ""
+		}
+		name, port = address, after
+	case strings.Count(host, ":") == 1:
+		colon := strings.Index(host, ":")
+		name, port = host[:colon], host[colon:]
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	if port != "" && (port[0] != ':' || strings.Trim(port[1:], "0123456789") != "") {
+		return ""
+	}
+	return strings.ToLower(strings.TrimSuffix(name, "."))
 }

@@ -85,7 +85,7 @@ func (s *Server) init() {
 // Serve serves l until Drain; it closes l, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
-	if err := s.server.Serve(&patient{Listener: l, room: s.Room, closed: make(chan struct{})}); err != http.ErrServerClosed {
+	if err := s.server.Serve(&patient{Listener: l, room: s.Room, draining: &s.draining, closed: make(chan struct{})}); err != http.ErrServerClosed {
 		return err
 	}
 	return nil
@@ -175,9 +175,10 @@ var errCut = errors.New("requests in flight were cut off: they outlasted the dra
 // request that is framed in two ways. Each has a place in the room.
 type patient struct {
 	net.Listener
-	room   *Room
-	once   sync.Once
-	closed chan struct{}
+	room     *Room
+	draining *atomic.Bool
+	once     sync.Once
+	closed   chan struct{}
 }
 
 func (l *patient) Accept() (net.Conn, error) {
@@ -188,15 +189,14 @@ func (l *patient) Accept() (net.Conn, error) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		tcp.SetWriteBuffer(writeBuffer)
 	}
-	if l.room == nil {
-		return &patientConn{Conn: c}, nil
+	conn := &patientConn{Conn: c, drain: l.draining}
+	if l.room != nil {
+		if conn.place = l.room.enter(c, l.closed); conn.place == nil {
+			c.Close()
+			return nil, net.ErrClosed
+		}
 	}
-	p := l.room.enter(c, l.closed)
-	if p == nil {
-		c.Close()
-		return nil, net.ErrClosed
-	}
-	return &patientConn{Conn: c, place: p}, nil
+	return conn, nil
 }
 
 func (l *patient) Close() error {
@@ -206,10 +206,14 @@ func (l *patient) Close() error {
 
 type patientConn struct {
 	net.Conn
+	drain   *atomic.Bool // of the server
 	place   *place
 	framing framing     // used by one Read at a time
 	serving atomic.Bool // a request, or another protocol: what is written is a handler's
 }
+
+// draining reports whether the connection should not be used again.
+func (c *patientConn) draining() bool { return c != nil && c.drain.Load() }
 
 func (c *patientConn) Close() error {
 	err := c.Conn.Close()

@@ -79,13 +79,17 @@ func TestPausedBodyIsEnded(t *testing.T) {
 				}
 			}
 		}()
-		is(t, "cut after", c.until(), time.Minute)
+		began := time.Now()
+		res := c.receive("POST")
+		problem(t, res, read(t, res), 408, "bad_request")
+		is(t, "connection is closed", res.Close, true)
+		is(t, "cut after", time.Since(began), time.Minute)
 		time.Sleep(2 * time.Second)
 		if err := <-ended; err == nil {
 			t.Error("the API got a whole body")
 		}
 		synctest.Wait()
-		is(t, "counted as", w.observer.exchanges[0].Status, 499)
+		is(t, "counted as", w.observer.exchanges[0].Status, 408)
 	})
 }
 
@@ -243,10 +247,12 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 			if r.URL.Path == "/slow" {
 				time.Sleep(10 * time.Second)
 			}
+			w.WriteHeader(http.StatusEarlyHints)
 			io.WriteString(w, "done")
 		}))
 		slow, kept := w.dial(), w.dial()
 		kept.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		is(t, "hint", kept.receive("GET").StatusCode, 103)
 		res := kept.receive("GET")
 		read(t, res)
 		is(t, "close before the drain", res.Close, false)
@@ -265,13 +271,16 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 		is(t, "late mark", res.Header.Get(proxy.ErrorHeader), "draining")
 		is(t, "late close", res.Close, true)
 		kept.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		is(t, "hint", kept.receive("GET").StatusCode, 103)
 		res = kept.receive("GET")
 		is(t, "kept status", res.StatusCode, 200)
 		is(t, "kept close", res.Close, true)
 		is(t, "kept answer", read(t, res), "done")
 
+		is(t, "hint", slow.receive("GET").StatusCode, 103)
 		res = slow.receive("GET")
 		is(t, "slow status", res.StatusCode, 200)
+		is(t, "slow close", res.Close, true)
 		is(t, "slow answer", read(t, res), "done")
 		if err := <-drained; err != nil {
 			t.Error(err)

@@ -73,6 +73,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget,
 	}
 	u.once.Do(u.build)
 	x := &exchange{began: time.Now(), budget: budget, host: r.Host, browser: fromBrowser(r), origin: origin, header: w.Header(), control: http.NewResponseController(w)}
+	x.conn, _ = r.Context().Value(connKey{}).(*patientConn)
 	defer x.end()
 	if u.Observer != nil {
 		u.Observer.Begin()
@@ -121,7 +122,10 @@ func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
 		setPath(out, u.below(u.within(path)))
 	}
 	clean(p.Out.Header, u.Cookies)
-	p.Out.Trailer = nil // a body kept for a replay would send them
+	p.Out.Trailer = nil                  // a body kept for a replay would send them
+	if _, ok := p.Out.Header["Te"]; ok { // which is for the next hop alone (RFC 9110, section 10.1.4)
+		p.Out.Header["Connection"] = append(p.Out.Header["Connection"], "TE")
+	}
 }
 
 // below puts the upstream's base path in front of a path.
