@@ -138,7 +138,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 		})
 		upstreams = append(upstreams, admin.Upstream{Name: u.Name, Listen: u.Listen.String(), Host: u.Host, Prefix: u.Prefix, URL: u.UpstreamURL.String(), Account: u.Account})
 	}
-	room := p.appRoom(len(c.Upstreams))
+	room := p.appRoom(len(c.Upstreams), log)
 	for _, l := range made.servers {
 		l.server = &proxy.Server{Handler: proxy.NewHandler(guardOf(c, l), l.upstreams...), Room: room, Log: log.Named("proxy")}
 	}
@@ -148,7 +148,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 		if c.AdminQuit {
 			a.Quit = func() { made.quit() }
 		}
-		made.admin.server = &proxy.Server{Handler: a.Handler(), Room: proxy.NewRoom(adminPlaces), Log: log.Named("admin")}
+		made.admin.server = &proxy.Server{Handler: a.Handler(), Room: proxy.NewRoom(adminPlaces, log.Named("admin")), Log: log.Named("admin")}
 	}
 	return made, nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"syscall"
 
+	"go.uber.org/zap"
+
 	"ticketproxy/proxy"
 )
 
@@ -20,15 +22,21 @@ const (
 	adminPlaces     = 32               // the kubelet, Prometheus and a person
 	keptDescriptors = 32 + adminPlaces // for listeners, the state and token requests
 	mostDescriptors = 1 << 20          // where there is no limit
+	fewDescriptors  = 1024             // what systems give at least
 )
 
 // appRoom bounds the connections of all apps so that descriptors are left for
 // what is not theirs. Beside its own, a connection may cost one to each
 // upstream, where it stays open for the next request.
-func (p *process) appRoom(upstreams int) *proxy.Room {
+func (p *process) appRoom(upstreams int, log *zap.Logger) *proxy.Room {
 	if p.descriptors == 0 {
 		return nil
 	}
 	all := int(min(p.descriptors, mostDescriptors))
-	return proxy.NewRoom((all - min(keptDescriptors, all/2)) / (1 + upstreams))
+	places := (all - min(keptDescriptors, all/2)) / (1 + upstreams)
+	if all < fewDescriptors {
+		log.Warn("few files may be open: the limit (ulimit -n) bounds the connections of apps",
+			zap.Int("files", all), zap.Int("connections", places))
+	}
+	return proxy.NewRoom(places, log)
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // A Room bounds how many connections apps hold, over all listeners that share
@@ -14,7 +16,11 @@ import (
 // hopeful; while requests are served on all, newcomers wait. Safe for
 // concurrent use.
 type Room struct {
+	log *zap.Logger
+
 	mu        sync.Mutex
+	places    int
+	told      time.Time // that newcomers wait
 	free      int
 	waiting   list.List     // of *place, the longest first
 	newcomers int           // that wait
@@ -25,9 +31,13 @@ type Room struct {
 // want its place: honest ones send it at once.
 const hopeful = 250 * time.Millisecond
 
+// tellAgain is how often it is logged that newcomers wait.
+const tellAgain = time.Minute
+
 // NewRoom returns a room of so many places, which is one at least.
-func NewRoom(places int) *Room {
-	return &Room{free: max(places, 1), changed: make(chan struct{})}
+func NewRoom(places int, log *zap.Logger) *Room {
+	places = max(places, 1)
+	return &Room{log: log, places: places, free: places, changed: make(chan struct{})}
 }
 
 // A place is a connection's. A nil place is in a room without bounds.
@@ -82,7 +92,8 @@ func (r *Room) try(p *place) (ok bool, changed <-chan struct{}, hope time.Durati
 		return true, nil, 0
 	}
 	hope = time.Hour
-	if longest := r.waiting.Front(); longest != nil {
+	longest := r.waiting.Front()
+	if longest != nil {
 		evicted := longest.Value.(*place)
 		hope = hopeful - time.Since(evicted.since)
 		if hope <= 0 {
@@ -94,6 +105,11 @@ func (r *Room) try(p *place) (ok bool, changed <-chan struct{}, hope time.Durati
 		}
 	}
 	r.newcomers++
+	if now := time.Now(); longest == nil && now.Sub(r.told) >= tellAgain {
+		r.told = now
+		r.log.Warn("requests are served on all connections that there may be: newcomers wait",
+			zap.Int("connections", r.places), zap.String("hint", "more open files (ulimit -n) allow for more"))
+	}
 	return false, r.changed, hope
 }
 

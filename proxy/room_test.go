@@ -10,11 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	zaplog "go.uber.org/zap/zaptest/observer"
+
 	"ticketproxy/proxy"
 )
 
 func room(places int) func(*world) {
-	return func(w *world) { w.room = proxy.NewRoom(places) }
+	return func(w *world) { w.room = proxy.NewRoom(places, zap.NewNop()) }
 }
 
 func (c *appConn) get() *http.Response {
@@ -31,6 +34,33 @@ func (c *appConn) gone() bool {
 	_, err := c.r.ReadByte()
 	c.SetReadDeadline(time.Time{})
 	return err == io.EOF
+}
+
+// A full room is told of, but not at each newcomer.
+func TestFullRoomIsLogged(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		core, logs := zaplog.New(zap.InfoLevel)
+		api := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
+		w := beginVirtual(t, api, func(w *world) { w.room = proxy.NewRoom(1, zap.New(core)) })
+		w.dial().get()
+		is(t, "logged before", logs.Len(), 0)
+		for range 9 {
+			go func() {
+				c, err := w.front.DialContext(context.Background(), "", "")
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+				io.Copy(io.Discard, c)
+			}()
+		}
+		time.Sleep(59 * time.Second)
+		is(t, "logged", logs.Len(), 1)
+		is(t, "connections", logs.All()[0].ContextMap()["connections"], any(int64(1)))
+		time.Sleep(time.Minute)
+		is(t, "logged again", logs.Len(), 2)
+	})
 }
 
 func TestNewcomerTakesThePlaceThatWaitedLongest(t *testing.T) {
@@ -114,6 +144,6 @@ func TestDrainWaitsForNoNewcomer(t *testing.T) {
 		if _, err := io.Copy(io.Discard, newcomer.r); err != nil {
 			t.Errorf("newcomer: %v", err)
 		}
-		is(t, "newcomer was told after", time.Since(began) < time.Second, true)
+		is(t, "newcomer was told soon", time.Since(began) < 10*time.Second, true) // Shutdown gives it 5 s to speak
 	})
 }

@@ -20,7 +20,11 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // a nil egress means no proxy on the way out.
 func NewTransport(timeout time.Duration, roots *x509.CertPool, egress func(*http.Request) (*url.URL, error), dial Dialer) *http.Transport {
 	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+		// The probes find within half a minute that an upstream is gone without a
+		// word, as HTTP/2's pings would: its silent streams end then, and idle
+		// connections to it are not used again.
+		probes := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: probes}).DialContext
 	}
 	return &http.Transport{
 		Proxy: egress,
