@@ -18,6 +18,7 @@ type expectation struct {
 	mu       sync.Mutex
 	changed  sync.Cond
 	answered bool // the upstream has begun to say something, which was not (yet) interim
+	wanted   bool // the body, before it was answered
 	over     bool
 }
 
@@ -53,9 +54,10 @@ func (e *expectation) asked() bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for e.answered && !e.over {
+	for e.answered && !e.wanted && !e.over {
 		e.changed.Wait()
 	}
+	e.wanted = e.wanted || !e.over
 	return !e.over
 }
 

@@ -87,6 +87,38 @@ func TestBodyIsAskedForWhenTheUpstreamIsSilent(t *testing.T) {
 	}
 }
 
+// An API may know nothing of expectations, and answer while the body comes.
+func TestBodyThatWasAskedForGoesOn(t *testing.T) {
+	t.Parallel()
+	w := beginRaw(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		one := make([]byte, 1)
+		for i := range 4 {
+			io.ReadFull(req.Body, one)
+			if i == 0 {
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+			}
+			c.Write(one)
+		}
+	})
+	c := w.dial()
+	c.send(expecting)
+	is(t, "first", c.receive("POST").StatusCode, 100)
+	c.send("b")
+	res := c.receive("POST")
+	is(t, "status", res.StatusCode, 200)
+	one := make([]byte, 1)
+	for _, next := range []string{"o", "d", "y", ""} { // each when the one before is back
+		io.ReadFull(res.Body, one)
+		c.send("%s", next)
+	}
+	is(t, "last", string(one), "y")
+}
+
 // An app whose body nobody asked for is not waited for.
 func TestConnectionOfARefusedExpectationIsClosed(t *testing.T) {
 	t.Parallel()
