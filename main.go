@@ -55,6 +55,7 @@ type process struct {
 	terminal    bool   // stderr is one
 	stateHome   string // the user's directory for state; "" when there is none
 	descriptors uint64 // that may be open; 0 when not known
+	memory      int64  // bytes that the runtime may take; 0 when not known
 	listen      func(ctx context.Context, network, address string) (net.Listener, error)
 	dial        proxy.Dialer               // nil is the network's
 	browse      func(address string) error // shows a web page to the person
@@ -73,6 +74,7 @@ func main() {
 		terminal:    isTerminal(os.Stderr),
 		stateHome:   stateHome(),
 		descriptors: descriptors(),
+		memory:      memoryLimit(),
 		listen:      listener.Listen,
 		browse:      openBrowser(os.Environ()),
 	}

@@ -26,7 +26,7 @@ type exchange struct {
 	origin      string       // of that page, when it is an allowed one
 	header      http.Header  // of the answer to the app
 	last        bool         // the connection closes after it
-	conn        *patientConn // nil in another's server
+	conn        *patientConn
 	control     *http.ResponseController
 	unread      atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it
 	broken      atomic.Bool // the app's body could not be read

@@ -167,7 +167,9 @@ func (r *replay) read(p []byte) (int, error) {
 	}
 	began := time.Now()
 	r.x.readBy(began.Add(r.patience))
+	r.x.conn.sends.from(began.Add(r.patience - bodyIdle))
 	n, err := r.source.Read(p)
+	r.x.conn.sends.done()
 	r.patience -= time.Since(began)
 	if r.got += n; r.got >= bodyLeast {
 		r.got, r.patience = 0, bodyIdle

@@ -2,8 +2,8 @@ package proxy
 
 import (
 	"container/list"
-	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,8 +13,9 @@ import (
 // it: they must not take the descriptors that the state, the issuer and the
 // admin listener need. In a full room a newcomer takes the place of the
 // connection that has waited longest for a request's header, and longer than
-// hopeful; while requests are served on all, newcomers wait. Safe for
-// concurrent use.
+// hopeful, or else of the one whose app has been due longest to send some of a
+// body or to take some of an answer, and longer than urgent; while there is none,
+// newcomers wait. Safe for concurrent use.
 type Room struct {
 	log *zap.Logger
 
@@ -22,6 +23,7 @@ type Room struct {
 	places    int
 	told      time.Time // that newcomers wait
 	free      int
+	taken     map[*place]bool
 	waiting   list.List     // of *place, the longest first
 	newcomers int           // that wait
 	changed   chan struct{} // closed when a place may be had, if newcomers wait
@@ -31,28 +33,45 @@ type Room struct {
 // want its place: honest ones send it at once.
 const hopeful = 250 * time.Millisecond
 
+// urgent is how long an app may take for bodyLeast of a body, or for what is
+// written of an answer at a time, although others want its place.
+const urgent = 5 * time.Second
+
+// lookAgain is how often newcomers look for a body that has become slow.
+const lookAgain = time.Second
+
 // tellAgain is how often it is logged that newcomers wait.
 const tellAgain = time.Minute
 
 // NewRoom returns a room of so many places, which is one at least.
 func NewRoom(places int, log *zap.Logger) *Room {
 	places = max(places, 1)
-	return &Room{log: log, places: places, free: places, changed: make(chan struct{})}
+	return &Room{log: log, places: places, free: places, taken: map[*place]bool{}, changed: make(chan struct{})}
 }
+
+// Places is how many connections there may be.
+func (r *Room) Places() int { return r.places }
 
 // A place is a connection's. A nil place is in a room without bounds.
 type place struct {
 	room *Room
-	conn net.Conn
+	conn *patientConn
 	// waits is nil while a request is served, and when the place is lost.
 	waits *list.Element
 	since time.Time // it waits
 	lost  bool
 }
 
+// due is since when an app is due to do something, in Unix nanoseconds; 0 when
+// it is not.
+type due struct{ atomic.Int64 }
+
+func (d *due) from(t time.Time) { d.Store(t.UnixNano()) }
+func (d *due) done()            { d.Store(0) }
+
 // enter returns a place for a connection; nil when closed is before there is
 // one.
-func (r *Room) enter(c net.Conn, closed <-chan struct{}) *place {
+func (r *Room) enter(c *patientConn, closed <-chan struct{}) *place {
 	p := &place{room: r, conn: c}
 	for {
 		ok, changed, hope := r.try(p)
@@ -86,31 +105,55 @@ func (r *Room) stopWaiting() {
 func (r *Room) try(p *place) (ok bool, changed <-chan struct{}, hope time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.free > 0 {
-		r.free--
-		r.await(p)
-		return true, nil, 0
-	}
-	hope = time.Hour
-	longest := r.waiting.Front()
-	if longest != nil {
-		evicted := longest.Value.(*place)
-		hope = hopeful - time.Since(evicted.since)
-		if hope <= 0 {
-			evicted.stop()
-			evicted.lost = true
-			evicted.conn.Close()
-			r.await(p)
-			return true, nil, 0
+	if r.free == 0 {
+		if hope = r.evict(); hope > 0 {
+			r.newcomers++
+			return false, r.changed, hope
 		}
 	}
-	r.newcomers++
-	if now := time.Now(); longest == nil && now.Sub(r.told) >= tellAgain {
+	r.free--
+	r.taken[p] = true
+	r.await(p)
+	return true, nil, 0
+}
+
+// evict frees a place, and returns 0; or else after what time to try again. r.mu
+// is held.
+func (r *Room) evict() (hope time.Duration) {
+	if longest := r.waiting.Front(); longest != nil {
+		p := longest.Value.(*place)
+		return p.evictAfter(hopeful - time.Since(p.since))
+	}
+	now := time.Now()
+	if now.Sub(r.told) >= tellAgain {
 		r.told = now
 		r.log.Warn("requests are served on all connections that there may be: newcomers wait",
-			zap.Int("connections", r.places), zap.String("hint", "more open files (ulimit -n) allow for more"))
+			zap.Int("connections", r.places), zap.String("hint", "more open files (ulimit -n), or a higher GOMEMLIMIT, allow for more"))
 	}
-	return false, r.changed, hope
+	var slowest *place
+	oldest := now.UnixNano()
+	for p := range r.taken {
+		for _, d := range []*due{&p.conn.sends, &p.conn.takes} {
+			if since := d.Load(); since != 0 && since < oldest {
+				slowest, oldest = p, since
+			}
+		}
+	}
+	if slowest == nil {
+		return lookAgain
+	}
+	return min(lookAgain, slowest.evictAfter(urgent-time.Duration(now.UnixNano()-oldest)))
+}
+
+// evictAfter takes the place from its connection, which it closes, if hope is
+// not positive, and returns 0; or else hope. The room's mu is held.
+func (p *place) evictAfter(hope time.Duration) time.Duration {
+	if hope > 0 {
+		return hope
+	}
+	p.lose()
+	p.conn.Conn.Close()
+	return 0
 }
 
 // await has p wait for a request's header. r.mu is held.
@@ -170,8 +213,14 @@ func (p *place) leave() {
 	if p.lost {
 		return
 	}
+	p.lose()
+	p.room.tell()
+}
+
+// lose frees the place. The room's mu is held.
+func (p *place) lose() {
 	p.stop()
 	p.lost = true
+	delete(p.room.taken, p)
 	p.room.free++
-	p.room.tell()
 }

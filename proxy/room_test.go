@@ -120,6 +120,72 @@ func TestRequestThatIsServedKeepsItsPlace(t *testing.T) {
 	})
 }
 
+// Who keeps a request from ending makes room for others; who waits for the API
+// does not.
+func TestNewcomerTakesThePlaceOfTheSlowest(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		switch r.URL.Path {
+		case "/long":
+			http.NewResponseController(w).Flush()
+			time.Sleep(time.Millisecond) // see TestReaderThatStopsIsCut
+			io.WriteString(w, long)
+		case "/slow":
+			time.Sleep(30 * time.Second)
+		}
+	})
+	drip := func(c *appConn, text string) {
+		for {
+			time.Sleep(3 * time.Second)
+			if _, err := io.WriteString(c, text); err != nil {
+				return
+			}
+		}
+	}
+	for name, tt := range map[string]struct {
+		request string
+		drip    string
+		after   time.Duration
+	}{
+		"a body that stops":          {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc", "", 5 * time.Second},
+		"a body that drips":          {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc", "a", 5 * time.Second},
+		"a body that nobody wants":   {"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000\r\n\r\nabc", "", 5 * time.Second},
+		"a body that is merely slow": {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20480\r\n\r\n", strings.Repeat("a", 2048), 30 * time.Second},
+		"a reader that stops":        {"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n", "", 5 * time.Second},
+		"an app that waits":          {"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n", "", 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T) {
+				w := beginVirtual(t, api, room(1))
+				first := w.dial()
+				began := time.Now()
+				first.send("%s", tt.request)
+				if name == "a reader that stops" {
+					first.receive("GET")
+				}
+				if tt.drip != "" {
+					go drip(first, tt.drip)
+				}
+				time.Sleep(time.Second)
+				if tt.after > urgent {
+					go func() { first.receive("GET"); first.Close() }()
+				}
+				newcomer := w.dial()
+				is(t, "status", newcomer.get().StatusCode, 200)
+				if took := time.Since(began); took < tt.after || took > tt.after+2*time.Second {
+					t.Errorf("served after %v, want %v", took, tt.after)
+				}
+				newcomer.Close()
+				first.Close()
+				time.Sleep(10 * time.Second) // for what drips
+			})
+		})
+	}
+}
+
+const urgent = 5 * time.Second
+
 func TestDrainWaitsForNoNewcomer(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		hold := make(chan bool)

@@ -74,6 +74,7 @@ func (s *Server) init() {
 				if state == http.StateIdle { // the answer's last byte is written
 					conn := c.(*patientConn)
 					conn.serving.Store(false)
+					conn.sends.done()
 					conn.place.wait()
 				}
 			},
@@ -102,6 +103,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if r.ContentLength != 0 { // the server reads a body that nobody wants
 		control := http.NewResponseController(w)
 		control.SetReadDeadline(time.Now().Add(bodyIdle))
+		defer func() { conn.sends.from(time.Now()) }()
 		if r.Header["Expect"] != nil {
 			body := &expected{ReadCloser: r.Body}
 			r = r.WithContext(r.Context())
@@ -191,7 +193,7 @@ func (l *patient) Accept() (net.Conn, error) {
 	}
 	conn := &patientConn{Conn: c, drain: l.draining}
 	if l.room != nil {
-		if conn.place = l.room.enter(c, l.closed); conn.place == nil {
+		if conn.place = l.room.enter(conn, l.closed); conn.place == nil {
 			c.Close()
 			return nil, net.ErrClosed
 		}
@@ -206,14 +208,17 @@ func (l *patient) Close() error {
 
 type patientConn struct {
 	net.Conn
-	drain   *atomic.Bool // of the server
-	place   *place
-	framing framing     // used by one Read at a time
-	serving atomic.Bool // a request, or another protocol: what is written is a handler's
+	drain *atomic.Bool // of the server; may be nil
+	// Since when the app is due to send bodyLeast of a body, and to take what is
+	// written of an answer.
+	sends, takes due
+	place        *place
+	framing      framing     // used by one Read at a time
+	serving      atomic.Bool // a request, or another protocol: what is written is a handler's
 }
 
 // draining reports whether the connection should not be used again.
-func (c *patientConn) draining() bool { return c != nil && c.drain.Load() }
+func (c *patientConn) draining() bool { return c.drain != nil && c.drain.Load() }
 
 func (c *patientConn) Close() error {
 	err := c.Conn.Close()
@@ -239,8 +244,11 @@ func (c *patientConn) Write(p []byte) (int, error) {
 }
 
 func (c *patientConn) write(p []byte) (int, error) {
+	defer c.takes.done()
 	for written := 0; ; {
-		c.Conn.SetWriteDeadline(time.Now().Add(writeIdle))
+		now := time.Now()
+		c.takes.from(now)
+		c.Conn.SetWriteDeadline(now.Add(writeIdle))
 		n, err := c.Conn.Write(p[written:])
 		written += n
 		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {

@@ -73,7 +73,10 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget,
 	}
 	u.once.Do(u.build)
 	x := &exchange{began: time.Now(), budget: budget, host: r.Host, browser: fromBrowser(r), origin: origin, header: w.Header(), control: http.NewResponseController(w)}
-	x.conn, _ = r.Context().Value(connKey{}).(*patientConn)
+	var ours bool
+	if x.conn, ours = r.Context().Value(connKey{}).(*patientConn); !ours { // of another's server
+		x.conn = new(patientConn)
+	}
 	defer x.end()
 	if u.Observer != nil {
 		u.Observer.Begin()

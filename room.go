@@ -1,6 +1,7 @@
 package main
 
 import (
+	"runtime/debug"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -18,16 +19,23 @@ func descriptors() uint64 {
 	return uint64(limit.Cur)
 }
 
+// memoryLimit returns how many bytes the runtime may take (GOMEMLIMIT);
+// math.MaxInt64 when that is not said.
+func memoryLimit() int64 { return debug.SetMemoryLimit(-1) }
+
 const (
 	adminPlaces     = 32               // the kubelet, Prometheus and a person
 	keptDescriptors = 32 + adminPlaces // for listeners, the state and token requests
 	mostDescriptors = 1 << 20          // where there is no limit
 	fewDescriptors  = 1024             // what systems give at least
+
+	keptMemory = 16 << 20  // for all but apps' connections, in bytes
+	placeTakes = 100 << 10 // bytes of a connection while it sends a body, with the upstream's
 )
 
-// appRoom bounds the connections of all apps so that descriptors are left for
-// what is not theirs. Beside its own, a connection may cost one to each
-// upstream, where it stays open for the next request.
+// appRoom bounds the connections of all apps so that descriptors and memory are
+// left for what is not theirs. Beside its own descriptor, a connection may cost
+// one to each upstream, where it stays open for the next request.
 func (p *process) appRoom(upstreams int, log *zap.Logger) *proxy.Room {
 	if p.descriptors == 0 {
 		return nil
@@ -37,6 +45,9 @@ func (p *process) appRoom(upstreams int, log *zap.Logger) *proxy.Room {
 	if all < fewDescriptors {
 		log.Warn("few files may be open: the limit (ulimit -n) bounds the connections of apps",
 			zap.Int("files", all), zap.Int("connections", places))
+	}
+	if p.memory > 0 {
+		places = min(places, int(max(p.memory-keptMemory, p.memory/2)/placeTakes))
 	}
 	return proxy.NewRoom(places, log)
 }
