@@ -50,6 +50,11 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 		res.Body.Close()
 		return nil, err
 	}
+	if fresh.AccessToken.Equal(token.AccessToken) { // some issuers give the same again
+		b.futile.add(time.Now())
+		b.observe("refused")
+		return res, nil
+	}
 	io.CopyN(io.Discard, res.Body, drainLimit)
 	res.Body.Close()
 

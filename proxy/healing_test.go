@@ -327,6 +327,30 @@ func TestFutileRefreshesBackOff(t *testing.T) {
 	}
 }
 
+// An issuer that gives the same access token again cannot heal anything: the
+// 401 is the app's, and costs as few refreshes as any.
+func TestSameTokenAgainIsFutile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			w.WriteHeader(http.StatusUnauthorized)
+			io.WriteString(w, "why")
+		}), func(w *world) { w.source.fixed = true })
+		for range 120 {
+			res, body := w.do("POST", "/", strings.NewReader("body"))
+			is(t, "status", res.StatusCode, 401)
+			is(t, "answer", body, "why")
+			time.Sleep(500 * time.Millisecond)
+		}
+		if _, refreshes := w.source.counts(); refreshes < 3 || refreshes > 8 {
+			t.Errorf("%d refreshes in a minute", refreshes)
+		}
+		is(t, "requests at the API", asked, 120)
+	})
+}
+
 // In the time in which refreshes are futile, a token that came otherwise is
 // still tried.
 func TestFutileTimeUsesAnotherToken(t *testing.T) {

@@ -19,8 +19,9 @@ type TokenSource interface {
 	// Token returns a token that is believed valid. In the steady state it
 	// never blocks.
 	Token(ctx context.Context) (Token, error)
-	// Renew returns a token other than rejected, which the API answered with
-	// 401. It causes a refresh only if rejected is still the current token.
+	// Renew returns a token of another grant than rejected, which the API
+	// answered with 401. It causes a refresh only if rejected is still the
+	// current token.
 	Renew(ctx context.Context, rejected Token) (Token, error)
 }
 

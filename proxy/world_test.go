@@ -94,6 +94,7 @@ type source struct {
 	refreshes  int // that they caused
 	err        error
 	refresh    func(ctx context.Context) error // what a refresh waits for; may be nil
+	fixed      bool                            // each grant has the same access token
 }
 
 func newSource() *source { return &source{generation: 1} }
@@ -103,6 +104,9 @@ func token(generation uint64) string { return fmt.Sprintf("access-token-%d", gen
 func bearer(generation uint64) string { return "Bearer " + token(generation) }
 
 func (s *source) current() proxy.Token {
+	if s.fixed {
+		return proxy.Token{AccessToken: secret.New(token(1)), Generation: s.generation}
+	}
 	return proxy.Token{AccessToken: secret.New(token(s.generation)), Generation: s.generation}
 }
 

@@ -96,12 +96,12 @@ func (r *Refresher) Token(ctx context.Context) (Token, error) {
 	return r.await(ctx, v)
 }
 
-// Renew returns a token other than rejected, which the API answered with 401.
-// Only if rejected is still the current token does it cause a refresh, and one
-// for all who ask at the same time. Errors are as with Token.
+// Renew returns a token of another grant than rejected, which the API answered
+// with 401. Only if rejected is still the current token does it cause a refresh,
+// and one for all who ask at the same time. Errors are as with Token.
 func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 	v := r.current.Load()
-	if v == nil || !v.token.AccessToken.Equal(rejected.AccessToken) {
+	if v == nil || v.token.Generation != rejected.Generation {
 		return r.Token(ctx)
 	}
 	r.mu.Lock()
@@ -113,7 +113,7 @@ func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 // await returns a usable token other than past's, which has expired or was
 // refused; past is nil when none was ever held.
 func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
-	if v := r.fromMemory(past); v.replaces(past) {
+	if v := r.fromMemory(past); r.replaces(v, past) {
 		return v.token, nil
 	}
 	if err := r.obstacle(true); err != nil {
@@ -127,7 +127,7 @@ func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
 	case <-timer.C:
 		return Token{}, &UnavailableError{Account: r.Account, Err: errSlow}
 	case result := <-r.join(past):
-		if v := r.fromMemory(past); v.replaces(past) {
+		if v := r.fromMemory(past); r.replaces(v, past) {
 			return v.token, nil
 		}
 		if result.Err != nil {
@@ -135,6 +135,15 @@ func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
 		}
 		return Token{}, &UnavailableError{Account: r.Account, Err: errStillborn}
 	}
+}
+
+// replaces reports whether v has a usable token, and of another grant than past,
+// which may be nil. An issuer may give an access token that it gave before; but
+// one that goes on under another number, as no other came with its rotation, is
+// still the one that was refused.
+func (r *Refresher) replaces(v, past *view) bool {
+	return v.usable(time.Now()) && (past == nil || !v.token.AccessToken.Equal(past.token.AccessToken) ||
+		v.token.Generation != past.token.Generation && !r.isRefused(v.token.Generation))
 }
 
 // join begins the refresh that gets past the given view, or joins it. It goes

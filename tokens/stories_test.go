@@ -825,6 +825,47 @@ func TestWrongSeedDoesNotLoseTheLivingLine(t *testing.T) {
 	})
 }
 
+// fixed is an issuer that gives one access token as long as there is one.
+type fixed struct{ *issuer }
+
+func (f fixed) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
+	grant, err := f.issuer.Refresh(ctx, token)
+	if err == nil {
+		grant.AccessToken = secret.New("always")
+	}
+	return grant, err
+}
+
+// TestAccessTokenThatIsGivenAgain: it is of another grant, and serves; that it
+// was refused costs one refresh for all who asked with the same grant.
+func TestAccessTokenThatIsGivenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Minute), new(moody)
+		r := newRefresher(i, s, i.seed())
+		r.Issuer = fixed{i}
+		start(t, r)
+		first, err := r.Token(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			second, err := r.Renew(t.Context(), first)
+			if err != nil || second.Generation != 2 || !second.AccessToken.Equal(first.AccessToken) {
+				t.Errorf("generation %d, %v", second.Generation, err)
+			}
+		}
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Errorf("%d token requests, want 2", asked)
+		}
+		for range 10 { // it is also given again when it has expired
+			time.Sleep(time.Minute)
+			if _, err := r.Token(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // TestRefusedTokenIsReplacedWithoutFurtherRequests: an instance that is not
 // ready gets no requests which would make it try again.
 func TestRefusedTokenIsReplacedWithoutFurtherRequests(t *testing.T) {

@@ -72,12 +72,6 @@ func (v *view) usable(now time.Time) bool {
 	return v != nil && (v.expiry.IsZero() || now.Before(v.expiry) && now.Round(0).Before(v.wall))
 }
 
-// replaces reports whether the view has a usable token, and another than past,
-// which may be nil.
-func (v *view) replaces(past *view) bool {
-	return v.usable(time.Now()) && (past == nil || !v.token.AccessToken.Equal(past.token.AccessToken))
-}
-
 // due reports whether it is time to refresh.
 func (v *view) due(now time.Time) bool {
 	if v == nil || !v.usable(now) {
