@@ -70,6 +70,11 @@ func (f *framing) follow(p []byte) {
 	}
 }
 
+// within reports whether a request has come in part.
+func (f *framing) within() bool {
+	return f.part != unknown && (f.part != head || f.begun || len(f.line) > 0)
+}
+
 // pass goes on after the last byte of a body or a chunk.
 func (f *framing) pass() {
 	if f.part == chunk {

@@ -42,7 +42,8 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 	}
 	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
-	if sent && !own || slices.ContainsFunc(r.Header["Sec-Fetch-Site"], foreign) {
+	site, browser := r.Header["Sec-Fetch-Site"]
+	if sent && !own || slices.ContainsFunc(site, foreign) || speculative(r.Header) || browser && !g.refers(r) {
 		return newProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
 			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 	}
@@ -98,6 +99,30 @@ func (g *Guard) allowed(origin string) bool {
 // sameOrigin reports whether origin is the one that the request was sent to.
 func sameOrigin(origin string, r *http.Request) bool {
 	return r.Host != "" && strings.EqualFold(origin, "http://"+r.Host)
+}
+
+// refers reports whether the page that the request comes from, if the browser
+// names one, is of an origin that may call.
+func (g *Guard) refers(r *http.Request) bool {
+	return !slices.ContainsFunc(r.Header["Referer"], func(page string) bool {
+		scheme, authority, _ := split(page)
+		origin := scheme + "://" + authority
+		return !sameOrigin(origin, r) && !g.allowed(origin)
+	})
+}
+
+// speculative reports whether a browser asks for what a person has not asked for
+// yet, by a page's speculation rules. It says that of a page of any origin as if
+// the person had typed the address.
+func speculative(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, purpose := range h[name] {
+			if purpose = strings.ToLower(purpose); strings.Contains(purpose, "prefetch") || strings.Contains(purpose, "prerender") || strings.Contains(purpose, "preview") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // foreign reports whether a Sec-Fetch-Site names another site. A word that is

@@ -43,10 +43,16 @@ func refusal(p []byte, twofold bool) []byte {
 	case status == http.StatusRequestHeaderFieldsTooLarge:
 		text = "its header is longer than 1 MiB"
 	}
-	res := &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Close: true}
-	body := newProblem(status, code, "The request cannot be read", text).fill(res.Header)
+	return raw(newProblem(status, code, "The request cannot be read", text))
+}
+
+// raw returns an answer that closes the connection, for where no
+// http.ResponseWriter is to be had.
+func raw(p *Problem) []byte {
+	res := &http.Response{StatusCode: p.Status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Close: true}
+	body := p.fill(res.Header)
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	var ours bytes.Buffer
-	res.Write(&ours) // to memory
-	return ours.Bytes()
+	var text bytes.Buffer
+	res.Write(&text) // to memory
+	return text.Bytes()
 }

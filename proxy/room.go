@@ -17,7 +17,8 @@ import (
 // body or to take some of an answer, and longer than urgent; while there is none,
 // newcomers wait. Safe for concurrent use.
 type Room struct {
-	log *zap.Logger
+	log     *zap.Logger
+	headers budget // for those that are long
 
 	mu        sync.Mutex
 	places    int
@@ -46,7 +47,9 @@ const tellAgain = time.Minute
 // NewRoom returns a room of so many places, which is one at least.
 func NewRoom(places int, log *zap.Logger) *Room {
 	places = max(places, 1)
-	return &Room{log: log, places: places, free: places, taken: map[*place]bool{}, changed: make(chan struct{})}
+	r := &Room{log: log, places: places, free: places, taken: map[*place]bool{}, changed: make(chan struct{})}
+	r.headers.give(headersMost)
+	return r
 }
 
 // Places is how many connections there may be.

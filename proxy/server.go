@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,8 @@ const (
 	idleTimeout   = 2 * time.Minute  // between two requests
 	writeIdle     = time.Minute      // to take some of an answer
 	maxHeader     = 1 << 20          // of a request, its query among it
+	lingerIdle    = 5 * time.Second  // to send more after an answer that closes the connection
+	lingerMost    = 30 * time.Second // in all
 
 	// writeBuffer bounds what the kernel keeps of an answer for an app, which is
 	// near: of its own accord it takes some MiB for each that reads slowly, and
@@ -75,6 +76,7 @@ func (s *Server) init() {
 					conn := c.(*patientConn)
 					conn.serving.Store(false)
 					conn.sends.done()
+					conn.meter.forget(conn.headers, false)
 					conn.place.wait()
 				}
 			},
@@ -171,97 +173,3 @@ func (s *Server) Drain(ctx context.Context) error {
 }
 
 var errCut = errors.New("requests in flight were cut off: they outlasted the drain")
-
-// patient is a listener whose connections cut off a client that takes nothing
-// of an answer for writeIdle, and never one that is merely slow. They refuse a
-// request that is framed in two ways. Each has a place in the room.
-type patient struct {
-	net.Listener
-	room     *Room
-	draining *atomic.Bool
-	once     sync.Once
-	closed   chan struct{}
-}
-
-func (l *patient) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		tcp.SetWriteBuffer(writeBuffer)
-	}
-	conn := &patientConn{Conn: c, drain: l.draining}
-	if l.room != nil {
-		if conn.place = l.room.enter(conn, l.closed); conn.place == nil {
-			c.Close()
-			return nil, net.ErrClosed
-		}
-	}
-	return conn, nil
-}
-
-func (l *patient) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type patientConn struct {
-	net.Conn
-	drain *atomic.Bool // of the server; may be nil
-	// Since when the app is due to send bodyLeast of a body, and to take what is
-	// written of an answer.
-	sends, takes due
-	place        *place
-	framing      framing     // used by one Read at a time
-	serving      atomic.Bool // a request, or another protocol: what is written is a handler's
-}
-
-// draining reports whether the connection should not be used again.
-func (c *patientConn) draining() bool { return c.drain != nil && c.drain.Load() }
-
-func (c *patientConn) Close() error {
-	err := c.Conn.Close()
-	c.place.leave()
-	return err
-}
-
-func (c *patientConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.framing.follow(p[:n])
-	return n, err
-}
-
-func (c *patientConn) Write(p []byte) (int, error) {
-	if c.serving.Load() {
-		return c.write(p)
-	}
-	if ours := refusal(p, c.framing.twofold); ours != nil {
-		_, err := c.write(ours)
-		return len(p), err
-	}
-	return c.write(p)
-}
-
-func (c *patientConn) write(p []byte) (int, error) {
-	defer c.takes.done()
-	for written := 0; ; {
-		now := time.Now()
-		c.takes.from(now)
-		c.Conn.SetWriteDeadline(now.Add(writeIdle))
-		n, err := c.Conn.Write(p[written:])
-		written += n
-		if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return written, err
-		}
-	}
-}
-
-// CloseWrite ends an answer while the app still sends: closing outright would
-// reset the connection, and may take the answer with it.
-func (c *patientConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}

@@ -1,10 +1,13 @@
 package proxy_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -230,6 +233,72 @@ func TestDrainBeforeServe(t *testing.T) {
 	if err := l.Close(); err == nil {
 		t.Error("the listener was left open")
 	}
+}
+
+// An app that sends its body all the same gets the answer that refuses it.
+func TestAppThatIsRefusedWhileItSends(t *testing.T) {
+	t.Parallel()
+	const size = 8 << 20
+	w := beginRaw(t, func(c net.Conn) {
+		r := bufio.NewReader(c)
+		for {
+			req, err := http.ReadRequest(r)
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+			io.Copy(io.Discard, req.Body)
+		}
+	})
+	for name, head := range map[string]string{
+		"by the API": "POST / HTTP/1.1\r\nHost: localhost\r\n",
+		"by us":      "POST / HTTP/1.1\r\nHost: evil.example\r\n",
+	} {
+		for _, expect := range []string{"", "Expect: 100-continue\r\n"} {
+			c := w.dial()
+			if _, err := fmt.Fprintf(c, "%s%sContent-Length: %d\r\n\r\n%s", head, expect, size, make([]byte, size)); err != nil {
+				t.Errorf("refused %s, %q: sending: %v", name, expect, err)
+			}
+			res := c.receive("POST")
+			if res.StatusCode != 413 && res.StatusCode != 421 {
+				t.Errorf("refused %s, %q: %s", name, expect, res.Status)
+			}
+			read(t, res)
+			c.Close()
+		}
+	}
+}
+
+// Headers take more memory than they are long, and a thousand of them must not
+// take all.
+func TestLongHeadersAtATime(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.NotFoundHandler(), room(100))
+		long := "GET / HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("a:\r\n", 30_000)
+		var all []*appConn
+		for range 5 {
+			c := w.dial()
+			c.send("%s", long)
+			all = append(all, c)
+		}
+		c := w.dial()
+		go io.WriteString(c, long)
+		res := c.receive("GET")
+		is(t, "status", res.StatusCode, 431)
+		is(t, "code", res.Header.Get(proxy.ErrorHeader), "header_too_large")
+		read(t, res)
+		is(t, "connection is closed", res.Close, true)
+		c.Close()
+
+		is(t, "a short one", w.dial().get().StatusCode, 404)
+		all[0].send("\r\n")
+		is(t, "one that was there", all[0].receive("GET").StatusCode, 404)
+		all[1].Close()
+		synctest.Wait()
+		c = w.dial()
+		c.send("%s\r\n", long)
+		is(t, "one that took its place", c.receive("GET").StatusCode, 404)
+	})
 }
 
 func TestServeReportsABrokenListener(t *testing.T) {

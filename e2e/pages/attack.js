@@ -106,6 +106,12 @@ function nowhere(script, address) {
   })
 }
 
+// speculate asks the browser to load a page before a person wants it.
+function speculate(action, rule) {
+  inserted.append(Object.assign(document.createElement('script'),
+    {type: 'speculationrules', textContent: JSON.stringify({[action]: [{source: 'list', ...rule}]})}))
+}
+
 const quoted = JSON.stringify
 const fetching = (url, options) => `fetch(${quoted(url)}, ${quoted(options)}).then(r => r.text()).then(post, () => post())`
 const by = (path, url, more = '') => `${home}${path}?to=${encodeURIComponent(url)}${more}`
@@ -160,6 +166,9 @@ const reading = {
   workerImport: url => worker(`importScripts(${quoted(url)}); postMessage('it loaded')`),
   workerFetch: url => worker(`const post = x => postMessage(x ?? '')\n${fetching(url, {})}`),
   prefetch: href => link({rel: 'prefetch', href}),
+  speculatePrefetch: url => speculate('prefetch', {urls: [url]}),
+  speculatePrerender: url => speculate('prerender', {urls: [url]}),
+  speculateNoReferrer: url => speculate('prefetch', {urls: [url], referrer_policy: 'no-referrer'}),
   preloadImage: href => link({rel: 'preload', as: 'image', href}),
   preloadFetch: href => link({rel: 'preload', as: 'fetch', crossorigin: '', href}),
   modulePreload: href => link({rel: 'modulepreload', href}),
