@@ -14,8 +14,8 @@ import (
 // opens, by a request across sites or by DNS rebinding. Its fields are set
 // before the first request and not changed.
 type Guard struct {
-	// Hosts are the names that the listener answers to, besides loopback's
-	// and the address that a connection came in on.
+	// Hosts are the names that the listener answers to, each with an optional
+	// port, besides loopback's and the address that a connection came in on.
 	Hosts []string
 	// Origins are the web origins that may call it, as scheme://host[:port].
 	Origins []string
@@ -78,7 +78,7 @@ func (g *Guard) knows(r *http.Request) bool {
 			return true
 		}
 	}
-	return name != "" && slices.ContainsFunc(g.Hosts, func(h string) bool { return hostname(h) == name })
+	return slices.ContainsFunc(g.Hosts, func(h string) bool { return answersTo(h, r.Host) })
 }
 
 // ownForm reports whether an absolute form (RFC 9112, section 3.2.2) may be of

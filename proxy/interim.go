@@ -13,8 +13,9 @@ import (
 // 15.2), which ReverseProxy passes on as it came.
 type interim struct {
 	http.ResponseWriter
-	vet  func(http.Header)
-	body *expected // nil when there is none
+	vet    func(http.Header)
+	http10 bool      // the app knows of none (RFC 9110, section 15.2)
+	body   *expected // nil when there is none
 }
 
 // WriteHeader implements http.ResponseWriter. The server itself says 100 when
@@ -24,6 +25,9 @@ func (w interim) WriteHeader(status int) {
 		return
 	}
 	if status/100 == 1 && status != http.StatusSwitchingProtocols {
+		if w.http10 {
+			return
+		}
 		h := w.Header()
 		for _, list := range h["Connection"] {
 			for name := range strings.SplitSeq(list, ",") {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
 )
 
@@ -41,58 +42,97 @@ func (u *Upstream) locate(res *http.Response, host string) {
 // with one, which is the same here.
 func (u *Upstream) relocate(location, host, asked string) string {
 	scheme, authority, rest := split(location)
-	upstreams := location
+	path, tail := cutPath(rest)
 	switch {
 	case authority != "":
 		if !u.at(scheme, authority) {
 			return location
 		}
-	case !strings.HasPrefix(location, "/") || strings.HasPrefix(location, "//"):
+	case strings.HasPrefix(location, "//"):
 		return location
-	default:
-		upstreams = u.URL.Scheme + "://" + u.URL.Host + location
+	case !strings.HasPrefix(path, "/"):
+		if path == "" || strings.Contains(path, ":") || !u.confined() || !leaves(path) {
+			return location // of another scheme, or relative: it leads there from where the app is, too
+		}
+		path = "/" + asked[:strings.LastIndex(asked, "/")+1] + path // cleaned below
+	}
+	if u.confined() && leaves(path) { // as the app would see to itself, with the upstream
+		path = cleaned(path)
+	}
+	upstreams := location
+	if authority == "" {
+		upstreams = u.URL.Scheme + "://" + u.URL.Host + path + tail
 	}
 	base := strings.TrimSuffix(u.URL.EscapedPath(), "/")
-	below, ok := strings.CutPrefix(rest, base)
+	below, ok := strings.CutPrefix(path, base)
 	switch {
-	case !ok:
+	case !ok, u.confined() && leaves(path):
 		return upstreams
 	case strings.HasPrefix(below, "/"):
-	case below == "" || below[0] == '?' || below[0] == '#':
-		if base != "" && asked == base+"/" {
-			return upstreams
-		}
-		below = "/" + below
-	default:
+	case below != "", base != "" && asked == base+"/":
 		return upstreams
+	default:
+		below = "/"
 	}
 	if u.hasPrefix() {
 		below = u.Prefix + below
 	}
-	switch another := strings.HasPrefix(below, "//"); { // it would be taken for another host
-	case host != "" && (authority != "" || another):
-		return "http://" + host + below
-	case another:
+	switch {
+	case below+tail == location: // as it came
+	case authority != "" && host != "", host != "" && another(below):
+		return "http://" + host + below + tail
+	case another(below):
 		return upstreams
 	}
-	return below
+	return below + tail
+}
+
+// another reports whether a path alone would be taken for one of another host,
+// by browsers at least (URL standard, section 4.4), which read past a tab.
+func another(path string) bool {
+	path = strings.ReplaceAll(path, "\t", "")
+	return len(path) > 1 && (path[1] == '/' || path[1] == '\\')
+}
+
+// cutPath cuts a reference without an authority after its path.
+func cutPath(reference string) (path, tail string) {
+	if end := strings.IndexAny(reference, "?#"); end >= 0 {
+		return reference[:end], reference[end:]
+	}
+	return reference, ""
+}
+
+// cleaned resolves a path's dot segments (RFC 3986, section 5.2.4).
+func cleaned(p string) string {
+	last := p[strings.LastIndex(p, "/")+1:]
+	p = path.Clean(p)
+	if (last == "" || last == "." || last == "..") && p != "/" {
+		p += "/"
+	}
+	return p
 }
 
 // split cuts a URI reference into its scheme and authority, if it has these, and
-// what comes after them (RFC 3986, section 4.2). It knows no wrong ones: what an
+// what comes after them, which begins with a slash then (RFC 3986, section 4.2).
+// It knows no wrong ones: what an
 // API says is not ours to mend.
 func split(reference string) (scheme, authority, rest string) {
 	scheme, rest, ok := strings.Cut(reference, "//")
-	if scheme != "" {
+	if ok && scheme != "" {
 		scheme, ok = strings.CutSuffix(scheme, ":")
 	}
 	if !ok || strings.ContainsAny(scheme, "/?#") {
 		return "", "", reference
 	}
-	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
-		return scheme, rest[:end], rest[end:]
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		return scheme, rest, "/"
 	}
-	return scheme, rest, ""
+	authority, rest = rest[:end], rest[end:]
+	if rest[0] != '/' {
+		rest = "/" + rest
+	}
+	return scheme, authority, rest
 }
 
 // at reports whether a scheme, which may be "" for the same, and an authority

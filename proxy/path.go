@@ -13,8 +13,9 @@ func leaves(path string) bool {
 		return false
 	}
 	for range 3 { // encoded twice is undone by some
-		for segment := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+		for segment := range strings.FieldsFuncSeq(folded(path), func(r rune) bool { return r == '/' || r == '\\' }) {
 			name, _, _ := strings.Cut(segment, ";") // a path parameter, to some servers
+			name = strings.Map(printed, name)
 			if name == "." || name == ".." {
 				return true
 			}
@@ -26,6 +27,25 @@ func leaves(path string) bool {
 		path = next
 	}
 	return true // encoded more often than anything honest is
+}
+
+// folded undoes what some servers take for a dot or a slash: longer forms than
+// UTF-8 has, and those of full width.
+func folded(path string) string {
+	if strings.IndexByte(path, 0xc0) < 0 && strings.IndexByte(path, 0xe0) < 0 && strings.IndexByte(path, 0xef) < 0 {
+		return path
+	}
+	return strings.NewReplacer(
+		"\xc0\xae", ".", "\xe0\x80\xae", ".", "\uff0e", ".",
+		"\xc0\xaf", "/", "\xe0\x80\xaf", "/", "\uff0f", "/").Replace(path)
+}
+
+// printed drops what some servers skip or end a name at.
+func printed(r rune) rune {
+	if r <= ' ' || r == 0x7f {
+		return -1
+	}
+	return r
 }
 
 // decoded undoes the percent encodings of one level, as far as they are valid.

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A Placeholder answers apps that do their own OAuth at the provider's token
@@ -27,8 +28,11 @@ func (p *Placeholder) answers(r *http.Request, paths ...string) bool {
 }
 
 func (p *Placeholder) has(sent string) bool {
-	sent = path.Clean(decoded(sent))
-	return slices.ContainsFunc(p.Paths, func(own string) bool { return path.Clean(own) == sent })
+	sent, _, _ = strings.Cut(sent, "#") // a fragment, to some servers
+	sent = strings.ReplaceAll(decoded(sent), `\`, "/")
+	sent, _, _ = strings.Cut(sent, ";") // a path parameter, to some
+	sent = path.Clean(sent)
+	return slices.ContainsFunc(p.Paths, func(own string) bool { return strings.EqualFold(path.Clean(own), sent) })
 }
 
 // ServeHTTP implements http.Handler, as RFC 6749, section 5.1, has it.

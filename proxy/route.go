@@ -6,13 +6,13 @@ import (
 )
 
 // route returns the upstream that is to serve a request: a Host of its own
-// goes before any Host, and the longest prefix before shorter ones. It is nil
+// goes before any Host, one with a port before any port, and the longest prefix before shorter ones. It is nil
 // when none matches. The path is compared as it was sent.
 func route(upstreams []*Upstream, r *http.Request) *Upstream {
-	host, path := hostname(r.Host), pathOf(r)
+	path := pathOf(r)
 	var best *Upstream
 	for _, u := range upstreams {
-		if u.Host != "" && !strings.EqualFold(hostname(u.Host), host) || !u.matches(path) {
+		if u.Host != "" && !answersTo(u.Host, r.Host) || !u.matches(path) {
 			continue
 		}
 		if best == nil || u.moreSpecific(best) {
@@ -25,6 +25,11 @@ func route(upstreams []*Upstream, r *http.Request) *Upstream {
 func (u *Upstream) moreSpecific(v *Upstream) bool {
 	if (u.Host != "") != (v.Host != "") {
 		return u.Host != ""
+	}
+	_, port := hostport(u.Host)
+	_, other := hostport(v.Host)
+	if (port != "") != (other != "") {
+		return port != ""
 	}
 	return len(u.Prefix) > len(v.Prefix)
 }
@@ -64,23 +69,41 @@ func pathOf(r *http.Request) string {
 	return "/"
 }
 
-// hostname returns a Host header's name, in lower case and without the port,
-// the brackets of an IPv6 address and the root's dot; "" for what is no Host (RFC
-// 9110, section 7.2).
+// hostname returns a Host header's name; see hostport.
 func hostname(host string) string {
-	name, port := host, ""
+	name, _ := hostport(host)
+	return name
+}
+
+// hostport returns a Host header's name, in lower case and without the brackets
+// of an IPv6 address and the root's dot, and its port, "" when there is none; for
+// what is no Host (RFC 9110, section 7.2) the name is "".
+func hostport(host string) (name, port string) {
+	name, colon := host, ""
 	switch address, after, bracketed := strings.Cut(strings.TrimPrefix(host, "["), "]"); {
 	case strings.HasPrefix(host, "["):
 		if !bracketed || !strings.Contains(address, ":") {
-			return ""
+			return "", ""
 		}
-		name, port = address, after
+		name, colon = address, after
 	case strings.Count(host, ":") == 1:
-		colon := strings.Index(host, ":")
-		name, port = host[:colon], host[colon:]
+		i := strings.Index(host, ":")
+		name, colon = host[:i], host[i:]
 	}
-	if port != "" && (port[0] != ':' || strings.Trim(port[1:], "0123456789") != "") {
-		return ""
+	port, ok := strings.CutPrefix(colon, ":")
+	if colon != "" && !ok || strings.Trim(port, "0123456789") != "" {
+		return "", ""
 	}
-	return strings.ToLower(strings.TrimSuffix(name, "."))
+	return strings.ToLower(strings.TrimSuffix(name, ".")), port
+}
+
+// answersTo reports whether a Host header is of a name of ours, which may be
+// said with a port: then it is of that port alone.
+func answersTo(ours, host string) bool {
+	name, port := hostport(ours)
+	asked, at := hostport(host)
+	if at == "" {
+		at = "80"
+	}
+	return asked != "" && asked == name && (port == "" || port == at)
 }

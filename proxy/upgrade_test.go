@@ -38,6 +38,25 @@ func expect(t *testing.T, who string, r io.Reader, text string) {
 	is(t, who+" got", string(got[:n]), text)
 }
 
+// The reason of a switch may show the token, as no other reason can.
+func TestReasonOfASwitch(t *testing.T) {
+	t.Parallel()
+	w := beginRaw(t, answering("HTTP/1.1 101 "+token(1)+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"))
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	is(t, "status", c.receive("GET").Status, "101 Switching Protocols")
+}
+
+// An app of HTTP/1.0 knows nothing of interim answers.
+func TestInterimAnswersAreNotForHTTP10(t *testing.T) {
+	t.Parallel()
+	w := beginRaw(t, answering("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+	res, body := w.ask("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+	is(t, "status", res.StatusCode, 200)
+	is(t, "a header of another answer", res.Header.Get("Link"), "")
+	is(t, "answer", body, "ok")
+}
+
 // Either side of an upgrade may end before the other does.
 func TestUpgradeEndsOneWay(t *testing.T) {
 	t.Parallel()

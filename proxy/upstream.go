@@ -66,7 +66,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget,
 		u.Own.ServeHTTP(w, r)
 		return
 	}
-	if (u.hasPrefix() || strings.Trim(u.URL.Path, "/") != "") && leaves(path) {
+	if u.confined() && leaves(path) {
 		share(w.Header(), origin)
 		newProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path", "it has a dot segment, . or .., which the app is to resolve").Answer(w)
 		return
@@ -91,7 +91,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget,
 		}
 	}()
 	body, _ := r.Body.(*expected)
-	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }, body}, r.WithContext(withExchange(r.Context(), x)))
+	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }, !r.ProtoAtLeast(1, 1), body}, r.WithContext(withExchange(r.Context(), x)))
 }
 
 func (u *Upstream) build() {
@@ -131,6 +131,9 @@ func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
 	}
 }
 
+// confined reports whether apps reach a part of the API's paths.
+func (u *Upstream) confined() bool { return u.hasPrefix() || strings.Trim(u.URL.Path, "/") != "" }
+
 // below puts the upstream's base path in front of a path.
 func (u *Upstream) below(path string) string {
 	return strings.TrimSuffix(u.URL.EscapedPath(), "/") + path
@@ -165,6 +168,7 @@ func (u *Upstream) received(res *http.Response) error {
 		x.header["Content-Type"] = nil
 	}
 	u.vet(res.Header, x)
+	res.Status = "" // a 101's is passed on as it came, and may hold anything
 	if res.ContentLength < 0 && res.StatusCode != http.StatusSwitchingProtocols {
 		res.Body = &trailed{res.Body, res, x.token.Reveal()}
 	}
