@@ -49,7 +49,6 @@ var declared = []declaration{
 	{what: "request http2-settings dropped", names: "h2c", readme: "an `Upgrade` to anything but WebSocket"},
 	{what: "request headers spelled otherwise", readme: "Header names are spelled as Go spells them (`X-Count`), and sorted"},
 	{what: "request headers in another order", readme: "Header names are spelled as Go spells them (`X-Count`), and sorted"},
-	{what: "request content-length added", names: "^(POST|PUT|PATCH) without a body$", detail: `^\["0"\]$`, readme: "a body-less POST, PUT or PATCH says `Content-Length: 0`"},
 	{what: "request was sent again", names: "^401$", detail: "^2 times$", readme: "A 401 is not passed on at once: the request is sent once more with another token"},
 
 	{what: "request did not arrive", names: "own OAuth", detail: "200 OK$", readme: "A POST to the provider's token path is answered here"},

@@ -111,7 +111,7 @@ func TestHeadersThatGoOut(t *testing.T) {
 		"method override":             {[]string{"X-HTTP-Method-Override: DELETE"}, []string{auth, "X-Http-Method-Override: DELETE"}},
 		"what looks like ours":        {[]string{"X-Authorization: x", "Authorization2: y"}, []string{auth, "Authorization2: y", "X-Authorization: x"}},
 		"our mark":                    {[]string{"Ticketproxy-Error: draining"}, []string{auth, "Ticketproxy-Error: draining"}},
-		"what net/http means by body": {[]string{"Content-Type: a/b", "Content-Encoding: gzip", "Content-Length: 0"}, []string{auth, "Content-Encoding: gzip", "Content-Type: a/b"}},
+		"what net/http means by body": {[]string{"Content-Type: a/b", "Content-Encoding: gzip", "Content-Length: 0"}, []string{auth, "Content-Encoding: gzip", "Content-Type: a/b", "Content-length: 0"}},
 		"te trailers":                 {[]string{"TE: trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
 		"te among others":             {[]string{"TE: gzip;q=1, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
 		"te twice":                    {[]string{"Connection: close, TE", "TE: foo", "TE: bar, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},

@@ -5,23 +5,21 @@ import (
 	"net/http"
 )
 
-// once keeps net/http from sending a request without a body twice. It does so
-// on its own when a connection that it uses again breaks before the answer and
-// the request looks idempotent, though the first may have been acted upon: at
-// OpenTicket's shop a GET reserves stock.
+// once has a request without a body be sent as it came, and not twice.
 //
-// A request with a body that cannot be rewound is not sent again. An empty one
-// of the identity coding leaves no trace in what is sent by these methods;
-// those of others need their Content-Length: 0, and net/http looks for their
-// idempotency keys by the canonical spelling, whose case means nothing.
+// net/http sends one again on its own when a connection that it uses again
+// breaks before the answer and the request looks idempotent, though the first
+// may have been acted upon: at OpenTicket's shop a GET reserves stock. A body
+// that cannot be rewound it sends once, and an empty one of the identity coding
+// leaves no trace in what is sent.
+//
+// Nor does a length then: POST, PUT and PATCH would have one otherwise, and
+// others none. That which the app said goes out in a spelling that net/http lets
+// pass, and so does an Expect, which is for no body.
 func once(req *http.Request, x *exchange) {
-	switch req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		req.Body, req.TransferEncoding = empty{x}, []string{"identity"}
-	default:
-		respell(req.Header, "Idempotency-Key", "Idempotency-key")
-		respell(req.Header, "X-Idempotency-Key", "X-Idempotency-key")
-	}
+	req.Body, req.TransferEncoding = empty{x}, []string{"identity"}
+	respell(req.Header, "Content-Length", "Content-length")
+	respell(req.Header, "Expect", "expect")
 }
 
 func respell(h http.Header, from, to string) {
