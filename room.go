@@ -29,7 +29,7 @@ const (
 	mostDescriptors = 1 << 20          // where there is no limit
 	fewDescriptors  = 1024             // what systems give at least
 
-	keptMemory = 16 << 20  // for all but apps' connections, in bytes
+	keptMemory = 32 << 20  // for all but apps' connections, long headers among it, in bytes
 	placeTakes = 100 << 10 // bytes of a connection while it sends a body, with the upstream's
 )
 

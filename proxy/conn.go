@@ -46,6 +46,8 @@ func (l *patient) Close() error {
 	return l.Listener.Close()
 }
 
+// A patientConn is an app's connection. Reads and writes between requests are the
+// server's own; those of a request may be of several goroutines.
 type patientConn struct {
 	net.Conn
 	drain *atomic.Bool // of the server; may be nil
