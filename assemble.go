@@ -148,7 +148,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 		if c.AdminQuit {
 			a.Quit = func() { made.quit() }
 		}
-		made.admin.server = &proxy.Server{Handler: a.Handler(), Room: proxy.NewRoom(adminPlaces, log.Named("admin")), Log: log.Named("admin")}
+		made.admin.server = &proxy.Server{Handler: a.Handler(), Room: proxy.NewRoom(adminPlaces, adminHeaders, log.Named("admin")), Log: log.Named("admin")}
 	}
 	return made, nil
 }

@@ -25,11 +25,13 @@ func memoryLimit() int64 { return debug.SetMemoryLimit(-1) }
 
 const (
 	adminPlaces     = 32               // the kubelet, Prometheus and a person
+	adminHeaders    = 1 << 20          // bytes of memory for long ones
 	keptDescriptors = 32 + adminPlaces // for listeners, the state and token requests
 	mostDescriptors = 1 << 20          // where there is no limit
 	fewDescriptors  = 1024             // what systems give at least
 
-	keptMemory = 32 << 20  // for all but apps' connections, long headers among it, in bytes
+	keptMemory = 16 << 20  // for all but apps' connections, in bytes
+	mostHeader = 64 << 20  // for long headers, in bytes of memory
 	placeTakes = 100 << 10 // bytes of a connection while it sends a body, with the upstream's
 )
 
@@ -46,8 +48,10 @@ func (p *process) appRoom(upstreams int, log *zap.Logger) *proxy.Room {
 		log.Warn("few files may be open: the limit (ulimit -n) bounds the connections of apps",
 			zap.Int("files", all), zap.Int("connections", places))
 	}
+	headers := int64(mostHeader)
 	if p.memory > 0 {
-		places = min(places, int(max(p.memory-keptMemory, p.memory/2)/placeTakes))
+		headers = min(headers, p.memory/8)
+		places = min(places, int(max(p.memory-keptMemory-headers, p.memory/2)/placeTakes))
 	}
-	return proxy.NewRoom(places, log)
+	return proxy.NewRoom(places, int(headers), log)
 }

@@ -29,10 +29,8 @@ func (l *patient) Accept() (net.Conn, error) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		tcp.SetWriteBuffer(writeBuffer)
 	}
-	conn := &patientConn{Conn: c, drain: l.draining, headers: new(budget)}
-	conn.headers.give(headersMost)
+	conn := &patientConn{Conn: c, drain: l.draining}
 	if l.room != nil {
-		conn.headers = &l.room.headers
 		if conn.place = l.room.enter(conn, l.closed); conn.place == nil {
 			c.Close()
 			return nil, net.ErrClosed
@@ -55,7 +53,6 @@ type patientConn struct {
 	// written of an answer.
 	sends, takes due
 	refused      bool // for its header; it is not read on
-	headers      *budget
 	meter        meter
 	owes         atomic.Bool // the rest of a request
 	closing      atomic.Bool
@@ -92,7 +89,7 @@ func (c *patientConn) linger() {
 
 func (c *patientConn) end() error {
 	err := c.Conn.Close()
-	c.meter.forget(c.headers, true)
+	c.forgetHeader(true)
 	c.place.leave()
 	return err
 }
@@ -104,13 +101,23 @@ func (c *patientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.framing.follow(p[:n])
 	c.owes.Store(c.framing.within())
-	if !c.serving.Load() && !c.meter.afford(p[:n], c.headers) {
-		c.write(tooLong())
-		c.refused = true
-		c.owes.Store(true)
-		return 0, io.EOF
+	if !c.serving.Load() {
+		if problem := c.refuseHeader(p[:n]); problem != nil {
+			c.write(raw(problem))
+			c.refused = true
+			c.owes.Store(true)
+			return 0, io.EOF
+		}
 	}
 	return n, err
+}
+
+// forgetHeader gives back what the request's header took, and does so for good
+// when the connection is closed.
+func (c *patientConn) forgetHeader(closed bool) {
+	if c.place != nil {
+		c.meter.forget(&c.place.room.headers, closed)
+	}
 }
 
 func (c *patientConn) Write(p []byte) (int, error) {

@@ -103,6 +103,8 @@ func TestTokenPathStaysHere(t *testing.T) {
 		{name: "with a fragment", setup: own, raw: ask("POST /oauth/v2/token#f"), want: "200"},
 		{name: "within a fragment", setup: own, raw: ask("POST /a#/../oauth/v2/token"), want: "200", seen: passed("POST /a#/../oauth/v2/token")},
 		{name: "with a parameter", setup: own, raw: ask("POST /oauth/v2/token;a=b"), want: "200"},
+		{name: "with a session", setup: own, raw: ask("POST /oauth;jsessionid=1/v2/token"), want: "200"},
+		{name: "below it, with a parameter", setup: own, raw: ask("POST /oauth/v2/token;v=1/revoke"), want: "200", seen: passed("POST /oauth/v2/token;v=1/revoke")},
 		{name: "with backslashes", setup: own, raw: ask(`POST /oauth\v2\token`), want: "200"},
 		{name: "in upper case", setup: own, raw: ask("POST /OAuth/V2/Token"), want: "200"},
 		{name: "with dot segments", setup: own, raw: ask("POST /a/../oauth/./v2/%2e/token"), want: "200"},

@@ -3,7 +3,6 @@ package proxy
 import (
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 )
 
@@ -28,9 +27,13 @@ func (u *Upstream) locate(res *http.Response, host string) {
 	if u.Locations == "" || u.Locations == LocationNever || !redirect && !(created && u.Locations == LocationAll) {
 		return
 	}
+	asked := res.Request.URL.EscapedPath()
+	if !strings.HasPrefix(asked, "/") {
+		asked = "/"
+	}
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, location := range res.Header[name] {
-			res.Header[name][i] = u.relocate(location, host, res.Request.URL.EscapedPath())
+			res.Header[name][i] = u.relocate(location, host, asked)
 		}
 	}
 }
@@ -48,13 +51,13 @@ func (u *Upstream) relocate(location, host, asked string) string {
 		if !u.at(scheme, authority) {
 			return location
 		}
-	case strings.HasPrefix(location, "//"):
-		return location
+	case scheme != "" || strings.HasPrefix(location, "//"):
+		return location // of nobody
 	case !strings.HasPrefix(path, "/"):
 		if path == "" || strings.Contains(path, ":") || !u.confined() || !leaves(path) {
 			return location // of another scheme, or relative: it leads there from where the app is, too
 		}
-		path = "/" + asked[:strings.LastIndex(asked, "/")+1] + path // cleaned below
+		path = asked[:strings.LastIndex(asked, "/")+1] + path
 	}
 	if u.confined() && leaves(path) { // as the app would see to itself, with the upstream
 		path = cleaned(path)
@@ -102,14 +105,23 @@ func cutPath(reference string) (path, tail string) {
 	return reference, ""
 }
 
-// cleaned resolves a path's dot segments (RFC 3986, section 5.2.4).
-func cleaned(p string) string {
-	last := p[strings.LastIndex(p, "/")+1:]
-	p = path.Clean(p)
-	if (last == "" || last == "." || last == "..") && p != "/" {
-		p += "/"
+// cleaned resolves a path's dot segments (RFC 3986, section 5.2.4), also those
+// that are encoded (URL standard, section 4.4).
+func cleaned(path string) string {
+	segments := strings.Split(path, "/")
+	kept := segments[:1]
+	for i, segment := range segments[1:] {
+		dots := strings.ReplaceAll(strings.ToLower(segment), "%2e", ".")
+		if dots == ".." && len(kept) > 1 {
+			kept = kept[:len(kept)-1]
+		}
+		if dots != "." && dots != ".." {
+			kept = append(kept, segment)
+		} else if i == len(segments)-2 {
+			kept = append(kept, "")
+		}
 	}
-	return p
+	return strings.Join(kept, "/")
 }
 
 // split cuts a URI reference into its scheme and authority, if it has these, and

@@ -30,9 +30,21 @@ func (p *Placeholder) answers(r *http.Request, paths ...string) bool {
 func (p *Placeholder) has(sent string) bool {
 	sent, _, _ = strings.Cut(sent, "#") // a fragment, to some servers
 	sent = strings.ReplaceAll(decoded(sent), `\`, "/")
-	sent, _, _ = strings.Cut(sent, ";") // a path parameter, to some
-	sent = path.Clean(sent)
+	sent = path.Clean(withoutParameters(sent))
 	return slices.ContainsFunc(p.Paths, func(own string) bool { return strings.EqualFold(path.Clean(own), sent) })
+}
+
+// withoutParameters drops what some servers take for a segment's parameters (RFC
+// 3986, section 3.3).
+func withoutParameters(path string) string {
+	if !strings.Contains(path, ";") {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		segments[i], _, _ = strings.Cut(segment, ";")
+	}
+	return strings.Join(segments, "/")
 }
 
 // ServeHTTP implements http.Handler, as RFC 6749, section 5.1, has it.

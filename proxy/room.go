@@ -44,11 +44,12 @@ const lookAgain = time.Second
 // tellAgain is how often it is logged that newcomers wait.
 const tellAgain = time.Minute
 
-// NewRoom returns a room of so many places, which is one at least.
-func NewRoom(places int, log *zap.Logger) *Room {
+// NewRoom returns a room of so many places, which is one at least, where long
+// headers may take so many bytes of memory at a time.
+func NewRoom(places, headers int, log *zap.Logger) *Room {
 	places = max(places, 1)
 	r := &Room{log: log, places: places, free: places, taken: map[*place]bool{}, changed: make(chan struct{})}
-	r.headers.give(headersMost)
+	r.headers.give(headers)
 	return r
 }
 
@@ -123,12 +124,16 @@ func (r *Room) try(p *place) (ok bool, changed <-chan struct{}, hope time.Durati
 // evict frees a place, and returns 0; or else after what time to try again. r.mu
 // is held.
 func (r *Room) evict() (hope time.Duration) {
-	if longest := r.waiting.Front(); longest != nil {
+	hope = lookAgain
+	longest := r.waiting.Front()
+	if longest != nil {
 		p := longest.Value.(*place)
-		return p.evictAfter(hopeful - time.Since(p.since))
+		if hope = p.evictAfter(hopeful - time.Since(p.since)); hope == 0 {
+			return 0
+		}
 	}
 	now := time.Now()
-	if now.Sub(r.told) >= tellAgain {
+	if longest == nil && now.Sub(r.told) >= tellAgain {
 		r.told = now
 		r.log.Warn("requests are served on all connections that there may be: newcomers wait",
 			zap.Int("connections", r.places), zap.String("hint", "more open files (ulimit -n), or a higher GOMEMLIMIT, allow for more"))
@@ -143,9 +148,27 @@ func (r *Room) evict() (hope time.Duration) {
 		}
 	}
 	if slowest == nil {
-		return lookAgain
+		return hope
 	}
-	return min(lookAgain, slowest.evictAfter(urgent-time.Duration(now.UnixNano()-oldest)))
+	return min(hope, slowest.evictAfter(urgent-time.Duration(now.UnixNano()-oldest)))
+}
+
+// makeHeaderRoom cuts off the connection that has sent longest on a long header,
+// and longer than hopeful, and returns whether there was one besides c.
+func (r *Room) makeHeaderRoom(c *patientConn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for e := r.waiting.Front(); e != nil; e = e.Next() {
+		p := e.Value.(*place)
+		if time.Since(p.since) < hopeful {
+			return false
+		}
+		if p.conn != c && p.conn.meter.long() {
+			p.conn.meter.forget(&r.headers, true)
+			return p.evictAfter(0) == 0
+		}
+	}
+	return false
 }
 
 // evictAfter takes the place from its connection, which it closes, if hope is

@@ -17,7 +17,7 @@ import (
 )
 
 func room(places int) func(*world) {
-	return func(w *world) { w.room = proxy.NewRoom(places, zap.NewNop()) }
+	return func(w *world) { w.room = proxy.NewRoom(places, 16<<20, zap.NewNop()) }
 }
 
 func (c *appConn) get() *http.Response {
@@ -41,7 +41,7 @@ func TestFullRoomIsLogged(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		core, logs := zaplog.New(zap.InfoLevel)
 		api := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
-		w := beginVirtual(t, api, func(w *world) { w.room = proxy.NewRoom(1, zap.New(core)) })
+		w := beginVirtual(t, api, func(w *world) { w.room = proxy.NewRoom(1, 1<<20, zap.New(core)) })
 		w.dial().get()
 		is(t, "logged before", logs.Len(), 0)
 		for range 9 {
@@ -185,6 +185,31 @@ func TestNewcomerTakesThePlaceOfTheSlowest(t *testing.T) {
 }
 
 const urgent = 5 * time.Second
+
+// However many slow apps come, they make room for one another as for any.
+func TestManySlowBodiesMakeRoom(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }), room(10))
+		began := time.Now()
+		for range 25 {
+			go func() {
+				c, err := w.front.DialContext(context.Background(), "", "")
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				io.WriteString(c, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+				io.Copy(io.Discard, c)
+			}()
+		}
+		time.Sleep(time.Second)
+		is(t, "status", w.dial().get().StatusCode, 200)
+		if took := time.Since(began); took > 2*urgent+2*time.Second { // ten at a time
+			t.Errorf("served after %v", took)
+		}
+		time.Sleep(time.Minute)
+	})
+}
 
 func TestDrainWaitsForNoNewcomer(t *testing.T) {
 	virtual(t, func(t *testing.T) {

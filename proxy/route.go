@@ -6,7 +6,7 @@ import (
 )
 
 // route returns the upstream that is to serve a request: a Host of its own
-// goes before any Host, one with a port before any port, and the longest prefix before shorter ones. It is nil
+// goes before any Host, and the longest prefix before shorter ones. It is nil
 // when none matches. The path is compared as it was sent.
 func route(upstreams []*Upstream, r *http.Request) *Upstream {
 	path := pathOf(r)
@@ -25,11 +25,6 @@ func route(upstreams []*Upstream, r *http.Request) *Upstream {
 func (u *Upstream) moreSpecific(v *Upstream) bool {
 	if (u.Host != "") != (v.Host != "") {
 		return u.Host != ""
-	}
-	_, port := hostport(u.Host)
-	_, other := hostport(v.Host)
-	if (port != "") != (other != "") {
-		return port != ""
 	}
 	return len(u.Prefix) > len(v.Prefix)
 }

@@ -76,7 +76,7 @@ func (s *Server) init() {
 					conn := c.(*patientConn)
 					conn.serving.Store(false)
 					conn.sends.done()
-					conn.meter.forget(conn.headers, false)
+					conn.forgetHeader(false)
 					conn.place.wait()
 				}
 			},
