@@ -51,6 +51,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 		return nil, err
 	}
 	if fresh.AccessToken.Equal(token.AccessToken) { // some issuers give the same again
+		body.abstain()
 		b.futile.add(time.Now())
 		b.observe("refused")
 		return res, nil

@@ -76,6 +76,8 @@ func (c *patientConn) Close() error {
 	return nil
 }
 
+// linger reads on, for lingerMost at the longest. Nobody waits for it: a process
+// that ends resets what is still sent.
 func (c *patientConn) linger() {
 	defer c.end()
 	var unread [4 << 10]byte

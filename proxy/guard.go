@@ -115,11 +115,11 @@ func (g *Guard) refers(r *http.Request) bool {
 // yet, by a page's speculation rules. It says that of a page of any origin as if
 // the person had typed the address.
 func speculative(h http.Header) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		for _, purpose := range h[name] {
-			if purpose = strings.ToLower(purpose); strings.Contains(purpose, "prefetch") || strings.Contains(purpose, "prerender") || strings.Contains(purpose, "preview") {
-				return true
-			}
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} {
+		if slices.ContainsFunc(h[name], func(purpose string) bool {
+			return strings.Contains(strings.ToLower(purpose), "prefetch") // "prefetch;prerender", too
+		}) {
+			return true
 		}
 	}
 	return false

@@ -424,3 +424,27 @@ func TestReplayIsNotSentOverABrokenBody(t *testing.T) {
 	w.server.Drain(t.Context())
 	is(t, "further visits", len(visits), 0)
 }
+
+// The 401 that is the app's is passed on whole, though its body would have been
+// sent again.
+func TestAnswerOfAFutileRefreshIsWhole(t *testing.T) {
+	t.Parallel()
+	why := strings.Repeat("why ", 1_000_000)
+	for name, head := range map[string]string{
+		"waiting to be asked": "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+		"still sending":       "Content-Length: 500000\r\n\r\nbody",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for range 5 { // of each world the first asks for another token
+				w := beginRaw(t, refusing("HTTP/1.1 401 Unauthorized\r\nContent-Length: "+strconv.Itoa(len(why))+"\r\n\r\n"+why), func(w *world) { w.source.fixed = true })
+				c := w.dial()
+				c.send("%s", "POST / HTTP/1.1\r\nHost: localhost\r\n"+head)
+				res := c.receive("POST")
+				is(t, "status", res.StatusCode, 401)
+				is(t, "answer is whole", read(t, res) == why, true)
+				c.Close()
+			}
+		})
+	}
+}

@@ -69,8 +69,9 @@ func (r *replay) body() io.ReadCloser {
 	return r.begin(&attempt{replay: r, recorded: true})
 }
 
-// rewind reports whether a second sending would send identical bytes; if so,
-// it ends the first, and again returns what the second reads.
+// rewind reports whether a second sending would send identical bytes; if so, all
+// that is read is kept for it. The first goes on until then: its answer may yet
+// be the app's.
 func (r *replay) rewind() bool {
 	if r.source == nil {
 		return true
@@ -81,14 +82,24 @@ func (r *replay) rewind() bool {
 		return false
 	}
 	r.stage = replaying
-	r.current.end() // its reader may still wait for the app: what it gets is kept
 	return true
 }
 
+// abstain undoes rewind: there is no second sending.
+func (r *replay) abstain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stage == replaying {
+		r.stage = recording
+	}
+}
+
+// again ends the first sending, and returns what the second reads.
 func (r *replay) again() io.ReadCloser {
 	if r.source == nil {
 		return nil
 	}
+	r.current.end() // its reader may still wait for the app: what it gets is kept
 	return r.begin(&attempt{replay: r})
 }
 
