@@ -138,9 +138,10 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 		})
 		upstreams = append(upstreams, admin.Upstream{Name: u.Name, Listen: u.Listen.String(), Host: u.Host, Prefix: u.Prefix, URL: u.UpstreamURL.String(), Account: u.Account})
 	}
+	budget := proxy.NewReplayBudget()
 	room := p.appRoom(len(c.Upstreams), log)
 	for _, l := range made.servers {
-		l.server = &proxy.Server{Handler: proxy.NewHandler(guardOf(c, l), l.upstreams...), Room: room, Log: log.Named("proxy")}
+		l.server = &proxy.Server{Handler: proxy.NewHandler(guardOf(c, l), budget, l.upstreams...), Room: room, Log: log.Named("proxy")}
 	}
 	if c.AdminListen != "" {
 		made.admin = &listener{address: config.Address{Network: "tcp", Address: c.AdminListen}}

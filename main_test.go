@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ticketproxy/proxy"
 	"ticketproxy/sandbox"
 )
 
@@ -276,4 +277,26 @@ func TestAppsOfEachVendorDoTheirOwnOAuth(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The bodies that may be sent again take memory of one budget, however many
+// listeners there are.
+func TestListenersShareTheReplayBudget(t *testing.T) {
+	t.Parallel()
+	p := newHouse(t, sandbox.Options{}).process()
+	c, err := p.configure()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.assemble(c, p.logger(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.closeState()
+	first := m.servers[0].server.Handler.(*proxy.Handler).Budget
+	for _, l := range m.servers[1:] {
+		if l.server.Handler.(*proxy.Handler).Budget != first || first == nil {
+			t.Errorf("%s has a budget of its own", l.purpose())
+		}
+	}
 }

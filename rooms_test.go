@@ -15,7 +15,7 @@ func TestRooms(t *testing.T) {
 		"ticketproxy/tokens":        {"ticketproxy/secret", sync, zap},
 		"ticketproxy/tokens/issuer": {"ticketproxy/secret", "ticketproxy/tokens"},
 		"ticketproxy/tokens/store":  {"ticketproxy/secret", "ticketproxy/tokens", sys},
-		"ticketproxy/proxy":         {"ticketproxy/secret", net, zap},
+		"ticketproxy/proxy":         {"ticketproxy/secret", net, sync, zap},
 		"ticketproxy/admin":         {"ticketproxy/proxy", "ticketproxy/tokens", "github.com/prometheus/client_golang"},
 		"ticketproxy/sandbox":       {},
 	}

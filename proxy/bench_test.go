@@ -21,7 +21,7 @@ func BenchmarkProxy(b *testing.B) {
 		w.Header()["Content-Type"] = []string{"application/json"}
 		w.Write(answer)
 	})
-	ours := func(w *world) http.Handler { return proxy.NewHandler(w.guard, w.upstream) }
+	ours := func(w *world) http.Handler { return proxy.NewHandler(w.guard, proxy.NewReplayBudget(), w.upstream) }
 	bare := func(w *world) http.Handler {
 		return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(w.upstream.URL) }, Transport: w.upstream.Transport}
 	}

@@ -23,6 +23,8 @@ func (fixed) Renew(context.Context, Token) (Token, error) {
 	return Token{AccessToken: secret.New("second"), Generation: 2}, nil
 }
 
+func (fixed) Refused(Token) {}
+
 // Whatever becomes of a request, what its body took of the budget is paid back;
 // what found the budget spent is not replayed.
 func TestBudgetIsPaidBack(t *testing.T) {
@@ -45,11 +47,12 @@ func TestBudgetIsPaidBack(t *testing.T) {
 	}
 	transport := NewTransport(0, nil, nil, nil)
 	defer transport.CloseIdleConnections()
-	h := NewHandler(new(Guard), &Upstream{URL: to, Source: fixed{}, Transport: transport})
+	budget := NewReplayBudget()
+	h := NewHandler(new(Guard), budget, &Upstream{URL: to, Source: fixed{}, Transport: transport})
 	app := httptest.NewServer(h)
 
-	post := func(path string, size int) int {
-		res, err := app.Client().Post(app.URL+path, "", io.MultiReader(bytes.NewReader(make([]byte, size))))
+	post := func(listener *httptest.Server, path string, size int) int {
+		res, err := listener.Client().Post(listener.URL+path, "", io.MultiReader(bytes.NewReader(make([]byte, size))))
 		if err != nil {
 			t.Error(err)
 			return 0
@@ -62,24 +65,28 @@ func TestBudgetIsPaidBack(t *testing.T) {
 	for _, path := range []string{"/read", "/", "/never", "/cut"} {
 		for _, size := range []int{0, 1, 200_000, replayLimit, replayLimit + 1} {
 			for range 2 {
-				all.Go(func() { post(path, size) })
+				all.Go(func() { post(app, path, size) })
 			}
 		}
 	}
 	all.Wait()
 	app.Close() // the last handlers have returned
-	if left := h.budget.left.Load(); left != replayBudget {
-		t.Errorf("%d of the budget was not paid back", replayBudget-left)
+	if !budget.TryAcquire(replayBudget) {
+		t.Fatal("some of the budget was not paid back")
 	}
 
+	// The budget is spent, by another listener as well as by this one.
+	other := httptest.NewServer(NewHandler(new(Guard), budget, h.Upstreams...))
+	defer other.Close()
 	app = httptest.NewServer(h)
 	defer app.Close()
-	h.budget.take(replayBudget)
-	if got := post("/read", 1000); got != http.StatusUnauthorized {
-		t.Errorf("without a budget: got %d, want 401", got)
+	for _, listener := range []*httptest.Server{app, other} {
+		if got := post(listener, "/read", 1000); got != http.StatusUnauthorized {
+			t.Errorf("without a budget: got %d, want 401", got)
+		}
 	}
-	h.budget.give(replayBudget)
-	if left := h.budget.left.Load(); left != replayBudget {
-		t.Errorf("%d of the budget was not paid back", replayBudget-left)
+	budget.Release(replayBudget)
+	if !budget.TryAcquire(replayBudget) {
+		t.Error("some of the budget was not paid back")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"ticketproxy/secret"
 )
 
@@ -17,15 +19,15 @@ type exchange struct {
 	upstream    time.Duration // spent waiting for the upstream's answers
 	overhead    time.Duration
 	status      int
-	token       secret.String // that was sent
-	budget      *budget
-	body        *replay      // nil before there is a token
-	expectation *expectation // of the last sending; nil when there is none
-	host        string       // by which the app calls us
-	browser     bool         // a web page asked
-	origin      string       // of that page, when it is an allowed one
-	header      http.Header  // of the answer to the app
-	last        bool         // the connection closes after it
+	token       secret.String       // that was sent
+	budget      *semaphore.Weighted // for bodies that may be sent again
+	body        *replay             // nil before there is a token
+	expectation *expectation        // of the last sending; nil when there is none
+	host        string              // by which the app calls us
+	browser     bool                // a web page asked
+	origin      string              // of that page, when it is an allowed one
+	header      http.Header         // of the answer to the app
+	last        bool                // the connection closes after it
 	conn        *patientConn
 	control     *http.ResponseController
 	unread      atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it

@@ -84,7 +84,7 @@ func FuzzRequest(f *testing.F) {
 			return w.back.DialContext(ctx, network, address)
 		})
 	})
-	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, w.upstream), Log: zap.New(core)}
+	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, proxy.NewReplayBudget(), w.upstream), Log: zap.New(core)}
 	w.front = listen(f)
 	w.serve()
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -1,21 +1,22 @@
 package proxy
 
-import "net/http"
+import (
+	"net/http"
+
+	"golang.org/x/sync/semaphore"
+)
 
 // A Handler serves the upstreams of one listener. Its exported fields are set
 // before the first request and not changed.
 type Handler struct {
 	Guard     *Guard
 	Upstreams []*Upstream
-
-	budget budget
+	Budget    *semaphore.Weighted // of NewReplayBudget; one for all handlers of the program
 }
 
 // NewHandler returns the handler of a listener.
-func NewHandler(guard *Guard, upstreams ...*Upstream) *Handler {
-	h := &Handler{Guard: guard, Upstreams: upstreams}
-	h.budget.give(replayBudget)
-	return h
+func NewHandler(guard *Guard, budget *semaphore.Weighted, upstreams ...*Upstream) *Handler {
+	return &Handler{Guard: guard, Budget: budget, Upstreams: upstreams}
 }
 
 // ServeHTTP implements http.Handler. No path is cleaned and none redirected.
@@ -35,5 +36,5 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		newProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)
 		return
 	}
-	u.serve(w, r, &h.budget, origin)
+	u.serve(w, r, h.Budget, origin)
 }

@@ -8,19 +8,26 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const (
-	replayLimit  = 1 << 20          // of one request's body
-	replayBudget = 16 << 20         // of all bodies that are kept at a time
-	bodyIdle     = 60 * time.Second // in which an app must send bodyLeast of its body, or its end
-	bodyLeast    = 1 << 10
+	replayLimit = 1 << 20          // of one request's body
+	bodyIdle    = 60 * time.Second // in which an app must send bodyLeast of its body, or its end
+	bodyLeast   = 1 << 10
 )
+
+// NewReplayBudget returns what the request bodies that all handlers of the
+// program keep at a time may take, in bytes.
+func NewReplayBudget() *semaphore.Weighted { return semaphore.NewWeighted(replayBudget) }
+
+const replayBudget = 16 << 20
 
 // A replay is a request's body that remembers what was read of it, so that it
 // can be sent a second time, from its first byte, while the rest still streams
-// in. It gives up remembering past replayLimit, or when all requests together
-// remember replayBudget.
+// in. It gives up remembering past replayLimit, or when the replay budget is
+// spent.
 type replay struct {
 	source  io.ReadCloser // the app's; nil when there is no body
 	expects bool          // to be asked for it
@@ -130,7 +137,7 @@ func (r *replay) settle(failed bool) {
 	if r.stage == recording {
 		r.stage, r.kept = forgotten, nil
 	}
-	r.x.budget.give(r.taken)
+	r.x.budget.Release(int64(r.taken))
 	r.taken = 0
 }
 
@@ -150,8 +157,8 @@ func (r *replay) keep(b []byte) {
 	case replaying:
 		r.kept = append(r.kept, b...)
 	case recording:
-		if len(r.kept)+len(b) > replayLimit || !r.x.budget.take(len(b)) {
-			r.x.budget.give(r.taken)
+		if len(r.kept)+len(b) > replayLimit || !r.x.budget.TryAcquire(int64(len(b))) {
+			r.x.budget.Release(int64(r.taken))
 			r.stage, r.kept, r.taken = forgotten, nil, 0
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // An Upstream is one API, and where apps reach it. Its fields are set before
@@ -59,7 +60,7 @@ const statusClientLeft = 499
 // serve answers one request that the guard let through.
 // The origin is that of the page that sent it, when it was let through for its
 // origin's sake.
-func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *budget, origin string) {
+func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semaphore.Weighted, origin string) {
 	path := u.within(pathOf(r))
 	if u.Own.answers(r, path, u.below(path)) {
 		share(w.Header(), origin)

@@ -256,7 +256,7 @@ func (w *world) start(change ...func(*world)) {
 	for _, f := range change {
 		f(w)
 	}
-	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, append(w.others, w.upstream)...), Room: w.room}
+	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, proxy.NewReplayBudget(), append(w.others, w.upstream)...), Room: w.room}
 	w.serve()
 	w.Cleanup(func() {
 		transport.CloseIdleConnections()
