@@ -24,6 +24,9 @@ func (s source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, e
 	return proxy.Token(token), explain(err)
 }
 
+// Refused implements proxy.TokenSource.
+func (s source) Refused(token proxy.Token) { s.refresher.Refused(tokens.Token(token)) }
+
 func explain(err error) error {
 	var dead *tokens.DeadError
 	var unavailable *tokens.UnavailableError

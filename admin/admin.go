@@ -149,6 +149,9 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 				body += "; hint: " + account.Hint
 			}
 			body += "\n"
+			for _, warning := range account.Warnings {
+				body += fmt.Sprintf("account %s: warning: %s\n", account.Account, warning)
+			}
 		}
 	}
 	text(w, code, body)

@@ -142,12 +142,14 @@ func TestReadyNamesTheCulprits(t *testing.T) {
 	t.Parallel()
 	dead := status("park", tokens.Dead, false)
 	dead.Error, dead.Hint = "the refresh token is spent", "run ticketproxy login park"
-	d := newDesk(dead, status("shop", tokens.Ready, true))
+	warned := status("shop", tokens.Ready, true)
+	warned.Warnings = []string{"the clock is wrong"}
+	d := newDesk(dead, warned)
 	if got := d.ask("GET", "/readyz").Body.String(); strings.Contains(got, "park") {
 		t.Errorf("names a culprit unasked: %q", got)
 	}
 	got := d.ask("GET", "/readyz?verbose").Body.String()
-	for _, want := range []string{"account park: dead: " + dead.Error + "; hint: " + dead.Hint, "account shop: ready"} {
+	for _, want := range []string{"account park: dead: " + dead.Error + "; hint: " + dead.Hint, "account shop: ready", "account shop: warning: the clock is wrong\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q, want it to say %q", got, want)
 		}

@@ -45,7 +45,7 @@ func NewMetrics(version string, accounts func() []tokens.Status) *Metrics {
 		duration:  histogram("request_duration_seconds", "From a request's header to its answer's last byte.", "upstream", prometheus.DefBuckets),
 		overhead:  histogram("overhead_seconds", "Our own share of the time to the answer's header.", "upstream", []float64{25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, .25, 1, 5}),
 		inFlight:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("requests_in_flight"), Help: "Requests being served."}, []string{"upstream"}),
-		replays:   counter("replays_total", "What became of requests that the API answered with 401: healed, refused again, failed, or unreplayable.", "upstream", "outcome"),
+		replays:   counter("replays_total", "What became of requests whose token the API refused: healed, refused again, failed, unreplayable, or paused when no refresh could be made for it yet.", "upstream", "outcome"),
 		refreshes: counter("token_refreshes_total", "Token requests, by result: ok, or the class of the failure.", "account", "result"),
 		refresh:   histogram("token_refresh_duration_seconds", "Duration of token requests.", "account", prometheus.DefBuckets),
 		failures:  counter("state_write_failures_total", "Records that could not be stored.", "account"),
@@ -136,7 +136,7 @@ func (a *account) WriteFailed() { a.failures.Inc() }
 type gauges struct {
 	accounts func() []tokens.Status
 
-	expiry, refreshExpiry, generation, state *prometheus.Desc
+	expiry, refreshExpiry, generation, refusalPause, state *prometheus.Desc
 }
 
 func newGauges(accounts func() []tokens.Status) *gauges {
@@ -148,13 +148,14 @@ func newGauges(accounts func() []tokens.Status) *gauges {
 		expiry:        desc("token_expiry_timestamp_seconds", "When the access token expires; absent when not known."),
 		refreshExpiry: desc("refresh_token_expiry_timestamp_seconds", "When the refresh token expires; absent when not known."),
 		generation:    desc("token_generation", "How often the account has been rotated."),
+		refusalPause:  desc("token_refusal_pause_seconds", "How old a new access token must be before its refusal by the API causes a refresh; 0 unless fresh tokens were refused."),
 		state:         desc("account_state", "1 for the account's present state.", "state"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.expiry, g.refreshExpiry, g.generation, g.state} {
+	for _, d := range []*prometheus.Desc{g.expiry, g.refreshExpiry, g.generation, g.refusalPause, g.state} {
 		out <- d
 	}
 }
@@ -172,6 +173,7 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 			gauge(g.refreshExpiry, unix(a.RefreshExpiry), a.Account)
 		}
 		gauge(g.generation, float64(a.Generation), a.Account)
+		gauge(g.refusalPause, a.RefusalPause.Seconds(), a.Account)
 		for _, state := range tokens.States() {
 			value := 0.0
 			if state == a.State {

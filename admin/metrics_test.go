@@ -26,7 +26,15 @@ func scrape(t *testing.T, m *admin.Metrics) string {
 func traffic() *admin.Metrics {
 	m := admin.NewMetrics("1.2.3", func() []tokens.Status {
 		return []tokens.Status{
-			{Account: "park", State: tokens.Degraded, Usable: true, Generation: 7, Expiry: time.Unix(1900000000, 0), RefreshExpiry: time.Unix(2000000000, 500e6)},
+			{
+				Account:       "park",
+				State:         tokens.Degraded,
+				Usable:        true,
+				Generation:    7,
+				Expiry:        time.Unix(1900000000, 0),
+				RefreshExpiry: time.Unix(2000000000, 500e6),
+				RefusalPause:  2500 * time.Millisecond,
+			},
 			{Account: "shop", State: tokens.Starting},
 		}
 	})
@@ -71,6 +79,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 		`ticketproxy_refresh_token_expiry_timestamp_seconds{account="park"} 2.0000000005e+09`,
 		`ticketproxy_token_generation{account="park"} 7`,
 		`ticketproxy_token_generation{account="shop"} 0`,
+		`ticketproxy_token_refusal_pause_seconds{account="park"} 2.5`,
 		`ticketproxy_account_state{account="park",state="degraded"} 1`,
 		`ticketproxy_account_state{account="park",state="ready"} 0`,
 		`ticketproxy_account_state{account="shop",state="starting"} 1`,

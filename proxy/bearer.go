@@ -1,24 +1,22 @@
 package proxy
 
 import (
+	"context"
 	"io"
 	"net/http"
-	"sync"
 	"time"
 )
 
-// bearer is the transport that adds the access token, and heals a 401: it asks
-// for another token and sends the identical request once more.
+// bearer is the transport that adds the access token. It heals a refused token:
+// it gets another and sends the identical request once more.
 type bearer struct {
 	upstream *Upstream
-	futile   futility
 }
 
 // drainLimit is how much of a refused answer is read to keep its connection.
 const drainLimit = 16 << 10
 
-// RoundTrip implements http.RoundTripper. A 401 with no other token to be had
-// for it is the app's.
+// RoundTrip implements http.RoundTripper.
 func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	ctx := req.Context()
 	x := exchangeOf(ctx)
@@ -30,30 +28,16 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	x.body = body
 	defer func() { body.settle(err != nil) }()
 	res, err = b.send(req, token, body.body)
-	if err != nil || res.StatusCode != http.StatusUnauthorized {
+	if err != nil || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
 		return res, err
 	}
-	if b.futile.now(time.Now()) {
-		if other, err := b.upstream.Source.Token(ctx); err != nil || other.AccessToken.Equal(token.AccessToken) {
-			return res, nil
-		}
-	}
-	if !body.rewind() {
-		if _, err := b.upstream.Source.Renew(ctx, token); err == nil { // for the next request
-			b.futile.add(time.Now()) // which is the first to tell
-		}
-		b.observe("unreplayable")
-		return res, nil
-	}
-	fresh, err := b.upstream.Source.Renew(ctx, token)
-	if err != nil {
+	fresh, ok, err := b.another(ctx, res.StatusCode, token, body.rewind())
+	switch {
+	case err != nil:
 		res.Body.Close()
 		return nil, err
-	}
-	if fresh.AccessToken.Equal(token.AccessToken) { // some issuers give the same again
+	case !ok:
 		body.abstain()
-		b.futile.add(time.Now())
-		b.observe("refused")
 		return res, nil
 	}
 	io.CopyN(io.Discard, res.Body, drainLimit)
@@ -66,13 +50,48 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	case err != nil:
 		b.observe("failed")
 	case res.StatusCode == http.StatusUnauthorized:
-		b.futile.add(time.Now())
+		b.refused(fresh)
+	case res.StatusCode == http.StatusForbidden:
 		b.observe("refused")
 	default:
-		b.futile.clear()
 		b.observe("healed")
 	}
 	return res, err
+}
+
+// another returns the token with which to send a request again that the API
+// answered with 401 or 403, and false where the answer is the app's. A 401 may
+// cause a refresh. A 403 never does: it refuses a token only where that is no
+// longer the current one, since some issuers revoke a token when they give the
+// next one. A request that is not replayable is not sent again, but its 401 may
+// still get the next request a new token.
+func (b *bearer) another(ctx context.Context, status int, token Token, replayable bool) (Token, bool, error) {
+	var fresh Token
+	var err error
+	if status == http.StatusForbidden {
+		if fresh, err = b.upstream.Source.Token(ctx); err != nil || fresh.Generation == token.Generation {
+			return Token{}, false, nil
+		}
+	} else if fresh, err = b.upstream.Source.Renew(ctx, token); err != nil && replayable {
+		return Token{}, false, err
+	}
+	switch {
+	case err != nil || !replayable:
+		b.observe("unreplayable")
+	case fresh.Generation == token.Generation:
+		b.observe("paused")
+	case fresh.AccessToken.Equal(token.AccessToken): // some issuers give the same again
+		b.refused(fresh)
+	default:
+		return fresh, true, nil
+	}
+	return Token{}, false, nil
+}
+
+// refused reports a token that the API refused although it was new.
+func (b *bearer) refused(token Token) {
+	b.upstream.Source.Refused(token)
+	b.observe("refused")
 }
 
 // maxAttempts bounds how many connections may turn out to be closed: some
@@ -103,44 +122,4 @@ func (b *bearer) observe(outcome string) {
 	if b.upstream.Observer != nil {
 		b.upstream.Observer.Replayed(outcome)
 	}
-}
-
-// A futility remembers that fresh tokens were refused too: then a 401 means
-// something else, and must not cost a refresh each time. Requests refused at a
-// time count as one. The zero value is ready.
-type futility struct {
-	mu    sync.Mutex
-	count int
-	until time.Time
-}
-
-const (
-	minFutile = time.Second
-	maxFutile = 30 * time.Second // a token that is really revoked in that time stays unhealed
-)
-
-func (f *futility) add(now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if now.Before(f.until) {
-		return
-	}
-	f.count++
-	wait := minFutile
-	for n := 1; n < f.count && wait < maxFutile; n++ {
-		wait *= 2
-	}
-	f.until = now.Add(min(wait, maxFutile))
-}
-
-func (f *futility) clear() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.count, f.until = 0, time.Time{}
-}
-
-func (f *futility) now(now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return now.Before(f.until)
 }

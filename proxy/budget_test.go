@@ -86,6 +86,9 @@ func TestBudgetIsPaidBack(t *testing.T) {
 		}
 	}
 	budget.Release(replayBudget)
+	if got := post(other, "/read", 1000); got != http.StatusOK {
+		t.Errorf("with a budget: got %d, want 200", got)
+	}
 	if !budget.TryAcquire(replayBudget) {
 		t.Error("some of the budget was not paid back")
 	}

@@ -15,11 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/iotest"
-	"testing/synctest"
-	"time"
 
 	"ticketproxy/proxy"
 )
@@ -289,115 +286,101 @@ func TestContinueIsNotAskedOfARefusedApp(t *testing.T) {
 	is(t, "status", res.StatusCode, 401)
 }
 
-// An API that answers 401 whatever the token costs fewer and fewer refreshes;
-// when tokens do matter again, it is healed again.
-func TestFutileRefreshesBackOff(t *testing.T) {
+// Where no refresh may be made, a 401 is the app's, and the request goes out once.
+func TestUnauthorizedInAPauseIsTheApps(t *testing.T) {
 	t.Parallel()
-	for name, body := range map[string]int{"replayable": 10, "unreplayable": replayLimit + 1} {
+	api := &accepts{readFirst: true}
+	w := begin(t, api)
+	w.source.paused = true
+	res, answer := w.do("POST", "/", strings.NewReader("x"))
+	is(t, "status", res.StatusCode, 401)
+	is(t, "answer", answer, strings.Repeat("no", 1000))
+	is(t, "mark", res.Header.Get(proxy.ErrorHeader), "")
+	is(t, "visits", len(api.seen()), 1)
+	is(t, "outcome", w.observer.outcomes(), "paused")
+}
+
+// The account is told of each new token that the API refuses, since that is
+// what its pauses grow by.
+func TestRefusedNewTokenIsReported(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fixed  bool
+		visits int
+	}{"another token": {false, 2}, "the same token again": {true, 1}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var last atomic.Value
-				last.Store("")
-				w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					io.Copy(io.Discard, r.Body)
-					if r.Header.Get("Authorization") != last.Load() {
-						w.WriteHeader(http.StatusUnauthorized)
-					}
-				}))
-				post := func(size int) int {
-					res, _ := w.do("POST", "/", bytes.NewReader(make([]byte, size)))
-					return res.StatusCode
-				}
-				for range 120 {
-					is(t, "status", post(body), 401)
-					time.Sleep(500 * time.Millisecond)
-				}
-				_, refreshes := w.source.counts()
-				if refreshes < 3 || refreshes > 8 { // at 0, 1, 3, 7, 15, 31 s
-					t.Errorf("%d refreshes in a minute", refreshes)
-				}
-				time.Sleep(time.Minute)
-				last.Store(bearer(uint64(refreshes) + 2))
-				is(t, "status when tokens matter again", post(1), 200)
-				last.Store(bearer(uint64(refreshes) + 3))
-				is(t, "status after the next rotation", post(1), 200)
-			})
+			api := &accepts{readFirst: true}
+			w := begin(t, api, func(w *world) { w.source.fixed = c.fixed })
+			res, answer := w.do("POST", "/", strings.NewReader("x"))
+			is(t, "status", res.StatusCode, 401)
+			is(t, "answer", answer, strings.Repeat("no", 1000))
+			is(t, "visits", len(api.seen()), c.visits)
+			is(t, "outcome", w.observer.outcomes(), "refused")
+			is(t, "reported", fmt.Sprint(w.source.refused), "[2]")
 		})
 	}
 }
 
-// An issuer that gives the same access token again cannot heal anything: the
-// 401 is the app's, and costs as few refreshes as any.
-func TestSameTokenAgainIsFutile(t *testing.T) {
+// A request was under way while its token was replaced, and the issuer revoked
+// the old one: a 401 or 403 to it costs no refresh, and is not the app's.
+func TestTokenReplacedOnTheWayIsSentAgain(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		asked := 0
-		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			asked++
-			w.WriteHeader(http.StatusUnauthorized)
-			io.WriteString(w, "why")
-		}), func(w *world) { w.source.fixed = true })
-		for range 120 {
-			res, body := w.do("POST", "/", strings.NewReader("body"))
-			is(t, "status", res.StatusCode, 401)
-			is(t, "answer", body, "why")
-			time.Sleep(500 * time.Millisecond)
+	for _, status := range []int{401, 403} {
+		for name, c := range map[string]struct {
+			body     int
+			paused   bool
+			accepts  uint64
+			want     int
+			outcome  string
+			requests int
+		}{
+			"healed":         {10, false, 2, 200, "healed", 2},
+			"in a pause":     {10, true, 2, 200, "healed", 2},
+			"refused again":  {10, false, 9, status, "refused", 2},
+			"not replayable": {replayLimit + 1, false, 2, status, "unreplayable", 1},
+		} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				t.Parallel()
+				var w *world
+				requests := 0
+				w = begin(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					io.Copy(io.Discard, r.Body)
+					requests++
+					w.source.mu.Lock()
+					w.source.generation = 2
+					w.source.mu.Unlock()
+					if r.Header.Get("Authorization") != bearer(c.accepts) {
+						rw.WriteHeader(status)
+					}
+				}), func(w *world) { w.source.paused = c.paused })
+				res, _ := w.do("POST", "/", bytes.NewReader(make([]byte, c.body)))
+				is(t, "status", res.StatusCode, c.want)
+				is(t, "outcome", w.observer.outcomes(), c.outcome)
+				is(t, "requests at the API", requests, c.requests)
+				_, refreshes := w.source.counts()
+				is(t, "refreshes", refreshes, 0)
+			})
 		}
-		if _, refreshes := w.source.counts(); refreshes < 3 || refreshes > 8 {
-			t.Errorf("%d refreshes in a minute", refreshes)
-		}
-		is(t, "requests at the API", asked, 120)
-	})
+	}
 }
 
-// In the time in which refreshes are futile, a token that came otherwise is
-// still tried.
-func TestFutileTimeUsesAnotherToken(t *testing.T) {
+// A 403 to the current token says nothing about the token.
+func TestForbiddenIsTheApps(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var hook func()
-		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if hook != nil && r.Header.Get("Authorization") == bearer(2) {
-				hook()
-			}
-			if r.Header.Get("Authorization") != bearer(3) {
-				w.WriteHeader(http.StatusUnauthorized)
-			}
-		}))
-		res, _ := w.do("GET", "/", nil)
-		is(t, "status", res.StatusCode, 401)
-		hook = func() {
-			w.source.mu.Lock()
-			defer w.source.mu.Unlock()
-			w.source.generation = 3
-		}
-		res, _ = w.do("GET", "/", nil)
-		is(t, "status with the other token", res.StatusCode, 200)
-	})
-}
-
-// Requests refused at a time are one sign of futility, not many.
-func TestBurstOfFutileRefreshesCountsOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var want atomic.Value
-		want.Store("")
-		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if time.Sleep(time.Millisecond); r.Header.Get("Authorization") != want.Load() {
-				w.WriteHeader(http.StatusUnauthorized)
-			}
-		}))
-		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() { w.do("GET", "/", nil) })
-		}
-		all.Wait()
-		time.Sleep(2 * time.Second)
-		want.Store(bearer(w.source.generation + 1))
-		res, _ := w.do("GET", "/", nil)
-		is(t, "status two seconds later", res.StatusCode, 200)
-	})
+	requests := 0
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, "no rights")
+	}))
+	res, body := w.do("POST", "/", strings.NewReader("body"))
+	is(t, "status", res.StatusCode, 403)
+	is(t, "answer", body, "no rights")
+	is(t, "requests at the API", requests, 1)
+	is(t, "outcome", w.observer.outcomes(), "")
+	renewals, _ := w.source.counts()
+	is(t, "renewals", renewals, 0)
 }
 
 func TestReplayIsNotSentOverABrokenBody(t *testing.T) {

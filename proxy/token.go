@@ -21,8 +21,11 @@ type TokenSource interface {
 	Token(ctx context.Context) (Token, error)
 	// Renew returns a token of another grant than rejected, which the API
 	// answered with 401. It causes a refresh only if rejected is still the
-	// current token.
+	// current token. It returns rejected itself where no refresh may be made
+	// now, because the API refused too many fresh tokens.
 	Renew(ctx context.Context, rejected Token) (Token, error)
+	// Refused notes that the API answered 401 to a token that Renew returned.
+	Refused(token Token)
 }
 
 // A TokenError says why there is no token, in words that an app may see.

@@ -41,8 +41,9 @@ type Upstream struct {
 type Observer interface {
 	Begin()
 	End(Exchange)
-	// Replayed reports what became of a request that was answered with 401:
-	// "healed", "refused" again, "failed" to send, or "unreplayable".
+	// Replayed reports what became of a request whose token the API refused:
+	// "healed", "refused" again, "failed" to send, "unreplayable", or "paused"
+	// when no refresh could be made for it yet.
 	Replayed(outcome string)
 }
 

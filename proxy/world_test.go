@@ -95,6 +95,8 @@ type source struct {
 	err        error
 	refresh    func(ctx context.Context) error // what a refresh waits for; may be nil
 	fixed      bool                            // each grant has the same access token
+	paused     bool                            // no refresh may be made
+	refused    []uint64                        // generations that Refused was told of
 }
 
 func newSource() *source { return &source{generation: 1} }
@@ -125,11 +127,17 @@ func (s *source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.renewals++
-	if s.err == nil && rejected.Generation == s.generation {
+	if s.err == nil && rejected.Generation == s.generation && !s.paused {
 		s.generation++
 		s.refreshes++
 	}
 	return s.current(), s.err
+}
+
+func (s *source) Refused(token proxy.Token) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = append(s.refused, token.Generation)
 }
 
 func (s *source) counts() (renewals, refreshes int) {

@@ -132,7 +132,7 @@ func (r *Refresher) adopt(rec Record) *view {
 		r.mourn(rec.Dead.Reason)
 	}
 	if rec.Generation < r.refused { // a dead line gave way to an older count
-		r.refused = 0
+		r.refused, r.rejects = 0, refusals{}
 	}
 	return r.publish()
 }

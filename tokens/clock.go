@@ -40,6 +40,9 @@ func (r *Refresher) warnings(now time.Time) []string {
 	if r.misled {
 		all = append(all, "the refresh token that was given last was refused, and the line before it goes on: give a valid one, or the old one again")
 	}
+	if words := r.refusalWarning(now); words != "" {
+		all = append(all, words)
+	}
 	g := r.held.Grant
 	if g.RefreshExpiry.IsZero() || r.held.Dead != nil {
 		return all

@@ -163,7 +163,7 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 
 // succeed returns the record that follows rec with the new grant.
 func (r *Refresher) succeed(rec Record, grant Grant) Record {
-	next := Record{Generation: rec.Generation + 1, Grant: grant, Seed: rec.Seed, Spent: rec.Spent}
+	next := Record{Generation: rec.Generation + 1, Grant: grant, Seed: rec.Seed, Spent: rec.Spent, RefusalPause: r.refusalPause(rec)}
 	old := rec.Grant
 	if grant.AccessToken.IsZero() { // only the refresh token is new
 		next.Grant.AccessToken, next.Grant.Obtained, next.Grant.Expiry = old.AccessToken, old.Obtained, old.Expiry

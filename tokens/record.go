@@ -30,6 +30,10 @@ type Record struct {
 	// NotBefore is when the issuer, which asked for silence, may be asked
 	// again. It binds every replica.
 	NotBefore time.Time
+	// RefusalPause is how long after Grant.Obtained a refused access token may
+	// cause the next refresh. It grows while the API refuses fresh tokens, so
+	// that no API can make all replicas together spend without end.
+	RefusalPause time.Duration
 	// Dead says why only a person can help; nil while the account lives.
 	Dead *Death
 }
@@ -105,6 +109,7 @@ type wire struct {
 	Lost          int       `json:"lost_attempts,omitempty"`
 	LostAt        time.Time `json:"lost_at,omitzero"`
 	NotBefore     time.Time `json:"not_before,omitzero"`
+	Pause         float64   `json:"refusal_pause_seconds,omitempty"`
 	Dead          *Death    `json:"dead,omitempty"`
 }
 
@@ -130,6 +135,7 @@ func (r Record) Encode() ([]byte, error) {
 		Lost:          r.Lost,
 		LostAt:        r.LostAt,
 		NotBefore:     r.NotBefore,
+		Pause:         r.RefusalPause.Seconds(),
 		Dead:          r.Dead,
 	}, "", "\t")
 }
@@ -156,12 +162,13 @@ func Decode(data []byte) (Record, error) {
 			RefreshExpiry: w.RefreshExpiry,
 			Renewed:       w.Renewed,
 		},
-		Seed:      w.Seed,
-		Spent:     w.Spent,
-		Intent:    w.Intent,
-		Lost:      w.Lost,
-		LostAt:    w.LostAt,
-		NotBefore: w.NotBefore,
-		Dead:      w.Dead,
+		Seed:         w.Seed,
+		Spent:        w.Spent,
+		Intent:       w.Intent,
+		Lost:         w.Lost,
+		LostAt:       w.LostAt,
+		NotBefore:    w.NotBefore,
+		RefusalPause: time.Duration(w.Pause * float64(time.Second)),
+		Dead:         w.Dead,
 	}, nil
 }

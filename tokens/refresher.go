@@ -47,7 +47,8 @@ type Refresher struct {
 	state   error         // why the store could not be read, when last looked at
 	planted string        // the hash of the seed that was last compared with the record
 	misled  bool          // that seed was refused, and the line before it goes on
-	refused uint64        // the newest generation whose access token the API refused
+	refused uint64        // the newest generation whose access token is replaced because the API refused it
+	rejects refusals      // what the API refused of the generations that this process used
 	seen    sighting      // the foreign intent that is being waited for
 	skew    time.Duration // of the local clock, ahead of the issuer's
 	intents int           // how many intents this process has written
@@ -97,16 +98,19 @@ func (r *Refresher) Token(ctx context.Context) (Token, error) {
 }
 
 // Renew returns a token of another grant than rejected, which the API answered
-// with 401. Only if rejected is still the current token does it cause a refresh,
-// and one for all who ask at the same time. Errors are as with Token.
+// with 401. If rejected is no longer the current token, that costs nothing.
+// Otherwise it causes a refresh, one for all callers at the same time. While the
+// API refuses fresh tokens there are pauses between such refreshes (see
+// Record.RefusalPause); in a pause Renew returns rejected itself. Errors are as
+// with Token.
 func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 	v := r.current.Load()
 	if v == nil || v.token.Generation != rejected.Generation {
 		return r.Token(ctx)
 	}
-	r.mu.Lock()
-	r.refused = max(r.refused, v.token.Generation)
-	r.mu.Unlock()
+	if !r.refuse(v) {
+		return rejected, nil
+	}
 	return r.await(ctx, v)
 }
 

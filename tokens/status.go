@@ -33,6 +33,10 @@ type Status struct {
 	Hint          string    `json:"hint,omitempty"`     // what a person can do about it; the Refresher leaves it empty
 	Warnings      []string  `json:"warnings,omitempty"` // what a person should do before it is too late
 	Cause         error     `json:"-"`                  // what Error says; may be an *IssuerError
+
+	// RefusalPause is how long a new access token must be held before its
+	// refusal by the API causes a refresh; 0 unless the API refused fresh tokens.
+	RefusalPause time.Duration `json:"-"`
 }
 
 // live reports whether a token is held that is believed valid, and was not
@@ -57,6 +61,7 @@ func (r *Refresher) Status() Status {
 		Expiry:        r.held.Grant.Expiry.Round(0),
 		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),
 		Warnings:      r.warnings(now),
+		RefusalPause:  r.held.RefusalPause,
 	}
 	if r.pending && !r.unsaved && v != nil { // it will be stored in a moment
 		s.Generation = v.token.Generation

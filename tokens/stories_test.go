@@ -301,6 +301,7 @@ func TestReplicaBehindDoesNotSpendAfterARestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		old = mustServe(t, behind, i)
+		time.Sleep(time.Second) // the pause after a refused token
 		if _, err := ahead.Renew(t.Context(), old); err != nil {
 			t.Fatal(err)
 		}
