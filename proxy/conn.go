@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // patient is a listener whose connections cut off a client that takes nothing
@@ -19,11 +21,15 @@ type patient struct {
 	draining *atomic.Bool
 	once     sync.Once
 	closed   chan struct{}
+	log      *zap.Logger
 }
 
 func (l *patient) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
+		if !errors.Is(err, net.ErrClosed) {
+			l.log.Error("accepting a connection", zap.Error(err)) // the server tries again
+		}
 		return nil, err
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {

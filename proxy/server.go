@@ -3,8 +3,11 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +91,7 @@ func (s *Server) init() {
 // Serve serves l until Drain; it closes l, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
-	if err := s.server.Serve(&patient{Listener: l, room: s.Room, draining: &s.draining, closed: make(chan struct{})}); err != http.ErrServerClosed {
+	if err := s.server.Serve(&patient{Listener: l, room: s.Room, draining: &s.draining, closed: make(chan struct{}), log: s.Log}); err != http.ErrServerClosed {
 		return err
 	}
 	return nil
@@ -102,6 +105,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	s.begin()
 	defer s.end()
+	defer s.logPanic()
 	if r.ContentLength != 0 { // the server reads a body that nobody wants
 		control := http.NewResponseController(w)
 		control.SetReadDeadline(time.Now().Add(bodyIdle))
@@ -126,6 +130,22 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.Handler.ServeHTTP(w, r)
+}
+
+// logPanic logs a panic of a handler, and has net/http close the connection. The
+// value of the panic may hold anything, so only a runtime error's is logged.
+func (s *Server) logPanic() {
+	switch p := recover(); p := p.(type) {
+	case nil:
+	case runtime.Error:
+		s.Log.Error("handler panicked", zap.Error(p), zap.ByteString("stack", debug.Stack()))
+		panic(http.ErrAbortHandler)
+	default:
+		if p != http.ErrAbortHandler {
+			s.Log.Error("handler panicked", zap.String("value", fmt.Sprintf("a %T", p)), zap.ByteString("stack", debug.Stack()))
+		}
+		panic(http.ErrAbortHandler)
+	}
 }
 
 func (s *Server) begin() {

@@ -9,11 +9,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	logged "go.uber.org/zap/zaptest/observer"
 
 	"ticketproxy/proxy"
 )
@@ -448,4 +454,86 @@ func TestExchangeIsMeasured(t *testing.T) {
 		synctest.Wait()
 		is(t, "exchange", w.observer.exchanges[0], proxy.Exchange{Method: "BREW", Status: 418, Took: 8 * time.Second, Overhead: time.Second})
 	})
+}
+
+// A handler that panics is told of as an error, without what may be a secret.
+func TestPanicIsLogged(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		panics func()
+		errors int
+		shows  string
+	}{
+		"aborted":       {func() { panic(http.ErrAbortHandler) }, 0, ""},
+		"runtime error": {func() { _ = []int(nil)[len(os.Args)] }, 1, "index out of range"},
+		"other value":   {func() { panic("a-secret") }, 1, "a string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			core, logs := logged.New(zap.DebugLevel)
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &proxy.Server{
+				Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { test.panics() }),
+				Log:     zap.New(core),
+			}
+			served := make(chan error)
+			go func() { served <- s.Serve(l) }()
+			if res, err := http.Get("http://" + l.Addr().String()); err == nil {
+				res.Body.Close()
+				t.Errorf("answered %s", res.Status)
+			}
+			if err := s.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			<-served
+			is(t, "errors", logs.FilterLevelExact(zap.ErrorLevel).Len(), test.errors)
+			for _, entry := range logs.All() {
+				text := fmt.Sprint(entry.Message, entry.ContextMap())
+				if strings.Contains(text, "a-secret") || !strings.Contains(text, test.shows) {
+					t.Errorf("logged %q", text)
+				}
+			}
+		})
+	}
+}
+
+// A listener fails once, and then has no more connections.
+type failing struct {
+	net.Listener
+	failed atomic.Bool
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if !l.failed.Swap(true) {
+		return nil, syscall.EMFILE
+	}
+	return l.Listener.Accept()
+}
+
+func TestFailedAcceptIsLogged(t *testing.T) {
+	t.Parallel()
+	core, logs := logged.New(zap.ErrorLevel)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &proxy.Server{Handler: http.NotFoundHandler(), Log: zap.New(core)}
+	served := make(chan error)
+	go func() { served <- s.Serve(&failing{Listener: l}) }()
+	res, err := http.Get("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if err := s.Drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	is(t, "errors", logs.FilterMessage("accepting a connection").Len(), 1)
 }
