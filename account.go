@@ -15,17 +15,26 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// refresher makes an account's Refresher, but for its store.
-func refresher(u config.Upstream, egress func(*http.Request) (*url.URL, error), dial proxy.Dialer) *tokens.Refresher {
-	client := client(u, egress, dial)
+// refresher makes an account's Refresher, but for its store. It follows what
+// changes in the upstream's files.
+func refresher(u *reloadable, egress func(*http.Request) (*url.URL, error), dial proxy.Dialer) *tokens.Refresher {
+	said := *u.current.Load()
+	d := dialect(said)
+	asked := new(currentIssuer)
 	r := &tokens.Refresher{
-		Account:  u.Name,
-		Issuer:   client,
-		Seed:     seed(u),
-		Rotation: client.Dialect.Rotation,
-		Grace:    client.Dialect.Grace,
+		Account:  said.Name,
+		Issuer:   asked,
+		Seed:     seed(said),
+		Rotation: d.Rotation,
+		Grace:    d.Grace,
 	}
-	client.Clock = r.Clock
+	use := func(u config.Upstream) {
+		c := client(u, egress, dial)
+		c.Clock = r.Clock
+		asked.client.Store(c)
+	}
+	use(said)
+	u.changed = append(u.changed, use, func(config.Upstream) { r.Retry() })
 	return r
 }
 

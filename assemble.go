@@ -59,7 +59,11 @@ type product struct {
 	admin      *listener // nil when off
 	draining   atomic.Bool
 	quit       context.CancelFunc // set by run
-	closeState func() error
+	upstreams  map[string]*reloadable
+	lines      *logWriter // where the log goes; nil when that cannot lose a line
+
+	reloadWarning atomic.Pointer[string] // why files could not be read again; nil when they could
+	closeState    func() error
 }
 
 // A listener is a server and where it listens.
@@ -99,19 +103,23 @@ func (l *listener) purpose() string {
 // assemble builds the product that the configuration describes. It opens the
 // state, and listens on nothing yet.
 func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
-	made := &product{config: c, log: log, closeState: func() error { return nil }}
-	metrics := admin.NewMetrics(version, made.accounts)
+	made := &product{config: c, log: log, lines: p.log, upstreams: map[string]*reloadable{}, closeState: func() error { return nil }}
+	metrics := admin.NewMetrics(version, made.accounts, made.lostLines)
 	open, err := made.openState()
 	if err != nil {
 		return nil, err
 	}
 	egress := p.egress()
+	for _, u := range c.Upstreams {
+		made.upstreams[u.Name] = new(reloadable)
+		made.upstreams[u.Name].reload(u)
+	}
 	sources := map[string]proxy.TokenSource{}
 	for _, u := range c.Upstreams {
 		if !u.OwnsAccount() {
 			continue
 		}
-		r := refresher(u, egress, p.dial)
+		r := refresher(made.upstreams[u.Name], egress, p.dial)
 		r.Store, r.Holder = open(u.Name)
 		r.Log, r.Observer = log.Named("tokens").With(zap.String("account", u.Name)), metrics.Account(u.Name)
 		if err := readable(r); err != nil {
@@ -122,6 +130,11 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 	}
 	var upstreams []admin.Upstream
 	for _, u := range c.Upstreams {
+		files := made.upstreams[u.Name]
+		transport := &proxy.Aging{New: func() *http.Transport {
+			return proxy.NewTransport(u.Timeout, roots(*files.current.Load()), egress, p.dial)
+		}}
+		files.changed = append(files.changed, func(config.Upstream) { transport.Leave() })
 		made.listener(u).add(&proxy.Upstream{
 			Name:      u.Name,
 			URL:       u.UpstreamURL,
@@ -132,7 +145,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 			DropQuery: dialect(u).QueryTokens,
 			Own:       placeholder(u),
 			Source:    sources[u.Account],
-			Transport: &proxy.Aging{New: func() *http.Transport { return proxy.NewTransport(u.Timeout, roots(u), egress, p.dial) }},
+			Transport: transport,
 			Observer:  metrics.Upstream(u.Name),
 			Log:       log.Named("proxy"),
 		})
@@ -145,7 +158,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 	}
 	if c.AdminListen != "" {
 		made.admin = &listener{address: config.Address{Network: "tcp", Address: c.AdminListen}}
-		a := &admin.Admin{Version: version, Guard: guardOf(c, made.admin), Metrics: metrics.Handler(), Accounts: made.accounts, Upstreams: upstreams, Draining: made.draining.Load}
+		a := &admin.Admin{Version: version, Guard: guardOf(c, made.admin), Metrics: metrics.Handler(), Accounts: made.accounts, Warnings: made.warnings, Upstreams: upstreams, Draining: made.draining.Load}
 		if c.AdminQuit {
 			a.Quit = func() { made.quit() }
 		}
@@ -231,6 +244,24 @@ func (p *process) getenv(name string) string {
 		}
 	}
 	return ""
+}
+
+// lostLines returns how many lines of the log were lost.
+func (m *product) lostLines() uint64 {
+	lines, _ := m.lines.Lost()
+	return lines
+}
+
+// warnings returns what a person should know of the program as a whole.
+func (m *product) warnings() []string {
+	var all []string
+	if _, warning := m.lines.Lost(); warning != "" {
+		all = append(all, warning)
+	}
+	if warning := m.reloadWarning.Load(); warning != nil {
+		all = append(all, *warning)
+	}
+	return all
 }
 
 // accounts returns a snapshot of every account.

@@ -56,11 +56,11 @@ type checklist struct {
 }
 
 func (k *checklist) passed(what, format string, args ...any) {
-	fmt.Fprintf(k.out, "ok    %s: %s\n", what, fmt.Sprintf(format, args...))
+	fmt.Fprintf(k.out, "ok    %s: %s\n", what, printable(fmt.Sprintf(format, args...)))
 }
 
 func (k *checklist) warned(what, words string) {
-	fmt.Fprintf(k.out, "warn  %s: %s\n", what, words)
+	fmt.Fprintf(k.out, "warn  %s: %s\n", what, printable(words))
 }
 
 func (k *checklist) fails(what string, err error, cure string) {
@@ -69,7 +69,7 @@ func (k *checklist) fails(what string, err error, cure string) {
 	if errors.As(err, &hinted) {
 		cure = hinted.Hint()
 	}
-	fmt.Fprintf(k.out, "FAIL  %s: %v\n      hint: %s\n", what, err, cure)
+	fmt.Fprintf(k.out, "FAIL  %s: %s\n      hint: %s\n", what, printable(err.Error()), printable(cure))
 }
 
 // state checks that records can be kept, and what is in those that are there.

@@ -17,7 +17,7 @@ func checked(t *testing.T, h *house, more ...string) (int, string) {
 	p := h.process()
 	var out lockedBuffer
 	p.stdout, p.environ = &out, append(p.environ, more...)
-	code := exit(p, run(t.Context(), p, []string{"check"}))
+	code := exit(p.stderr, run(t.Context(), p, []string{"check"}))
 	mustNotShow(t, "check", out.String(), h.seeds["ticketpark"], h.seeds["openticket"], h.seeds["socialboards"], h.sandbox.Ticketpark.ClientSecret)
 	return code, out.String()
 }

@@ -23,7 +23,7 @@ func TestWrongCommandLines(t *testing.T) {
 			t.Parallel()
 			var out lockedBuffer
 			p := &process{stdout: &out, stderr: &out, environ: []string{"TICKETPROXY_ADMIN_LISTEN=127.0.0.1:9090"}}
-			code := exit(p, run(t.Context(), p, strings.Fields(args)))
+			code := exit(p.stderr, run(t.Context(), p, strings.Fields(args)))
 			if code != 2 || !strings.Contains(out.String(), "ticketproxy: ") || !strings.Contains(out.String(), "\nhint: ") {
 				t.Errorf("exit %d:\n%s", code, out.String())
 			}
@@ -37,7 +37,7 @@ func TestWrongConfigurationSaysAllAtOnce(t *testing.T) {
 	p := &process{stdout: &out, stderr: &out, environ: []string{
 		"TICKETPROXY_PROVIDER=ticketpark", "TICKETPROXY_TIMEOUT=60", "TICKETPROXY_STATE=memory:", "TICKETPROXY_ADMN_LISTEN=off",
 	}}
-	code := exit(p, run(t.Context(), p, nil))
+	code := exit(p.stderr, run(t.Context(), p, nil))
 	for _, want := range []string{"TICKETPROXY_CLIENT_ID: ", "TICKETPROXY_CLIENT_SECRET: ", "TICKETPROXY_TIMEOUT: ", "TICKETPROXY_STATE: ", "TICKETPROXY_ADMN_LISTEN: ", "TICKETPROXY_ADMIN_LISTEN"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("nothing of %s in:\n%s", want, out.String())
@@ -53,7 +53,7 @@ func TestHelpAndVersion(t *testing.T) {
 	for args, want := range map[string]string{"help": "demo", "--help": "serve", "help env": "TICKETPROXY_REFRESH_TOKEN_FILE", "version": "go1.", "sandbox --help": "reuse-detection"} {
 		var out lockedBuffer
 		p := &process{stdout: &out, stderr: &out}
-		if code := exit(p, run(t.Context(), p, strings.Fields(args))); code != 0 || !strings.Contains(out.String(), want) {
+		if code := exit(p.stderr, run(t.Context(), p, strings.Fields(args))); code != 0 || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: exit %d:\n%s", args, code, out.String())
 		}
 	}
@@ -90,7 +90,7 @@ func TestStatusWaitAndShutdown(t *testing.T) {
 			t.Error(err)
 		}
 		h.stopping = nil
-		if err := run(t.Context(), p, []string{"shutdown"}); err == nil || exit(p, err) != 1 {
+		if err := run(t.Context(), p, []string{"shutdown"}); err == nil || exit(p.stderr, err) != 1 {
 			t.Errorf("a second shutdown: %v", err)
 		}
 	})
@@ -150,7 +150,7 @@ func TestTakenPortIsNamed(t *testing.T) {
 	p := &process{stdout: &out, stderr: &out, listen: n.listen, dial: n.dial, environ: []string{
 		"TICKETPROXY_PROVIDER=socialboards", "TICKETPROXY_CLIENT_ID=x", "TICKETPROXY_STATE=file:" + filepath.Join(t.TempDir(), "state"),
 	}}
-	if code := exit(p, run(t.Context(), p, nil)); code != 1 || !strings.Contains(out.String(), "hint: choose another address with TICKETPROXY_LISTEN") {
+	if code := exit(p.stderr, run(t.Context(), p, nil)); code != 1 || !strings.Contains(out.String(), "hint: choose another address with TICKETPROXY_LISTEN") {
 		t.Errorf("exit %d:\n%s", code, out.String())
 	}
 }

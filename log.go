@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+
 	"ticketproxy/config"
 
 	"go.uber.org/zap"
@@ -21,5 +23,9 @@ func (p *process) logger(c config.Config) *zap.Logger {
 		format.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(format)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(p.stderr)), level))
+	out := zapcore.Lock(zapcore.AddSync(p.stderr))
+	if p.log != nil {
+		out = zapcore.AddSync(p.log)
+	}
+	return zap.New(zapcore.NewCore(encoder, out, level), zap.ErrorOutput(zapcore.AddSync(io.Discard)))
 }

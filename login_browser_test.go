@@ -151,7 +151,7 @@ func TestLoginByPastedAddress(t *testing.T) {
 			p.stdin, p.stdout, p.stderr = stdin, out, out
 			done := make(chan int)
 			go func() {
-				done <- exit(p, run(t.Context(), p, append([]string{"login", "openticket", "--no-browser"}, args...)))
+				done <- exit(p.stderr, run(t.Context(), p, append([]string{"login", "openticket", "--no-browser"}, args...)))
 			}()
 			synctest.Wait()
 			_, address, ok := strings.Cut(out.String(), "\n\n  ")

@@ -129,7 +129,7 @@ func TestLoginInterrupted(t *testing.T) {
 			p.stdout, p.stderr, p.browse = out, out, browse
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer time.AfterFunc(30*time.Second, interrupt).Stop()
-			return exit(p, run(ctx, p, []string{"login", "openticket"})), out.String()
+			return exit(p.stderr, run(ctx, p, []string{"login", "openticket"})), out.String()
 		}
 		status, out := login(func(string) error { return nil })
 		mustSay(t, status, 1, out, "waiting for the browser: interrupted", "\nhint: no token was asked for")

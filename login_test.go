@@ -27,7 +27,7 @@ func (h *house) login(stdin io.Reader, browse func(address string) error, args .
 	out := new(lockedBuffer)
 	p := h.process()
 	p.stdin, p.stdout, p.stderr, p.browse = stdin, out, out, browse
-	code := exit(p, run(h.t.Context(), p, append([]string{"login"}, args...)))
+	code := exit(p.stderr, run(h.t.Context(), p, append([]string{"login"}, args...)))
 	return code, out.String()
 }
 
@@ -162,7 +162,7 @@ func TestLoginCommandLines(t *testing.T) {
 			t.Parallel()
 			var out lockedBuffer
 			p := &process{stdin: pipe(), stdout: &out, stderr: &out, environ: x.environ, stateHome: t.TempDir()}
-			code := exit(p, run(t.Context(), p, append([]string{"login"}, strings.Fields(x.args)...)))
+			code := exit(p.stderr, run(t.Context(), p, append([]string{"login"}, strings.Fields(x.args)...)))
 			if code != 2 || !strings.Contains(out.String(), x.want) || !strings.Contains(out.String(), "\nhint: ") || strings.Contains(out.String(), "hunter2") {
 				t.Errorf("exit %d:\n%s", code, out.String())
 			}

@@ -11,10 +11,9 @@ import (
 	"log"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
+	"strings"
 
 	"ticketproxy/config"
 	"ticketproxy/proxy"
@@ -52,10 +51,13 @@ type process struct {
 	stdin       io.Reader
 	stdout      io.Writer
 	stderr      io.Writer
-	terminal    bool   // stderr is one
-	stateHome   string // the user's directory for state; "" when there is none
-	descriptors uint64 // that may be open; 0 when not known
-	memory      int64  // bytes that the runtime may take; 0 when not known
+	log         *logWriter      // where serve and demo log; nil is stderr
+	hurry       <-chan struct{} // closed when a drain should cut off what is in flight; may be nil
+	reload      <-chan struct{} // receives when files should be read again; may be nil
+	terminal    bool            // stderr is one
+	stateHome   string          // the user's directory for state; "" when there is none
+	descriptors uint64          // that may be open; 0 when not known
+	memory      int64           // bytes that the runtime may take; 0 when not known
 	listen      func(ctx context.Context, network, address string) (net.Listener, error)
 	dial        proxy.Dialer               // nil is the network's
 	browse      func(address string) error // shows a web page to the person
@@ -63,14 +65,18 @@ type process struct {
 
 func main() {
 	log.SetOutput(io.Discard) // net/http quotes there what peers send, which may be a token
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	serving := len(os.Args) < 2 || os.Args[1] == "serve"
+	asked := watchSignals(startTerminal(), serving)
+	stderr := newLogWriter(os.Stderr)
 	var listener net.ListenConfig
 	p := &process{
 		environ:     os.Environ(),
 		stdin:       os.Stdin,
 		stdout:      os.Stdout,
 		stderr:      os.Stderr,
+		log:         stderr,
+		hurry:       asked.hurry.Done(),
+		reload:      asked.reload,
 		terminal:    isTerminal(os.Stderr),
 		stateHome:   stateHome(),
 		descriptors: descriptors(),
@@ -81,7 +87,9 @@ func main() {
 	if err := harden(); err != nil {
 		fmt.Fprintf(os.Stderr, "ticketproxy: keeping memory out of core dumps: %v\n", err)
 	}
-	os.Exit(exit(p, run(ctx, p, os.Args[1:])))
+	code := exit(stderr, run(asked.stop, p, os.Args[1:]))
+	stderr.Close()
+	os.Exit(code)
 }
 
 // run runs the verb that the arguments name.
@@ -122,33 +130,64 @@ var errHelp = errors.New("help")
 // errSaid ends a verb with exit code 1 after it has said why.
 var errSaid = errors.New("said")
 
-// exit prints an error, with a hint where a person can do something, and
-// returns the exit code.
-func exit(p *process, err error) int {
-	var mistakes *config.Error
-	var usage *usageError
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errHelp):
-		return 0
-	case errors.Is(err, errSaid):
-		return 1
-	case errors.As(err, &mistakes):
-		for _, m := range mistakes.Mistakes {
-			fmt.Fprintf(p.stderr, "ticketproxy: %s: %s\nhint: %s\n", m.Variable, m.Problem, m.Cure)
+// exit prints what went wrong, each error on a line of its own with a hint where
+// a person can do something, and returns the exit code.
+func exit(stderr io.Writer, err error) int {
+	code := 0
+	printed := map[string]bool{}
+	for _, one := range flatten(err) {
+		var mistakes *config.Error
+		var usage *usageError
+		switch {
+		case errors.Is(one, errHelp):
+			continue
+		case errors.Is(one, errSaid):
+			code = max(code, 1)
+			continue
+		case errors.As(one, &mistakes):
+			for _, m := range mistakes.Mistakes {
+				fmt.Fprintf(stderr, "ticketproxy: %s: %s\nhint: %s\n", m.Variable, m.Problem, m.Cure)
+			}
+			code = 2
+			continue
+		case errors.As(one, &usage):
+			code = 2
+		default:
+			code = max(code, 1)
 		}
-		return 2
+		text := "ticketproxy: " + printable(one.Error()) + "\n"
+		var hinted interface{ Hint() string }
+		if errors.As(one, &hinted) {
+			text += "hint: " + printable(hinted.Hint()) + "\n"
+		}
+		if !printed[text] {
+			io.WriteString(stderr, text)
+			printed[text] = true
+		}
 	}
-	fmt.Fprintf(p.stderr, "ticketproxy: %v\n", err)
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		fmt.Fprintf(p.stderr, "hint: %s\n", hinted.Hint())
+	return code
+}
+
+// flatten returns the errors that errors.Join has put together, whose texts are
+// lines of the whole.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
 	}
-	if errors.As(err, &usage) {
-		return 2
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
 	}
-	return 1
+	var all []error
+	var lines []string
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+		lines = append(lines, e.Error())
+	}
+	if strings.Join(lines, "\n") != err.Error() {
+		return []error{err}
+	}
+	return all
 }
 
 // isTerminal reports whether a file is a terminal.

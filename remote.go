@@ -82,24 +82,27 @@ func status(ctx context.Context, p *process, args []string) error {
 	if code != http.StatusOK || json.Unmarshal(body, &s) != nil {
 		return fmt.Errorf("asking the instance at %s: it answered %d, which is not a status", r.address, code)
 	}
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(p.stdout, "warning: %s\n", printable(warning))
+	}
 	usable := true
 	now := time.Now()
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ACCOUNT\tSTATE\tGENERATION\tTOKEN EXPIRES\tREFRESH TOKEN EXPIRES\tNEXT REFRESH")
 	for _, a := range s.Accounts {
 		usable = usable && a.Usable
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", a.Account, a.State, a.Generation, admin.Until(now, a.Expiry), admin.Until(now, a.RefreshExpiry), admin.Until(now, a.NextRefresh))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printable(a.Account), printable(a.State), a.Generation, admin.Until(now, a.Expiry), admin.Until(now, a.RefreshExpiry), admin.Until(now, a.NextRefresh))
 	}
 	w.Flush()
 	for _, a := range s.Accounts {
 		if a.Error != "" {
-			fmt.Fprintf(p.stdout, "\n%s: %s\n", a.Account, a.Error)
+			fmt.Fprintf(p.stdout, "\n%s: %s\n", printable(a.Account), printable(a.Error))
 		}
 		if a.Hint != "" {
-			fmt.Fprintf(p.stdout, "hint: %s\n", a.Hint)
+			fmt.Fprintf(p.stdout, "hint: %s\n", printable(a.Hint))
 		}
 		for _, warning := range a.Warnings {
-			fmt.Fprintf(p.stdout, "\n%s: %s\n", a.Account, warning)
+			fmt.Fprintf(p.stdout, "\n%s: %s\n", printable(a.Account), printable(warning))
 		}
 	}
 	if !usable {

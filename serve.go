@@ -62,6 +62,12 @@ func (m *product) run(ctx context.Context, p *process, ready func(apps []net.Add
 		sockets = append(sockets, socket)
 	}
 
+	reloaded := make(chan struct{})
+	go func() {
+		defer close(reloaded)
+		m.reloadWhenAsked(ctx, p)
+	}()
+	defer func() { <-reloaded }()
 	refreshing, stopRefreshing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRefreshing()
 	var refreshers sync.WaitGroup
@@ -82,40 +88,68 @@ func (m *product) run(ctx context.Context, p *process, ready func(apps []net.Add
 	}
 
 	<-failed.Done()
-	err := errors.Join(m.drain(all), g.Wait())
+	drained := m.drain(all, p.hurry) // which ends what g waits for
+	err := errors.Join(g.Wait(), drained)
 	stopRefreshing()
 	refreshers.Wait()
 	return err
 }
 
 // drain ends the servers, and then the refreshers: a token request that is
-// under way is finished, and what it gave is stored.
-func (m *product) drain(servers []*listener) error {
+// under way is finished, and what it gave is stored. When hurry is closed it
+// cuts off the requests in flight, but not that. Its error joins all that went
+// wrong.
+func (m *product) drain(servers []*listener, hurry <-chan struct{}) error {
 	m.log.Info("draining")
 	m.draining.Store(true)
-	time.Sleep(m.config.DrainDelay)
-	ctx, cancel := context.WithTimeout(context.Background(), m.config.DrainTimeout)
+	unhurried, cutOff := context.WithCancel(context.Background())
+	defer cutOff()
+	go func() {
+		select {
+		case <-hurry:
+			m.log.Warn("hurrying: cutting off the requests in flight")
+			cutOff()
+		case <-unhurried.Done():
+		}
+	}()
+	select {
+	case <-time.After(m.config.DrainDelay):
+	case <-unhurried.Done():
+	}
+	deadline := time.Now().Add(m.config.DrainTimeout)
+	ctx, cancel := context.WithDeadline(unhurried, deadline)
 	defer cancel()
-	var g errgroup.Group
+	var drains []func() error
 	for _, l := range servers {
 		if l != m.admin {
-			g.Go(func() error { return l.server.Drain(ctx) })
+			drains = append(drains, func() error { return l.server.Drain(ctx) })
 		}
 	}
-	err := g.Wait()
+	err := together(drains)
 
-	deadline, _ := ctx.Deadline()
-	flush, cancel := context.WithTimeout(context.Background(), max(time.Until(deadline), leastFlush))
-	defer cancel()
+	flush, cancelFlush := context.WithTimeout(context.Background(), max(time.Until(deadline), leastFlush))
+	defer cancelFlush()
+	drains = nil
 	for _, r := range m.refreshers {
-		g.Go(func() error { return r.Drain(flush) })
+		drains = append(drains, func() error { return r.Drain(flush) })
 	}
-	err = errors.Join(err, g.Wait())
+	err = errors.Join(err, together(drains))
 	if m.admin != nil {
 		err = errors.Join(err, m.admin.server.Drain(flush))
 	}
 	m.log.Info("stopped")
 	return err
+}
+
+// together calls all functions at the same time, and joins their errors.
+func together(all []func() error) error {
+	failures := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, f := range all {
+		wg.Go(func() { failures[i] = f() })
+	}
+	wg.Wait()
+	return errors.Join(failures...)
 }
 
 // clearSocket removes a socket that a killed process has left behind, on which

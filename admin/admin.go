@@ -18,6 +18,7 @@ type Admin struct {
 	Guard     *proxy.Guard
 	Metrics   http.Handler
 	Accounts  func() []tokens.Status
+	Warnings  func() []string // what a person should know of the program as a whole; may be nil
 	Upstreams []Upstream
 	Draining  func() bool
 	Quit      func() // nil when POST /quit is not allowed
@@ -38,6 +39,7 @@ type Status struct {
 	Version   string          `json:"version"`
 	Ready     bool            `json:"ready"`
 	Draining  bool            `json:"draining"`
+	Warnings  []string        `json:"warnings,omitempty"` // of the program as a whole
 	Accounts  []tokens.Status `json:"accounts"`
 	Upstreams []Upstream      `json:"upstreams"`
 }
@@ -140,6 +142,9 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 		if status.Draining {
 			body += "draining\n"
 		}
+		for _, warning := range status.Warnings {
+			body += "warning: " + warning + "\n"
+		}
 		for _, account := range status.Accounts {
 			body += fmt.Sprintf("account %s: %s", account.Account, account.State)
 			if account.Error != "" {
@@ -161,6 +166,9 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 // usable token, nothing is left to be stored, and we are not draining.
 func (a *Admin) Snapshot() Status {
 	s := Status{Version: a.Version, Draining: a.Draining(), Accounts: a.Accounts(), Upstreams: a.Upstreams}
+	if a.Warnings != nil {
+		s.Warnings = a.Warnings()
+	}
 	s.Ready = !s.Draining
 	for _, account := range s.Accounts {
 		s.Ready = s.Ready && account.Usable && account.State != tokens.Unsaved

@@ -44,7 +44,7 @@ func newDesk(accounts ...tokens.Status) *desk {
 	d.Admin = &admin.Admin{
 		Version:   "1.2.3",
 		Guard:     &proxy.Guard{Hosts: []string{"admin.test"}, Origins: []string{"https://app.test"}},
-		Metrics:   admin.NewMetrics("1.2.3", all).Handler(),
+		Metrics:   admin.NewMetrics("1.2.3", all, func() uint64 { return 0 }).Handler(),
 		Accounts:  all,
 		Upstreams: []admin.Upstream{{Name: "park", Listen: "127.0.0.1:8080", URL: "https://api.test/", Account: "park"}},
 		Draining:  d.draining.Load,
@@ -152,6 +152,16 @@ func TestReadyNamesTheCulprits(t *testing.T) {
 	for _, want := range []string{"account park: dead: " + dead.Error + "; hint: " + dead.Hint, "account shop: ready", "account shop: warning: the clock is wrong\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %q, want it to say %q", got, want)
+		}
+	}
+	d.Warnings = func() []string { return []string{"the log is <full>"} }
+	for path, want := range map[string]string{
+		"/readyz?verbose": "\nwarning: the log is <full>\n",
+		"/status":         `"warnings": [`,
+		"/":               "<p class=bad>the log is &lt;full&gt;</p>",
+	} {
+		if got := d.ask("GET", path).Body.String(); !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want it to say %q", path, got, want)
 		}
 	}
 	d.draining.Store(true)

@@ -30,8 +30,9 @@ type Metrics struct {
 	failures  *prometheus.CounterVec
 }
 
-// NewMetrics returns metrics that show the accounts' snapshots as gauges.
-func NewMetrics(version string, accounts func() []tokens.Status) *Metrics {
+// NewMetrics returns metrics that show the accounts' snapshots as gauges, and the
+// lines of the log that were lost.
+func NewMetrics(version string, accounts func() []tokens.Status, lostLines func() uint64) *Metrics {
 	name := func(suffix string) string { return "ticketproxy_" + suffix }
 	counter := func(suffix, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name(suffix), Help: help}, labels)
@@ -52,7 +53,11 @@ func NewMetrics(version string, accounts func() []tokens.Status) *Metrics {
 	}
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("build_info"), Help: "Always 1."}, []string{"version", "goversion"})
 	info.WithLabelValues(version, runtime.Version()).Set(1)
-	m.registry.MustRegister(m.requests, m.duration, m.overhead, m.inFlight, m.replays, m.refreshes, m.refresh, m.failures, info,
+	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: name("log_lines_lost_total"),
+		Help: "Lines of the log that could not be written.",
+	}, func() float64 { return float64(lostLines()) })
+	m.registry.MustRegister(lost, m.requests, m.duration, m.overhead, m.inFlight, m.replays, m.refreshes, m.refresh, m.failures, info,
 		newGauges(accounts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -37,7 +37,7 @@ func traffic() *admin.Metrics {
 			},
 			{Account: "shop", State: tokens.Starting},
 		}
-	})
+	}, func() uint64 { return 3 })
 	u := m.Upstream("park")
 	u.Begin()
 	u.End(proxy.Exchange{Method: "GET", Status: 200, Took: 30 * time.Millisecond, Overhead: 40 * time.Microsecond})
@@ -79,6 +79,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 		`ticketproxy_refresh_token_expiry_timestamp_seconds{account="park"} 2.0000000005e+09`,
 		`ticketproxy_token_generation{account="park"} 7`,
 		`ticketproxy_token_generation{account="shop"} 0`,
+		`ticketproxy_log_lines_lost_total 3`,
 		`ticketproxy_token_refusal_pause_seconds{account="park"} 2.5`,
 		`ticketproxy_account_state{account="park",state="degraded"} 1`,
 		`ticketproxy_account_state{account="park",state="ready"} 0`,
@@ -117,7 +118,7 @@ func TestAnAccountIsInOneState(t *testing.T) {
 // rate().
 func TestFailuresAreShownBeforeTheFirst(t *testing.T) {
 	t.Parallel()
-	m := admin.NewMetrics("1.2.3", func() []tokens.Status { return nil })
+	m := admin.NewMetrics("1.2.3", func() []tokens.Status { return nil }, func() uint64 { return 0 })
 	m.Account("park")
 	m.Upstream("park")
 	text := scrape(t, m)

@@ -51,6 +51,9 @@ func (s Status) page(now time.Time) string {
 		ready = "<span class=bad>not ready</span>"
 	}
 	fmt.Fprintf(&b, "<h1>ticketproxy %s: %s</h1>\n", html.EscapeString(s.Version), ready)
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(&b, "<p class=bad>%s</p>\n", html.EscapeString(warning))
+	}
 	b.WriteString("<h2>Accounts</h2>\n<table><tr><th>account<th>state<th>generation<th>token expires<th>refresh token expires<th>next refresh</tr>\n")
 	for _, c := range s.Accounts {
 		row(c.Account, c.State, fmt.Sprint(c.Generation), Until(now, c.Expiry), Until(now, c.RefreshExpiry), Until(now, c.NextRefresh))

@@ -46,6 +46,13 @@ func (a *Aging) transport(now time.Time) *http.Transport {
 	return a.current
 }
 
+// Leave has the next request go to a new transport.
+func (a *Aging) Leave() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.born = time.Time{}
+}
+
 // CloseIdleConnections closes what no request uses.
 func (a *Aging) CloseIdleConnections() {
 	a.mu.Lock()
