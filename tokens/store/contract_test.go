@@ -267,13 +267,14 @@ func fullRecord() tokens.Record {
 			RefreshExpiry: at.AddDate(10, 0, 0),
 			Renewed:       at.AddDate(0, -1, 0),
 		},
-		Seed:      secret.New("seed").Hash(),
-		Spent:     []string{secret.New("seed 1").Hash(), secret.New("seed 2").Hash()},
-		Intent:    &tokens.Intent{ID: "intent", Holder: "holder", Start: at.Add(time.Nanosecond), Try: 3},
-		Lost:      2,
-		LostAt:    at.Add(time.Minute),
-		NotBefore: at.Add(2 * time.Minute),
-		Dead:      &tokens.Death{Reason: "answer lost", At: at.Add(3 * time.Minute)},
+		Seed:         secret.New("seed").Hash(),
+		Spent:        []string{secret.New("seed 1").Hash(), secret.New("seed 2").Hash()},
+		Intent:       &tokens.Intent{ID: "intent", Holder: "holder", Start: at.Add(time.Nanosecond), Try: 3},
+		Lost:         2,
+		LostAt:       at.Add(time.Minute),
+		NotBefore:    at.Add(2 * time.Minute),
+		RefusalPause: 90 * time.Second,
+		Dead:         &tokens.Death{Reason: "answer lost", At: at.Add(3 * time.Minute)},
 	}
 }
 
