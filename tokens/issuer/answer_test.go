@@ -297,16 +297,17 @@ func TestClock(t *testing.T) {
 
 var _ tokens.Issuer = (*issuer.Client)(nil)
 
+func pack(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, text)
+	w.Close()
+	return b.String()
+}
+
 // TestPackedAnswer: nobody asked for it, and it holds the only living token.
 func TestPackedAnswer(t *testing.T) {
 	t.Parallel()
-	pack := func(text string) string {
-		var b bytes.Buffer
-		w := gzip.NewWriter(&b)
-		io.WriteString(w, text)
-		w.Close()
-		return b.String()
-	}
 	const text = `{"access_token":"a","refresh_token":"r"}`
 	for name, tt := range map[string]struct{ coding, body string }{
 		"gzip":       {"gzip", pack(text)},
@@ -322,5 +323,18 @@ func TestPackedAnswer(t *testing.T) {
 	_, err := refresh(t, dialect(t, "generic"), answering(200, header("Content-Encoding", "gzip"), pack(strings.Repeat(" ", 2<<20)+text)))
 	if e := failure(t, err); e.Class != tokens.Ambiguous {
 		t.Errorf("a bomb is %v", e.Class)
+	}
+}
+
+// Each content coding takes memory, so a token answer has one at most.
+func TestTokenAnswerHasOneContentCoding(t *testing.T) {
+	t.Parallel()
+	twice := header("Content-Encoding", "gzip", "Content-Encoding", "identity", "Content-Encoding", "x-gzip")
+	for status, want := range map[int]tokens.Class{200: tokens.Ambiguous, 400: tokens.Refused} {
+		_, err := refresh(t, dialect(t, "generic"), answering(status, twice, pack(pack(`{"access_token":"a","error":"invalid_grant"}`))))
+		e := failure(t, err)
+		if e.Class != want || !strings.Contains(e.Error(), "more than one content coding") {
+			t.Errorf("%d: %v: %v", status, e.Class, e)
+		}
 	}
 }

@@ -46,7 +46,7 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 	failed.Class, failed.Code = a.classify(status, code), a.hide(code)
 	if code == "" && broken != nil {
 		failed.Err = a.describe(broken, "answer")
-		if broken != errCoding && broken != errTooLong {
+		if _, known := broken.(unusable); !known {
 			failed.Class = tokens.Ambiguous // the code was lost on the way
 		}
 	}
