@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -55,6 +56,32 @@ func TestTrailersThatAreNotTheirsToSay(t *testing.T) {
 		"Set-Cookie: a=1\r\nTicketproxy-Error: login_required\r\nAccess-Control-Allow-Origin: *\r\nConnection: x\r\n\r\n"))
 	res, _ := w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	is(t, "trailers", fmt.Sprint(res.Trailer), "map[X-Sum:[1]]")
+}
+
+// The app is told of the trailers that it gets, and of no other.
+func TestDroppedTrailersAreNotAnnounced(t *testing.T) {
+	t.Parallel()
+	answer := "Trailer: X-Sum, Set-Cookie, Ticketproxy-Error, Ticketproxy_Error, Access-Control-Allow-Origin, Connection, " + token(1) + "\r\n"
+	w := beginRaw(t, saying("HTTP/1.1 103 Early Hints\r\n"+answer+"\r\n"+
+		"HTTP/1.1 200 OK\r\n"+answer+"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\nSet-Cookie: a=1\r\n"+token(1)+": 1\r\n\r\n"))
+	raw := w.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	is(t, "announcements", fmt.Sprint(regexp.MustCompile("(?m)^Trailer:.*\r$").FindAllString(raw, -1)), "[Trailer: X-Sum\r]")
+	_, trailers, _ := strings.Cut(raw, "\r\n0\r\n")
+	is(t, "trailers", trailers, "X-Sum: 1\r\n\r\n")
+
+	raw = w.raw("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n") // which gets none
+	is(t, "announcement of none", strings.Contains(raw, "Trailer"), false)
+}
+
+// No spelling of our mark comes from an API.
+func TestMarkOfOurAnswersIsOurs(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Ticketproxy-Error", "TICKETPROXY-ERROR", "ticketproxy_error", "Ticketproxy_Error"} {
+		w := beginRaw(t, saying("HTTP/1.1 103 Early Hints\r\n"+name+": draining\r\n\r\n"+
+			"HTTP/1.1 200 OK\r\n"+name+": draining\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"+name+": draining\r\n\r\n"))
+		raw := w.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		is(t, name, strings.Contains(raw, "draining"), false)
+	}
 }
 
 // TestPagesReadOurOwnAnswers: what we say to a page of an allowed origin is no

@@ -35,8 +35,7 @@ func refuseUpgrade(r *http.Request) {
 	}
 }
 
-// trailed is a body whose trailers are redacted, and lose what is not theirs to
-// say (RFC 9110, section 6.5.1).
+// trailed is a body whose trailers are sanitized when they have come.
 type trailed struct {
 	io.ReadCloser
 	res   *http.Response
@@ -46,28 +45,60 @@ type trailed struct {
 func (t *trailed) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if err == io.EOF {
-		redact(t.res.Trailer, t.token)
-		for name := range t.res.Trailer {
-			switch name {
-			case "Connection", "Content-Length", "Keep-Alive", ErrorHeader, "Set-Cookie", "Te", "Transfer-Encoding", "Upgrade":
-				delete(t.res.Trailer, name)
-			}
-			if strings.HasPrefix(name, "Access-Control-") {
-				delete(t.res.Trailer, name)
-			}
-		}
+		sanitizeTrailer(t.res.Trailer, t.token)
 	}
 	return n, err
 }
 
-// redact hides the token where an upstream shows it in a header of its answer.
-// A body goes through as it came.
+// sanitizeTrailer redacts trailers, and removes what a trailer may not say (RFC
+// 9110, section 6.5.1). Before they come, the header has only their names.
+func sanitizeTrailer(h http.Header, token string) {
+	redact(h, token)
+	for name := range h {
+		switch name {
+		case "Connection", "Content-Length", "Keep-Alive", "Set-Cookie", "Te", "Transfer-Encoding", "Upgrade":
+			delete(h, name)
+		}
+		if strings.HasPrefix(name, "Access-Control-") || isErrorHeader(name) {
+			delete(h, name)
+		}
+	}
+}
+
+// isErrorHeader reports whether an app could take the name for ErrorHeader. Some
+// servers take a header's underscore for a hyphen.
+func isErrorHeader(name string) bool {
+	return len(name) == len(ErrorHeader) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), ErrorHeader)
+}
+
+// redact hides the token where an upstream shows it in a header of its answer: in
+// a value it is replaced, and a line that shows it in its name is removed. A body
+// goes through as it came.
 func redact(h http.Header, token string) {
-	for _, values := range h {
+	head, tail, split := strings.Cut(token, ":")
+	for name, values := range h {
+		if containsFold(name, token) {
+			delete(h, name)
+			continue
+		}
 		for i, v := range values {
 			if len(v) >= len(token) && strings.Contains(v, token) {
 				values[i] = strings.ReplaceAll(v, token, "[redacted]")
 			}
+			// A line that is the token reads as a name and a value.
+			if split && strings.HasPrefix(v, tail) && hasSuffixFold(name, head) {
+				delete(h, name)
+			}
 		}
 	}
+}
+
+// containsFold is strings.Contains without regard to case: net/http spells the
+// names of headers anew.
+func containsFold(name, part string) bool {
+	return len(name) >= len(part) && strings.Contains(strings.ToLower(name), strings.ToLower(part))
+}
+
+func hasSuffixFold(name, suffix string) bool {
+	return len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
 }

@@ -1,12 +1,14 @@
 package proxy_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"ticketproxy/proxy"
+	"ticketproxy/secret"
 )
 
 func TestWhatAnAppCannotVouchForStaysHere(t *testing.T) {
@@ -152,3 +154,40 @@ func TestReflectedTokenIsRedacted(t *testing.T) {
 	is(t, "body", body, token(1))
 	is(t, "trailers", res.Trailer.Get("X-Sum")+", "+res.Trailer.Get("X-Late"), "[redacted], [redacted]")
 }
+
+// An API that answers with a header that is the token, or has it in its name,
+// does not show it to the app.
+func TestTokenInTheNameOfAHeaderIsDropped(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ token, lines string }{
+		"the name":           {"access-token-1", "access-token-1: x"},
+		"a part of the name": {"access-token-1", "X-Access-Token-1-Expires: x"},
+		"another case":       {"aBc.DeF", "ABC.dEf: x\r\nX-abc.def: y"},
+		"name and value":     {"id:sEcret:x", "ID:sEcret:x"},
+		"amid a line":        {"id:sEcret", "X-Id: sEcret and more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := beginRaw(t, saying("HTTP/1.1 103 Early Hints\r\nX-Good: 1\r\n"+test.lines+"\r\n\r\n"+
+				"HTTP/1.1 200 OK\r\nX-Good: 2\r\n"+test.lines+"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Good: 3\r\n"+test.lines+"\r\n\r\n"),
+				func(w *world) { w.upstream.Source = fixed(test.token) })
+			raw := w.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+			is(t, "good headers", strings.Count(raw, "X-Good: "), 3)
+			for line := range strings.Lines(raw) {
+				bare := strings.ToLower(strings.ReplaceAll(line, ": ", ":"))
+				if strings.Contains(bare, strings.ToLower(test.token)) {
+					t.Errorf("the app got %q", line)
+				}
+			}
+		})
+	}
+}
+
+// fixed is an account with that token.
+type fixed string
+
+func (f fixed) Token(context.Context) (proxy.Token, error) {
+	return proxy.Token{AccessToken: secret.New(string(f)), Generation: 1}, nil
+}
+
+func (f fixed) Renew(ctx context.Context, _ proxy.Token) (proxy.Token, error) { return f.Token(ctx) }

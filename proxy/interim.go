@@ -34,12 +34,15 @@ func (w interim) WriteHeader(status int) {
 				h.Del(strings.TrimSpace(name))
 			}
 		}
-		for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Upgrade"} {
+		for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Upgrade"} {
 			h.Del(name)
 		}
 		w.vet(h)
 		w.body.speak(func() { w.ResponseWriter.WriteHeader(status) })
 		return
+	}
+	if w.http10 { // whose answers are not chunked, and so have no trailers
+		w.Header().Del("Trailer")
 	}
 	w.ResponseWriter.WriteHeader(status)
 }

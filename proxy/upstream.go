@@ -170,6 +170,7 @@ func (u *Upstream) received(res *http.Response) error {
 		x.header["Content-Type"] = nil
 	}
 	u.vet(res.Header, x)
+	sanitizeTrailer(res.Trailer, x.token.Reveal())
 	res.Status = "" // a 101's is passed on as it came, and may hold anything
 	if res.ContentLength < 0 && res.StatusCode != http.StatusSwitchingProtocols {
 		res.Body = &trailed{res.Body, res, x.token.Reveal()}
@@ -182,7 +183,11 @@ func (u *Upstream) received(res *http.Response) error {
 // vet removes from an answer's header what is not the upstream's to say.
 func (u *Upstream) vet(h http.Header, x *exchange) {
 	redact(h, x.token.Reveal())
-	h.Del(ErrorHeader) // marks what is ours, and only that
+	for name := range h {
+		if isErrorHeader(name) { // it marks what is ours, and only that
+			delete(h, name)
+		}
+	}
 	if !u.Cookies {
 		h.Del("Set-Cookie")
 	}

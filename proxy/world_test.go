@@ -345,6 +345,19 @@ func (w *world) ask(raw string) (*http.Response, string) {
 	return res, read(w, res)
 }
 
+// raw sends raw bytes on a connection of its own and returns all that comes.
+func (w *world) raw(request string) string {
+	w.Helper()
+	c := w.dial()
+	defer c.Close()
+	c.send("%s", request)
+	all, err := io.ReadAll(c.r)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return string(all)
+}
+
 // do sends a request with the app's client and returns the answer whole.
 func (w *world) do(method, target string, body io.Reader, header ...string) (*http.Response, string) {
 	w.Helper()
