@@ -128,6 +128,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 		made.refreshers = append(made.refreshers, r)
 		sources[u.Name] = source{r}
 	}
+	answers := proxy.NewAnswerMemory(p.share(mostAnswer))
 	var upstreams []admin.Upstream
 	for _, u := range c.Upstreams {
 		files := made.upstreams[u.Name]
@@ -146,6 +147,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 			Own:       placeholder(u),
 			Source:    sources[u.Account],
 			Transport: transport,
+			Answers:   answers,
 			Observer:  metrics.Upstream(u.Name),
 			Log:       log.Named("proxy"),
 		})

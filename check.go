@@ -145,7 +145,7 @@ func (k *checklist) origin(ctx context.Context, p *process, u config.Upstream, w
 	}
 	res.Body.Close()
 	words := "reached in the clear"
-	if res.TLS != nil {
+	if target.Scheme == "https" {
 		words = "reached, and its certificate is trusted"
 	}
 	k.passed(what, "%s", words)

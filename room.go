@@ -31,7 +31,8 @@ const (
 	fewDescriptors  = 1024             // what systems give at least
 
 	keptMemory = 16 << 20  // for all but apps' connections, in bytes
-	mostHeader = 64 << 20  // for long headers, in bytes of memory
+	mostHeader = 64 << 20  // for long headers of requests, in bytes of memory
+	mostAnswer = 32 << 20  // for those of answers
 	placeTakes = 100 << 10 // bytes of a connection while it sends a body, with the upstream's
 )
 
@@ -48,10 +49,19 @@ func (p *process) appRoom(upstreams int, log *zap.Logger) *proxy.Room {
 		log.Warn("few files may be open: the limit (ulimit -n) bounds the connections of apps",
 			zap.Int("files", all), zap.Int("connections", places))
 	}
-	headers := int64(mostHeader)
+	headers := p.share(mostHeader)
 	if p.memory > 0 {
-		headers = min(headers, p.memory/8)
-		places = min(places, int(max(p.memory-keptMemory-headers, p.memory/2)/placeTakes))
+		left := p.memory - keptMemory - headers - p.share(mostAnswer)
+		places = min(places, int(max(left, p.memory/2)/placeTakes))
 	}
 	return proxy.NewRoom(places, int(headers), log)
+}
+
+// share returns how many bytes of memory long headers may take: most, or an
+// eighth of what the runtime may take.
+func (p *process) share(most int64) int64 {
+	if p.memory > 0 {
+		return min(most, p.memory/8)
+	}
+	return most
 }

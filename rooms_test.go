@@ -13,9 +13,10 @@ func TestRooms(t *testing.T) {
 		"ticketproxy/secret":        {},
 		"ticketproxy/config":        {"ticketproxy/secret", "github.com/caarlos0/env"},
 		"ticketproxy/tokens":        {"ticketproxy/secret", sync, zap},
-		"ticketproxy/tokens/issuer": {"ticketproxy/secret", "ticketproxy/tokens"},
+		"ticketproxy/egress":        {net},
+		"ticketproxy/tokens/issuer": {"ticketproxy/egress", "ticketproxy/secret", "ticketproxy/tokens"},
 		"ticketproxy/tokens/store":  {"ticketproxy/secret", "ticketproxy/tokens", sys},
-		"ticketproxy/proxy":         {"ticketproxy/secret", net, sync, zap},
+		"ticketproxy/proxy":         {"ticketproxy/egress", "ticketproxy/secret", net, sync, zap},
 		"ticketproxy/admin":         {"ticketproxy/proxy", "ticketproxy/tokens", "github.com/prometheus/client_golang"},
 		"ticketproxy/sandbox":       {},
 	}

@@ -24,6 +24,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	if err != nil {
 		return nil, err
 	}
+	x.meter(ctx)
 	body := newReplay(req, x)
 	x.body = body
 	defer func() { body.settle(err != nil) }()
@@ -111,7 +112,11 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 		if req.Body = body(); req.Body == nil {
 			once(req, x)
 		}
+		x.answer.begin()
 		res, err := b.upstream.Transport.RoundTrip(x.expect(req))
+		if refused := x.metered(); err != nil && refused != nil {
+			err = refused
+		}
 		if err == nil || attempt == maxAttempts || !x.unsent(req) {
 			return res, err
 		}

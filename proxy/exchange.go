@@ -36,6 +36,8 @@ type exchange struct {
 	malformed   atomic.Bool // for it is not framed as HTTP has it
 	sent        atomic.Bool // the request's header was written
 	dialed      atomic.Bool // a connection was made for it
+	answer      answerMeter
+	awaited     *answerConn // on which the answer is to come; nil while none is awaited
 
 	mu   sync.Mutex
 	over bool // the connection may be another request's
@@ -63,6 +65,7 @@ func (x *exchange) readBy(t time.Time) {
 
 func (x *exchange) end() {
 	x.expectation.end()
+	x.answer.close()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.over = true

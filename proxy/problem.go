@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"ticketproxy/egress"
 )
 
 // ErrorHeader marks every answer that is ours and not the upstream's.
@@ -109,8 +111,12 @@ func problemOf(err error) *Problem {
 		p.RetryAfter = max(token.RetryAfter, time.Second)
 		return p
 	}
+	var out *egress.Error
+	if errors.As(err, &out) {
+		return newProblem(http.StatusBadGateway, "upstream_unreachable", "The upstream cannot be reached", out.Error())
+	}
 	var op *net.OpError
-	dialing := errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+	dialing := errors.As(err, &op) && op.Op == "dial"
 	if !dialing && errors.Is(err, context.DeadlineExceeded) { // a TLS handshake's time-out is none of these
 		return newProblem(http.StatusGatewayTimeout, "upstream_timeout", "The upstream did not answer in time",
 			"the request was sent, and no header of an answer came within the upstream's TIMEOUT")
@@ -129,8 +135,11 @@ func cause(err error) string {
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
 		timeout   net.Error
+		answer    answerError
 	)
 	switch {
+	case errors.As(err, &answer):
+		return answer.Error()
 	case errors.As(err, &dns):
 		return dns.Error()
 	case errors.As(err, &hostname):

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"ticketproxy/egress"
 )
 
 // A Dialer opens connections, as net.Dialer.DialContext does.
@@ -17,8 +19,14 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // time: it keeps as many idle connections as they need, and passes bodies as
 // they are. The timeout bounds the wait for an answer's header, from when the
 // request was written. A nil dial is the network's; nil roots are the system's;
-// a nil egress means no proxy on the way out.
-func NewTransport(timeout time.Duration, roots *x509.CertPool, egress func(*http.Request) (*url.URL, error), dial Dialer) *http.Transport {
+// a nil proxy means none on the way out. Hosts that are called without TLS are
+// on this machine, and no proxy is between.
+func NewTransport(
+	timeout time.Duration,
+	roots *x509.CertPool,
+	proxy func(*http.Request) (*url.URL, error),
+	dial Dialer,
+) *http.Transport {
 	if dial == nil {
 		// The probes find within half a minute that an upstream is gone without a
 		// word, as HTTP/2's pings would: its silent streams end then, and idle
@@ -26,21 +34,19 @@ func NewTransport(timeout time.Duration, roots *x509.CertPool, egress func(*http
 		probes := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: probes}).DialContext
 	}
+	secure := &egress.Dialer{
+		Proxy: proxy,
+		Dial:  egress.DialFunc(dial),
+		TLS:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
 	return &http.Transport{
-		Proxy: egress,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
-				x.dialed.Store(true)
-			}
-			return dial(ctx, network, address)
-		},
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    10 * time.Second,
+		DialContext:            metered(dial),
+		DialTLSContext:         metered(secure.DialTLS),
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        90 * time.Second,
 		ResponseHeaderTimeout:  timeout,
 		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: 1 << 20,
+		MaxResponseHeaderBytes: answerMost, // a bound for each interim answer; the meter's is lower
 		DisableCompression:     true,
 		Protocols:              protocols(),
 	}

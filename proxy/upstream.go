@@ -28,6 +28,7 @@ type Upstream struct {
 	Own       *Placeholder      // answers apps that do their own OAuth; may be nil
 	Source    TokenSource       // of the account's access tokens
 	Transport http.RoundTripper // to the API
+	Answers   *AnswerMemory     // of all upstreams; without bounds when nil
 	Observer  Observer          // told of every exchange; may be nil
 	Log       *zap.Logger
 
@@ -74,7 +75,16 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		return
 	}
 	u.once.Do(u.build)
-	x := &exchange{began: time.Now(), budget: budget, host: r.Host, browser: fromBrowser(r), origin: origin, header: w.Header(), control: http.NewResponseController(w)}
+	x := &exchange{
+		began:   time.Now(),
+		budget:  budget,
+		host:    r.Host,
+		browser: fromBrowser(r),
+		origin:  origin,
+		header:  w.Header(),
+		control: http.NewResponseController(w),
+		answer:  answerMeter{all: u.Answers},
+	}
 	var ours bool
 	if x.conn, ours = r.Context().Value(connKey{}).(*patientConn); !ours { // of another's server
 		x.conn = new(patientConn)

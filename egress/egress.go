@@ -1,0 +1,173 @@
+// Package egress makes TLS connections to the outside: directly, or through the
+// proxy that HTTPS_PROXY names. An error that is the proxy's fault says so.
+//
+// http.Transport knows proxies too, but gives no access to what it reads of a
+// proxied TLS connection, and words of the proxy's answer end up in its errors.
+package egress
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/net/proxy"
+)
+
+const (
+	handshakeTimeout = 10 * time.Second
+	tunnelTimeout    = time.Minute // the proxy connects to the target meanwhile
+	maxHeader        = 64 << 10    // of the proxy's answer to CONNECT, in bytes
+)
+
+// A DialFunc opens connections, as net.Dialer.DialContext does.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// A Dialer makes TLS connections that speak HTTP/1.1. Its fields are set before
+// first use.
+type Dialer struct {
+	Proxy func(*http.Request) (*url.URL, error) // as http.Transport's; nil is none
+	Dial  DialFunc
+	TLS   *tls.Config // without a ServerName; used to an https:// proxy, too
+}
+
+// DialTLS is for http.Transport.DialTLSContext. An error that is the proxy's
+// fault is an *Error.
+func (d *Dialer) DialTLS(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return d.handshake(ctx, conn, address)
+}
+
+func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if d.Proxy == nil {
+		return d.Dial(ctx, network, address)
+	}
+	through, err := d.Proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: address}})
+	if err != nil {
+		return nil, err
+	}
+	if through == nil {
+		return d.Dial(ctx, network, address)
+	}
+	conn, err := d.tunnel(ctx, through, network, address)
+	if err != nil {
+		var status statusError
+		errors.As(err, &status)
+		return nil, &Error{Proxy: hostPort(through), Status: int(status), Err: err}
+	}
+	return conn, nil
+}
+
+// tunnel connects to an address through a proxy.
+func (d *Dialer) tunnel(ctx context.Context, through *url.URL, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, tunnelTimeout)
+	defer cancel()
+	if through.Scheme == "socks5" || through.Scheme == "socks5h" {
+		return d.socks(ctx, through, network, address)
+	}
+	conn, err := d.Dial(ctx, network, hostPort(through))
+	if err != nil {
+		return nil, err
+	}
+	if through.Scheme == "https" {
+		if conn, err = d.handshake(ctx, conn, hostPort(through)); err != nil {
+			return nil, err
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err = connect(conn, through.User, address)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// socks connects to an address through a SOCKS proxy (RFC 1928), which looks the
+// name up.
+func (d *Dialer) socks(ctx context.Context, through *url.URL, network, address string) (net.Conn, error) {
+	var auth *proxy.Auth
+	if through.User != nil {
+		auth = &proxy.Auth{User: through.User.Username()}
+		auth.Password, _ = through.User.Password()
+	}
+	socks, err := proxy.SOCKS5(network, hostPort(through), auth, d.Dial)
+	if err != nil {
+		return nil, err
+	}
+	return socks.(proxy.ContextDialer).DialContext(ctx, network, address)
+}
+
+// DialContext implements proxy.ContextDialer.
+func (f DialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return f(ctx, network, address)
+}
+
+// Dial implements proxy.Dialer.
+func (f DialFunc) Dial(network, address string) (net.Conn, error) {
+	return f(context.Background(), network, address)
+}
+
+// connect asks a proxy for a tunnel (RFC 9110, section 9.3.6). Nothing is lost
+// with the reader: a TLS server does not speak first.
+func connect(conn net.Conn, user *url.Userinfo, address string) error {
+	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
+	if user != nil {
+		password, _ := user.Password()
+		credentials := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
+		req.Header.Set("Proxy-Authorization", "Basic "+credentials)
+	}
+	if err := req.Write(conn); err != nil {
+		return err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(io.LimitReader(conn, maxHeader)), req)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return statusError(res.StatusCode)
+	}
+	return nil
+}
+
+// handshake returns TLS over conn, which it closes when that fails.
+func (d *Dialer) handshake(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
+	config := d.TLS.Clone()
+	config.NextProtos = []string{"http/1.1"}
+	config.ServerName, _, _ = net.SplitHostPort(address)
+	within, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(within); err != nil {
+		conn.Close()
+		if within.Err() != nil && ctx.Err() == nil {
+			return nil, errHandshake
+		}
+		return nil, err
+	}
+	return secure, nil
+}
+
+// hostPort returns the address of a proxy.
+func hostPort(through *url.URL) string {
+	port := through.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[through.Scheme]
+	}
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(through.Hostname(), port)
+}
