@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"ticketproxy/egress"
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
 )
@@ -27,14 +28,23 @@ func (s source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, e
 // Refused implements proxy.TokenSource.
 func (s source) Refused(token proxy.Token) { s.refresher.Refused(tokens.Token(token)) }
 
+// explain returns an error whose text apps may see: it names no file or process,
+// which log, status and admin listener do.
 func explain(err error) error {
-	var dead *tokens.DeadError
-	var unavailable *tokens.UnavailableError
+	var (
+		dead        *tokens.DeadError
+		unavailable *tokens.UnavailableError
+		out         *egress.Error
+	)
 	switch {
 	case errors.As(err, &dead):
 		return &proxy.TokenError{LoginRequired: true, Detail: dead.Error() + "; " + cure(dead.Account)}
 	case errors.As(err, &unavailable):
-		return &proxy.TokenError{Detail: unavailable.Error(), RetryAfter: unavailable.RetryAfter}
+		why := unavailable.Reason()
+		if errors.As(err, &out) {
+			why = out.Error()
+		}
+		return &proxy.TokenError{Detail: "refreshing " + unavailable.Account + ": " + why, RetryAfter: unavailable.RetryAfter}
 	}
 	return err
 }

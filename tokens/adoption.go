@@ -3,7 +3,6 @@ package tokens
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -27,7 +26,7 @@ func (r *Refresher) load() (Record, Version, error) {
 			continue
 		}
 		if err != nil && !errors.Is(err, ErrNone) {
-			return Record{}, "", fmt.Errorf("loading record: %w", err)
+			return Record{}, "", &StateError{Doing: "loading record", Err: err}
 		}
 		next, why := r.plant(rec, err != nil)
 		if why == "" {
@@ -43,7 +42,7 @@ func (r *Refresher) load() (Record, Version, error) {
 		}
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) {
 			r.writeFailed()
-			return Record{}, "", fmt.Errorf("storing seed: %w", err)
+			return Record{}, "", &StateError{Doing: "storing seed", Write: true, Err: err}
 		}
 	}
 	return Record{}, "", errUnsettled

@@ -77,7 +77,7 @@ func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again 
 	if err := r.write(version, next); errors.Is(err, ErrConflict) {
 		return true, nil
 	} else if err != nil {
-		return false, r.fail(fmt.Errorf("%s; that cannot be recorded: %w", reason, err))
+		return false, r.fail(&StateError{Doing: reason + "; that cannot be recorded", Write: true, Err: err})
 	}
 	r.adopt(next)
 	return false, r.die(reason)

@@ -126,7 +126,7 @@ func (r *Refresher) claim(rec Record, version Version) (Record, Version, error) 
 		if !errors.Is(err, ErrConflict) {
 			r.writeFailed()
 		}
-		return rec, "", fmt.Errorf("announcing refresh: %w", err)
+		return rec, "", &StateError{Doing: "announcing refresh", Write: true, Err: err}
 	}
 	return rec, version, nil
 }
@@ -208,7 +208,7 @@ func (r *Refresher) saveHeld() error {
 		}
 		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrDamaged) {
 			r.notSaved()
-			return fmt.Errorf("storing grant: %w", err)
+			return &StateError{Doing: "storing grant", Write: true, Err: err}
 		}
 		stored, now, loading := r.Store.Load(ctx)
 		switch {
@@ -218,7 +218,7 @@ func (r *Refresher) saveHeld() error {
 			continue
 		case loading != nil:
 			r.notSaved()
-			return fmt.Errorf("storing grant: %w", errors.Join(err, loading))
+			return &StateError{Doing: "storing grant", Write: true, Err: errors.Join(err, loading)}
 		case stored.Grant.Same(rec.Grant) && stored.Generation == rec.Generation:
 			r.stored(stored)
 			return nil
@@ -236,7 +236,7 @@ func (r *Refresher) saveHeld() error {
 		r.mu.Unlock()
 	}
 	r.notSaved()
-	return fmt.Errorf("storing grant: %w", errUnsettled)
+	return &StateError{Doing: "storing grant", Write: true, Err: errUnsettled}
 }
 
 // notSaved notes that the held grant could not be stored.

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -19,13 +18,13 @@ const (
 )
 
 // Why there is no token, besides what the issuer and the store say.
-var (
-	errClosing   = errors.New("shutting down")
-	errSlow      = errors.New("the refresh takes long")
-	errStillborn = errors.New("the new access token had expired on arrival")
-	errThrottled = errors.New("the record asks for silence: the issuer throttles, or the state was put back")
-	errLost      = errors.New("an earlier token request got no answer")
-	errUnsettled = errors.New("the store gives no clear answer")
+const (
+	errClosing   = fixedError("shutting down")
+	errSlow      = fixedError("the refresh takes long")
+	errStillborn = fixedError("the new access token had expired on arrival")
+	errThrottled = fixedError("the record asks for silence: the issuer throttles, or the state was put back")
+	errLost      = fixedError("an earlier token request got no answer")
+	errUnsettled = fixedError("the store gives no clear answer")
 )
 
 // A Token is one access token and the generation it is from.
