@@ -85,8 +85,8 @@ type Environment struct {
 	ReadFile  func(string) ([]byte, error) // nil is os.ReadFile
 }
 
-// Parse checks the environment's TICKETPROXY_ variables. A variable that is
-// set but empty counts as unset. The error is an *Error with all mistakes.
+// Parse checks the environment's TICKETPROXY_ variables, and those that name
+// proxies on the way out. A variable that is set but empty counts as unset. The error is an *Error with all mistakes.
 func Parse(environment Environment, providers []Provider) (Config, error) {
 	p := newParser(environment)
 	var said settings
@@ -104,6 +104,7 @@ func Parse(environment Environment, providers []Provider) (Config, error) {
 	said.AllowedOrigins = list(p, "ALLOWED_ORIGINS", said.AllowedOrigins, parseOrigin)
 	p.notNegative("DRAIN_DELAY", said.DrainDelay)
 	p.notNegative("DRAIN_TIMEOUT", said.DrainTimeout)
+	p.egress(environment.Vars)
 
 	if err := p.report.err(p.known); err != nil {
 		return Config{}, err

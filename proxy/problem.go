@@ -96,7 +96,12 @@ func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, &token) { // its source has logged it, once
 		level = zap.DebugLevel
 	}
-	u.Log.Log(level, "request failed", zap.String("code", p.Code), zap.String("detail", p.Detail))
+	fields := []zap.Field{zap.String("code", p.Code), zap.String("detail", p.Detail)}
+	var out *egress.Error
+	if errors.As(err, &out) {
+		fields = append(fields, zap.String("hint", out.Hint()))
+	}
+	u.Log.Log(level, "request failed", fields...)
 	p.Answer(w)
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"syscall"
+
+	"ticketproxy/egress"
 )
 
 // An unusable is a fault of an answer, in words of ours.
@@ -36,6 +38,7 @@ func (a attempt) describe(err error, wanted string) error {
 		record  tls.RecordHeaderError
 		op      *net.OpError
 		errno   syscall.Errno
+		out     *egress.Error
 	)
 	otherwise := "no usable " + wanted
 	c := &cause{text: otherwise}
@@ -44,6 +47,8 @@ func (a attempt) describe(err error, wanted string) error {
 		return fault
 	case errors.Is(err, context.Canceled):
 		c.text, c.kind = "cancelled while waiting for the "+wanted, context.Canceled
+	case errors.As(err, &out):
+		return out
 	case errors.As(err, &lookup):
 		c.text = "looking up " + lookup.Name + ": " + lookup.Err
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"ticketproxy/egress"
 )
 
 // maxHeader bounds the header of an answer, interim answers included, in bytes.
@@ -17,7 +19,8 @@ const maxHeader = 64 << 10
 // that the issuer has just closed is the commonest way to lose an answer, and
 // the protocol is HTTP/1.1, for HTTP/2 may send again what it believes unread.
 // Nothing is inflated. A nil roots is the system's, a nil proxy none, a nil
-// dial net.Dialer's.
+// dial net.Dialer's. Hosts that are called without TLS are on this machine, and no
+// proxy is between.
 func Transport(
 	roots *x509.CertPool,
 	proxy func(*http.Request) (*url.URL, error),
@@ -28,11 +31,14 @@ func Transport(
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	secure := &egress.Dialer{
+		Proxy: proxy,
+		Dial:  dial,
+		TLS:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}
 	return &http.Transport{
-		Proxy:                  proxy,
 		DialContext:            dial,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    defaultTimeout,
+		DialTLSContext:         secure.DialTLS,
 		Protocols:              protocols,
 		DisableKeepAlives:      true,
 		DisableCompression:     true,

@@ -1,0 +1,38 @@
+package issuer_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"ticketproxy/egress"
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/issuer"
+)
+
+// A token request that the proxy on the way out does not let through was not sent,
+// and the error names the proxy, without its credentials.
+func TestEgressProxyIsNamed(t *testing.T) {
+	t.Parallel()
+	at, _ := listen(t, func(c net.Conn) {
+		readRequest(c)
+		io.WriteString(c, "HTTP/1.1 407 "+password+"\r\n\r\n")
+	})
+	through := &url.URL{Scheme: "http", Host: at, User: url.UserPassword("me", password)}
+	c := client(dialect(t, "generic"), "https://issuer.test")
+	c.Transport = issuer.Transport(nil, func(*http.Request) (*url.URL, error) { return through, nil }, nil)
+	_, err := c.Refresh(context.Background(), secret.New(refreshToken))
+	e := failure(t, err)
+	if e.Class != tokens.NotSent || e.Error() != "the egress proxy "+at+" asks for a user name and password (407)" {
+		t.Errorf("%v: %v", e.Class, e)
+	}
+	var out *egress.Error
+	if !errors.As(err, &out) || out.Hint() == "" {
+		t.Errorf("%v has no hint", err)
+	}
+}
