@@ -191,3 +191,5 @@ func (f fixed) Token(context.Context) (proxy.Token, error) {
 }
 
 func (f fixed) Renew(ctx context.Context, _ proxy.Token) (proxy.Token, error) { return f.Token(ctx) }
+
+func (fixed) Refused(proxy.Token) {}
