@@ -60,7 +60,7 @@ type product struct {
 	draining   atomic.Bool
 	quit       context.CancelFunc // set by run
 	upstreams  map[string]*reloadable
-	lines      *logWriter // where the log goes; nil when that cannot lose a line
+	output     *lossyWriter // that the log goes to; nil when that loses nothing
 
 	reloadWarning atomic.Pointer[string] // why files could not be read again; nil when they could
 	closeState    func() error
@@ -103,7 +103,7 @@ func (l *listener) purpose() string {
 // assemble builds the product that the configuration describes. It opens the
 // state, and listens on nothing yet.
 func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
-	made := &product{config: c, log: log, lines: p.log, upstreams: map[string]*reloadable{}, closeState: func() error { return nil }}
+	made := &product{config: c, log: log, output: p.output, upstreams: map[string]*reloadable{}, closeState: func() error { return nil }}
 	metrics := admin.NewMetrics(version, made.accounts, made.lostLines)
 	open, err := made.openState()
 	if err != nil {
@@ -250,15 +250,17 @@ func (p *process) getenv(name string) string {
 
 // lostLines returns how many lines of the log were lost.
 func (m *product) lostLines() uint64 {
-	lines, _ := m.lines.Lost()
-	return lines
+	if m.output == nil {
+		return 0
+	}
+	return m.output.losses()
 }
 
-// warnings returns what a person should know of the program as a whole.
+// warnings says what is wrong with the program as a whole.
 func (m *product) warnings() []string {
 	var all []string
-	if _, warning := m.lines.Lost(); warning != "" {
-		all = append(all, warning)
+	if m.output != nil && m.output.warning() != "" {
+		all = append(all, m.output.warning())
 	}
 	if warning := m.reloadWarning.Load(); warning != nil {
 		all = append(all, *warning)

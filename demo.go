@@ -51,6 +51,7 @@ func demo(ctx context.Context, p *process, args []string) error {
 	if err := parseFlags(flags, args); err != nil {
 		return err
 	}
+	p.signals.begin()
 	dir, err := os.MkdirTemp("", "ticketproxy-demo-")
 	if err != nil {
 		return fmt.Errorf("making a directory for the state: %w", err)

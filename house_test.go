@@ -31,6 +31,7 @@ type house struct {
 	environ  []string
 	seeds    map[string]string
 	output   *lockedBuffer // what the program printed and logged
+	broken   *lossyWriter  // takes what the program logs, in place of output; may be nil
 	app      *http.Client
 	stopping context.CancelFunc
 	stopped  chan error
@@ -97,6 +98,9 @@ func (h *house) process() *process {
 func (h *house) serve() {
 	h.t.Helper()
 	p := h.process()
+	if h.broken != nil {
+		p.stderr, p.output = h.broken, h.broken
+	}
 	c, err := p.configure()
 	if err != nil {
 		h.t.Fatal(err)

@@ -24,8 +24,5 @@ func (p *process) logger(c config.Config) *zap.Logger {
 		encoder = zapcore.NewConsoleEncoder(format)
 	}
 	out := zapcore.Lock(zapcore.AddSync(p.stderr))
-	if p.log != nil {
-		out = zapcore.AddSync(p.log)
-	}
 	return zap.New(zapcore.NewCore(encoder, out, level), zap.ErrorOutput(zapcore.AddSync(io.Discard)))
 }

@@ -51,13 +51,12 @@ type process struct {
 	stdin       io.Reader
 	stdout      io.Writer
 	stderr      io.Writer
-	log         *logWriter      // where serve and demo log; nil is stderr
-	hurry       <-chan struct{} // closed when a drain should cut off what is in flight; may be nil
-	reload      <-chan struct{} // receives when files should be read again; may be nil
-	terminal    bool            // stderr is one
-	stateHome   string          // the user's directory for state; "" when there is none
-	descriptors uint64          // that may be open; 0 when not known
-	memory      int64           // bytes that the runtime may take; 0 when not known
+	output      *lossyWriter // what stderr is; nil when that loses nothing
+	signals     signals
+	terminal    bool   // stderr is one
+	stateHome   string // the user's directory for state; "" when there is none
+	descriptors uint64 // that may be open; 0 when not known
+	memory      int64  // bytes that the runtime may take; 0 when not known
 	listen      func(ctx context.Context, network, address string) (net.Listener, error)
 	dial        proxy.Dialer               // nil is the network's
 	browse      func(address string) error // shows a web page to the person
@@ -65,18 +64,16 @@ type process struct {
 
 func main() {
 	log.SetOutput(io.Discard) // net/http quotes there what peers send, which may be a token
-	serving := len(os.Args) < 2 || os.Args[1] == "serve"
-	asked := watchSignals(startTerminal(), serving)
-	stderr := newLogWriter(os.Stderr)
+	ctx, signals := watchSignals()
+	stderr := &lossyWriter{out: os.Stderr}
 	var listener net.ListenConfig
 	p := &process{
 		environ:     os.Environ(),
 		stdin:       os.Stdin,
 		stdout:      os.Stdout,
-		stderr:      os.Stderr,
-		log:         stderr,
-		hurry:       asked.hurry.Done(),
-		reload:      asked.reload,
+		stderr:      stderr,
+		output:      stderr,
+		signals:     signals,
 		terminal:    isTerminal(os.Stderr),
 		stateHome:   stateHome(),
 		descriptors: descriptors(),
@@ -85,10 +82,10 @@ func main() {
 		browse:      openBrowser(os.Environ()),
 	}
 	if err := harden(); err != nil {
-		fmt.Fprintf(os.Stderr, "ticketproxy: keeping memory out of core dumps: %v\n", err)
+		fmt.Fprintf(p.stderr, "ticketproxy: keeping memory out of core dumps: %v\n", err)
 	}
-	code := exit(stderr, run(asked.stop, p, os.Args[1:]))
-	stderr.Close()
+	code := exit(p.stderr, run(ctx, p, os.Args[1:]))
+	stderr.flush()
 	os.Exit(code)
 }
 

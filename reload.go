@@ -13,19 +13,6 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// reloadWhenAsked reads the files that variables name again, whenever the
-// process is asked to, until ctx is done.
-func (m *product) reloadWhenAsked(ctx context.Context, p *process) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.reload:
-			m.reload(p)
-		}
-	}
-}
-
 // reload reads the files again. The environment stays as it was at the start, so
 // only what files hold can be new: client secrets, certificates and seeds. When
 // one of them is wrong, all stays as it was, and status says so.

@@ -82,9 +82,6 @@ func status(ctx context.Context, p *process, args []string) error {
 	if code != http.StatusOK || json.Unmarshal(body, &s) != nil {
 		return fmt.Errorf("asking the instance at %s: it answered %d, which is not a status", r.address, code)
 	}
-	for _, warning := range s.Warnings {
-		fmt.Fprintf(p.stdout, "warning: %s\n", printable(warning))
-	}
 	usable := true
 	now := time.Now()
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
@@ -94,6 +91,9 @@ func status(ctx context.Context, p *process, args []string) error {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printable(a.Account), printable(a.State), a.Generation, admin.Until(now, a.Expiry), admin.Until(now, a.RefreshExpiry), admin.Until(now, a.NextRefresh))
 	}
 	w.Flush()
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(p.stdout, "\nwarning: %s\n", printable(warning))
+	}
 	for _, a := range s.Accounts {
 		if a.Error != "" {
 			fmt.Fprintf(p.stdout, "\n%s: %s\n", printable(a.Account), printable(a.Error))

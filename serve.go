@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ticketproxy/config"
+	"ticketproxy/proxy"
 )
 
 const (
@@ -27,12 +28,12 @@ func serve(ctx context.Context, p *process, args []string) error {
 	if err := noArguments("serve", args); err != nil {
 		return err
 	}
+	p.signals.begin()
 	c, err := p.configure()
 	if err != nil {
 		return err
 	}
 	log := p.logger(c)
-	defer log.Sync()
 	defer runtime.KeepAlive(p.ballast())
 	m, err := p.assemble(c, log)
 	if err != nil {
@@ -62,12 +63,6 @@ func (m *product) run(ctx context.Context, p *process, ready func(apps []net.Add
 		sockets = append(sockets, socket)
 	}
 
-	reloaded := make(chan struct{})
-	go func() {
-		defer close(reloaded)
-		m.reloadWhenAsked(ctx, p)
-	}()
-	defer func() { <-reloaded }()
 	refreshing, stopRefreshing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRefreshing()
 	var refreshers sync.WaitGroup
@@ -87,12 +82,37 @@ func (m *product) run(ctx context.Context, p *process, ready func(apps []net.Add
 		ready(apps)
 	}
 
-	<-failed.Done()
-	drained := m.drain(all, p.hurry) // which ends what g waits for
+	m.untilEnd(failed, p)
+	drained := m.drain(all, p.signals.hurry) // which ends what g waits for
 	err := errors.Join(g.Wait(), drained)
 	stopRefreshing()
 	refreshers.Wait()
 	return err
+}
+
+// terminalDelay is how long after SIGHUP the terminal may still be there: a
+// shell that ends sends the signal first.
+const terminalDelay = time.Second
+
+// untilEnd returns when ctx is done, or the terminal has been closed. A SIGHUP
+// for any other reason has files read again.
+func (m *product) untilEnd(ctx context.Context, p *process) {
+	var closing <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.signals.hangup:
+			closing = time.After(terminalDelay)
+			m.reload(p)
+		case <-closing:
+			closing = nil
+		}
+		if p.signals.terminalGone() {
+			m.log.Info("the terminal was closed")
+			return
+		}
+	}
 }
 
 // drain ends the servers, and then the refreshers: a token request that is
@@ -107,7 +127,7 @@ func (m *product) drain(servers []*listener, hurry <-chan struct{}) error {
 	go func() {
 		select {
 		case <-hurry:
-			m.log.Warn("hurrying: cutting off the requests in flight")
+			m.log.Warn("cutting off requests in flight because a second signal came; token requests are still finished")
 			cutOff()
 		case <-unhurried.Done():
 		}
@@ -119,21 +139,17 @@ func (m *product) drain(servers []*listener, hurry <-chan struct{}) error {
 	deadline := time.Now().Add(m.config.DrainTimeout)
 	ctx, cancel := context.WithDeadline(unhurried, deadline)
 	defer cancel()
-	var drains []func() error
+	var apps []*proxy.Server
 	for _, l := range servers {
 		if l != m.admin {
-			drains = append(drains, func() error { return l.server.Drain(ctx) })
+			apps = append(apps, l.server)
 		}
 	}
-	err := together(drains)
+	err := drainAll(ctx, apps)
 
 	flush, cancelFlush := context.WithTimeout(context.Background(), max(time.Until(deadline), leastFlush))
 	defer cancelFlush()
-	drains = nil
-	for _, r := range m.refreshers {
-		drains = append(drains, func() error { return r.Drain(flush) })
-	}
-	err = errors.Join(err, together(drains))
+	err = errors.Join(err, drainAll(flush, m.refreshers))
 	if m.admin != nil {
 		err = errors.Join(err, m.admin.server.Drain(flush))
 	}
@@ -141,15 +157,15 @@ func (m *product) drain(servers []*listener, hurry <-chan struct{}) error {
 	return err
 }
 
-// together calls all functions at the same time, and joins their errors.
-func together(all []func() error) error {
-	failures := make([]error, len(all))
-	var wg sync.WaitGroup
-	for i, f := range all {
-		wg.Go(func() { failures[i] = f() })
+// drainAll drains all at the same time and returns every error.
+func drainAll[T interface{ Drain(context.Context) error }](ctx context.Context, all []T) error {
+	errs := make([]error, len(all))
+	var draining sync.WaitGroup
+	for i, one := range all {
+		draining.Go(func() { errs[i] = one.Drain(ctx) })
 	}
-	wg.Wait()
-	return errors.Join(failures...)
+	draining.Wait()
+	return errors.Join(errs...)
 }
 
 // clearSocket removes a socket that a killed process has left behind, on which

@@ -2,100 +2,91 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// Signals are what the operating system and a person ask of the process. They
-// begin the drain, hurry it, or have files read again. None ends the process
-// without a drain, but for the third request to stop and those that cannot be
-// caught.
+// signals are what the operating system asks of a verb that drains. The zero
+// value never asks.
 type signals struct {
-	stop   context.Context // done once the process should drain
-	hurry  context.Context // done once requests in flight should be cut off, too
-	reload chan struct{}   // receives when files should be read again
+	hangup       <-chan struct{} // SIGHUP came
+	hurry        <-chan struct{} // closed by a second signal to end
+	drains       func()          // see begin; may be nil
+	terminalGone func() bool     // the terminal that the program ran on has been closed
 }
 
-// watchSignals begins to watch. With reloads, SIGHUP has files read again, unless
-// the terminal on which the program runs went away; without, it begins the drain
-// like SIGTERM. A SIGHUP that was ignored at the start stays so, as nohup wants.
-//
-// SIGPIPE is taken so that a write to a closed stdout or stderr fails, in place
-// of ending the process (os/signal, "SIGPIPE"). Programs that it starts do not
-// inherit that.
-func watchSignals(t *terminal, reloads bool) *signals {
-	stop, stopNow := context.WithCancel(context.Background())
-	hurry, hurryNow := context.WithCancel(context.Background())
-	s := &signals{stop: stop, hurry: hurry, reload: make(chan struct{}, 1)}
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	asked := make(chan os.Signal, 8)
-	signal.Notify(asked, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
-	if !signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(asked, syscall.SIGHUP)
+// begin is called by a verb that drains: from now on, no signal ends the process
+// without a drain.
+func (s signals) begin() {
+	if s.drains != nil {
+		s.drains()
 	}
+}
+
+// watchSignals returns a context that ends with the first signal to end:
+// SIGTERM, SIGINT, SIGQUIT, and SIGHUP where the verb does not drain. A second
+// one ends the process at once where the verb does not drain.
+//
+// A write to a closed pipe is an error from now on, and not the end of the
+// process.
+func watchSignals() (context.Context, signals) {
+	ctx, end := context.WithCancel(context.Background())
+	ignored := signal.Ignored(syscall.SIGHUP) // by nohup(1)
+	terminal := !ignored && hasTerminal() == nil
+	hangup, hurry := make(chan struct{}, 1), make(chan struct{})
+	var drains atomic.Bool
+
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	incoming := make(chan os.Signal, 8)
+	signal.Notify(incoming, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
 	go func() {
-		for got := range asked {
-			switch {
-			case got == syscall.SIGHUP && reloads && !t.gone():
+		for ending := 0; ; {
+			s := (<-incoming).(syscall.Signal)
+			if s == syscall.SIGHUP && drains.Load() {
 				select {
-				case s.reload <- struct{}{}:
-				default: // one is due already
+				case hangup <- struct{}{}:
+				default: // one is waiting already
 				}
-			case stop.Err() == nil:
-				stopNow()
-			case got != syscall.SIGHUP: // of which a closed terminal causes several
-				hurryNow()
-				signal.Reset(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+				continue
+			}
+			if s == syscall.SIGHUP && ignored {
+				continue
+			}
+			switch ending++; {
+			case ending == 1:
+				end()
+			case !drains.Load():
+				signal.Reset(s)
+				syscall.Kill(os.Getpid(), s)
+			case ending == 2:
+				close(hurry)
 			}
 		}
 	}()
-	return s
-}
-
-// A terminal is the one on which the program was started, if there is one.
-type terminal struct {
-	controlling bool       // the process has a controlling terminal
-	files       []*os.File // of stdin, stdout and stderr, those that are terminals
-}
-
-// startTerminal looks at what the process was started with.
-func startTerminal() *terminal {
-	t := &terminal{controlling: hasControllingTerminal()}
-	for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
-		if answersAsTerminal(f) {
-			t.files = append(t.files, f)
-		}
+	return ctx, signals{
+		hangup: hangup,
+		hurry:  hurry,
+		drains: func() {
+			drains.Store(true)
+			signal.Ignore(syscall.SIGTTOU) // would stop a job in the background that logs (stty tostop)
+		},
+		terminalGone: func() bool {
+			err := hasTerminal()
+			return terminal && (errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EIO))
+		},
 	}
-	return t
 }
 
-// gone reports whether the terminal was closed. The kernel takes a closed
-// terminal from all processes that it controlled, and answers EIO for it.
-func (t *terminal) gone() bool {
-	if t.controlling && !hasControllingTerminal() {
-		return true
+// hasTerminal returns nil when the process has a controlling terminal (tty(4)).
+func hasTerminal() error {
+	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err == nil {
+		unix.Close(fd)
 	}
-	for _, f := range t.files {
-		if !answersAsTerminal(f) {
-			return true
-		}
-	}
-	return false
-}
-
-func hasControllingTerminal() bool {
-	f, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return false
-	}
-	f.Close()
-	return true
-}
-
-func answersAsTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), getTermios)
-	return err == nil
+	return err
 }

@@ -54,7 +54,7 @@ func NewMetrics(version string, accounts func() []tokens.Status, lostLines func(
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("build_info"), Help: "Always 1."}, []string{"version", "goversion"})
 	info.WithLabelValues(version, runtime.Version()).Set(1)
 	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: name("log_lines_lost_total"),
+		Name: name("log_write_failures_total"),
 		Help: "Lines of the log that could not be written.",
 	}, func() float64 { return float64(lostLines()) })
 	m.registry.MustRegister(lost, m.requests, m.duration, m.overhead, m.inFlight, m.replays, m.refreshes, m.refresh, m.failures, info,

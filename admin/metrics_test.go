@@ -79,7 +79,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 		`ticketproxy_refresh_token_expiry_timestamp_seconds{account="park"} 2.0000000005e+09`,
 		`ticketproxy_token_generation{account="park"} 7`,
 		`ticketproxy_token_generation{account="shop"} 0`,
-		`ticketproxy_log_lines_lost_total 3`,
+		`ticketproxy_log_write_failures_total 3`,
 		`ticketproxy_token_refusal_pause_seconds{account="park"} 2.5`,
 		`ticketproxy_account_state{account="park",state="degraded"} 1`,
 		`ticketproxy_account_state{account="park",state="ready"} 0`,

@@ -79,12 +79,16 @@ func (p *proxy) environ() []string {
 }
 
 // start starts the process, and waits for nothing.
-func (p *proxy) start() {
+func (p *proxy) start() { p.startIn(func(*exec.Cmd) {}) }
+
+// startIn starts the process in other surroundings.
+func (p *proxy) startIn(surround func(*exec.Cmd)) {
 	p.t.Helper()
 	p.cmd = exec.Command(p.binary, "serve")
 	p.cmd.Env = p.environ()
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: p.as}
+	surround(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

@@ -44,3 +44,26 @@ func TestUpstreamThatMovedIsLeft(t *testing.T) {
 		is(t, "slow answer", <-answer, "done")
 	})
 }
+
+// A transport is left at once when what it was made from has changed.
+func TestTransportIsLeftWhenAsked(t *testing.T) {
+	t.Parallel()
+	made := 0
+	aging := &proxy.Aging{New: func() *http.Transport {
+		made++
+		return new(http.Transport)
+	}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:0/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for range 2 {
+			if _, err := aging.RoundTrip(req); err == nil {
+				t.Fatal("port 0 answers")
+			}
+		}
+		aging.Leave()
+	}
+	is(t, "transports", made, 2)
+}

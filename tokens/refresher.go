@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -245,7 +246,7 @@ func (r *Refresher) Drain(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(errors.New("draining "+r.Account+": the refresh token that is held could not be stored and is lost"), err)
+			return fmt.Errorf("draining %s: the refresh token that is held could not be stored and is lost: %w", r.Account, err)
 		case <-time.After(backoff(tries, minBackoff, maxBackoff)):
 		}
 	}

@@ -1,0 +1,202 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// A screen is a terminal (pty(7)) on which programs can run.
+type screen struct{ master, terminal *os.File }
+
+func newScreen(t *testing.T) *screen {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("SKIPPED: NO SIGNAL OF A TERMINAL IS TESTED, for this machine has no pseudo terminals: ", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	var number, unlocked uint32
+	for request, argument := range map[uintptr]*uint32{syscall.TIOCGPTN: &number, syscall.TIOCSPTLCK: &unlocked} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, master.Fd(), request, uintptr(unsafe.Pointer(argument))); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("SKIPPED: NO SIGNAL OF A TERMINAL IS TESTED, for this machine has no pseudo terminals: ", err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	return &screen{master, terminal}
+}
+
+// run has a command run on the terminal, in the foreground.
+func (s *screen) run(cmd *exec.Cmd) {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.terminal, s.terminal, s.terminal
+	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
+}
+
+// close is a closed window.
+func (s *screen) close() {
+	s.terminal.Close()
+	s.master.Close()
+}
+
+// daemon has a command run without a terminal.
+func daemon(cmd *exec.Cmd) { cmd.SysProcAttr.Setsid = true }
+
+// script has a shell run a command line, in which $0 is the program.
+func script(line string) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
+		cmd.Args = []string{"sh", "-c", line, cmd.Path}
+		cmd.Path = "/bin/sh"
+	}
+}
+
+// TestSignalsDuringARefresh: whatever ends the process, a refresh token that
+// was given is stored, and the request that waits for it is answered.
+func TestSignalsDuringARefresh(t *testing.T) {
+	t.Parallel()
+	send := func(signals ...syscall.Signal) func(*spender, *screen) {
+		return func(s *spender, _ *screen) {
+			for _, signal := range signals {
+				s.signal(signal)
+			}
+		}
+	}
+	type surroundings func(*screen, *exec.Cmd)
+	onTerminal := surroundings((*screen).run)
+	underShell := func(line string) surroundings {
+		return func(s *screen, cmd *exec.Cmd) {
+			s.run(cmd)
+			script(line)(cmd)
+		}
+	}
+	for name, story := range map[string]struct {
+		surround surroundings
+		end      func(*spender, *screen)
+	}{
+		"SIGTERM":               {nil, send(syscall.SIGTERM)},
+		"SIGINT":                {nil, send(syscall.SIGINT)},
+		"SIGQUIT":               {nil, send(syscall.SIGQUIT)},
+		"Ctrl-\\ on a terminal": {onTerminal, func(_ *spender, s *screen) { s.master.Write([]byte{0x1c}) }},
+		"a closed terminal":     {onTerminal, func(_ *spender, s *screen) { s.close() }},
+		// The shell leads the session. The program is told when the shell ends,
+		// with the terminal still open.
+		"a killed shell": {underShell(`"$0" serve & wait`), func(s *spender, _ *screen) {
+			s.signal(syscall.SIGKILL)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			screen := newScreen(t)
+			s := newSpender(t, func(cmd *exec.Cmd) {
+				if story.surround != nil {
+					story.surround(screen, cmd)
+				}
+			}, "TICKETPROXY_DRAIN_DELAY=1s")
+			s.spend()
+			story.end(s, screen)
+			s.mustAnswer()
+			if name == "a killed shell" {
+				await(t, 30*time.Second, "the program has ended", func() bool {
+					_, err := control.Get("http://" + s.admin + "/livez")
+					return err != nil
+				})
+			} else {
+				s.mustEnd(0)
+			}
+			if strings.Contains(s.stderr.String(), "goroutine ") {
+				t.Error("the program shows its stacks")
+			}
+			s.mustHaveStored()
+		})
+	}
+}
+
+// TestSecondSignalStillStoresTheGrant: it cuts off requests, and waits for the
+// token request alone.
+func TestSecondSignalStillStoresTheGrant(t *testing.T) {
+	t.Parallel()
+	s := newSpender(t, daemon, "TICKETPROXY_DRAIN_DELAY=1h")
+	s.spend()
+	s.signal(syscall.SIGINT)
+	await(t, 10*time.Second, "the drain begins", func() bool { return strings.Contains(s.stderr.String(), `"draining"`) })
+	s.signal(syscall.SIGINT)
+	await(t, 10*time.Second, "the second signal is seen", func() bool { return strings.Contains(s.stderr.String(), "second signal") })
+	s.signal(syscall.SIGTERM) // a third changes nothing
+	s.mustEnd(1)
+	if !strings.Contains(s.stderr.String(), "ticketproxy: requests in flight were cut off") {
+		t.Error("the program does not say that a request was cut off")
+	}
+	s.mustHaveStored()
+}
+
+// TestHangupGoesOn: without a terminal that was closed, SIGHUP ends nothing.
+func TestHangupGoesOn(t *testing.T) {
+	t.Parallel()
+	for name, story := range map[string]struct {
+		surround func(*screen, *exec.Cmd)
+		hangUp   func(*spender, *screen)
+	}{
+		"without a terminal": {
+			func(_ *screen, cmd *exec.Cmd) { daemon(cmd) },
+			func(s *spender, _ *screen) { s.signal(syscall.SIGHUP) },
+		},
+		"on an open terminal": {
+			(*screen).run,
+			func(s *spender, _ *screen) { s.signal(syscall.SIGHUP) },
+		},
+		"nohup on a closed terminal": {
+			func(s *screen, cmd *exec.Cmd) {
+				s.run(cmd)
+				script(`trap "" HUP; exec "$0" serve`)(cmd)
+			},
+			func(s *spender, screen *screen) {
+				screen.close()
+				s.signal(syscall.SIGHUP)
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			screen := newScreen(t)
+			s := newSpender(t, func(cmd *exec.Cmd) { story.surround(screen, cmd) })
+			s.spend()
+			story.hangUp(s, screen)
+			s.mustAnswer()
+			time.Sleep(2 * time.Second) // longer than a terminal may take to close
+			s.mustServe(s.account)
+			if code := s.terminate(30 * time.Second); code != 0 {
+				t.Errorf("exit code %d after SIGTERM, want 0", code)
+			}
+			s.mustHaveStored()
+		})
+	}
+}
+
+// TestBackgroundJobThatLogs is a job on a terminal where those that write from
+// the background are stopped (stty tostop).
+func TestBackgroundJobThatLogs(t *testing.T) {
+	t.Parallel()
+	screen := newScreen(t)
+	s := newSpender(t, func(cmd *exec.Cmd) {
+		screen.run(cmd)
+		script(`stty tostop; set -m; "$0" serve & wait`)(cmd)
+	}, "TICKETPROXY_ADMIN_QUIT=true")
+	s.spend()
+	s.mustAnswer()
+	s.mustServe(s.account)
+	quit := exec.Command(binary, "shutdown") // the shell's end would not end its job
+	quit.Env = []string{"TICKETPROXY_ADMIN_LISTEN=" + s.admin}
+	if out, err := quit.CombinedOutput(); err != nil {
+		t.Errorf("ticketproxy shutdown: %v\n%s", err, out)
+	}
+	s.mustEnd(0)
+	s.mustHaveStored()
+}

@@ -1,0 +1,36 @@
+package tokens_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
+)
+
+// An issuer that refused the client is asked again soon when the credentials may
+// have changed. No other wait is cut short by that.
+func TestRetryAfterNewCredentials(t *testing.T) {
+	for class, soon := range map[tokens.Class]bool{tokens.Refused: true, tokens.Throttled: false} {
+		t.Run(class.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := newIssuer(time.Hour)
+				i.fault = func(try int) (before, after error) {
+					if try == 1 {
+						before = &tokens.IssuerError{Class: class, Status: 401, RetryAfter: time.Minute}
+					}
+					return before, nil
+				}
+				r := newRefresher(i, new(store.Memory), i.seed())
+				start(t, r)
+				time.Sleep(time.Second)
+				r.Retry()
+				time.Sleep(2 * time.Second)
+				if usable := r.Status().Usable; usable != soon {
+					t.Errorf("usable %v", usable)
+				}
+			})
+		})
+	}
+}
