@@ -170,13 +170,15 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 }
 
 // guardOf returns the guard of a listener, which answers to its own address
-// and to its upstreams' names.
+// and to its upstreams' names. The unspecified address is no address of its own:
+// browsers connect to it and do not say which page asks.
 func guardOf(c config.Config, l *listener) *proxy.Guard {
 	g := &proxy.Guard{Hosts: append([]string(nil), c.AllowedHosts...)}
 	if l.upstreams != nil { // who may call an API is no administrator yet
 		g.Origins = c.AllowedOrigins
 	}
-	if host, _, err := net.SplitHostPort(l.address.Address); l.address.Network == "tcp" && err == nil {
+	host, _, err := net.SplitHostPort(l.address.Address)
+	if l.address.Network == "tcp" && err == nil && host != "0.0.0.0" && host != "::" {
 		g.Hosts = append(g.Hosts, host)
 	}
 	for _, u := range l.upstreams {

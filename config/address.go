@@ -59,7 +59,7 @@ func parseHostPort(text, examples string) (Address, error) {
 	if err != nil {
 		return Address{}, &flaw{quote(text) + " names neither localhost nor an IP address", "write it like " + examples}
 	}
-	return Address{"tcp", net.JoinHostPort(address.String(), port)}, nil
+	return Address{"tcp", net.JoinHostPort(address.Unmap().String(), port)}, nil
 }
 
 // absolute cleans an absolute path; three slashes, as in a URL, are one.

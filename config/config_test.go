@@ -247,7 +247,7 @@ func TestSecretFiles(t *testing.T) {
 
 func TestAdminListenAlone(t *testing.T) {
 	t.Parallel()
-	for said, want := range map[string]string{"": "127.0.0.1:9090", "off": "", "localhost:1": "localhost:1"} {
+	for said, want := range map[string]string{"": "127.0.0.1:9090", "off": "", "localhost:1": "localhost:1", "[::ffff:127.0.0.1]:1": "127.0.0.1:1"} {
 		got, err := config.ParseAdminListen(config.Environment{Vars: vars("TIMEOUT=60", "ADMIN_LISTEN="+said)})
 		if err != nil || got != want {
 			t.Errorf("ParseAdminListen(%q) = %q, %v; want %q", said, got, err, want)

@@ -26,7 +26,8 @@ func open(t *testing.T, url string) {
 		"--no-proxy-server", "--disable-popup-blocking",
 		"--disable-background-timer-throttling", "--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows", "--autoplay-policy=no-user-gesture-required",
 		"--disable-features="+protections,
-		"--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE localhost.",
+		"--host-resolver-rules=MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE localhost., "+
+			"EXCLUDE *.localhost, EXCLUDE 127.0.0.2, EXCLUDE 0.0.0.0, EXCLUDE ::*",
 		"--user-data-dir="+dir, url)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "DBUS_SESSION_BUS_ADDRESS=disabled:", "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+dir)
 	cmd.Dir = dir

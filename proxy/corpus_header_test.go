@@ -215,12 +215,12 @@ func TestHosts(t *testing.T) {
 	var rows []row
 	for want, hosts := range map[string][]string{
 		"200": {
-			"localhost", "localhost:8080", "localhost:", "LOCALHOST", "LocalHost.:80", "localhost.", " localhost ", "\tlocalhost", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080",
-			"192.0.2.7", "192.0.2.7:8080", "[::ffff:192.0.2.7]:8080", "park.internal", "PARK.Internal.:1", "[fd00::5]", "[FD00::5]:80", "127.0.0.1.",
+			"localhost", "localhost:8080", "localhost:", "LOCALHOST", "LocalHost:80", " localhost ", "\tlocalhost", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8080",
+			"192.0.2.7", "192.0.2.7:8080", "[::ffff:192.0.2.7]:8080", "park.internal", "PARK.Internal.:1", "[fd00::5]", "[FD00::5]:80",
 		},
 		"421 host_not_allowed": {
-			"", "evil.example", "evil.example:8080", "EVIL.EXAMPLE", "localhost.evil.example", "evil.example.localhost", "xlocalhost", "localhostx", "localhost..", ".localhost", "a.localhost",
-			"127.0.0.2", "127.1", "127.0.0.1.nip.io", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "0.0.0.0", "0", "[::]", "[::ffff:127.0.0.1]", "[0:0:0:0:0:0:0:1%25lo]",
+			"", "evil.example", "evil.example:8080", "EVIL.EXAMPLE", "localhost.evil.example", "evil.example.localhost", "xlocalhost", "localhostx", "localhost.", "LocalHost.:80", "localhost..", ".localhost", "a.localhost",
+			"127.0.0.2", "127.1", "127.0.0.1.nip.io", "0x7f.0.0.1", "2130706433", "0177.0.0.1", "0.0.0.0", "0", "[::]", "127.0.0.1.", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:0:0:1]", "[0:0:0:0:0:0:0:1%25lo]",
 			"192.0.2.8", "192.0.2.7.evil.example", "[fd00::6]", "[fd00:0::5]", "a.park.internal", "park.internal.evil.example", "evilpark.internal",
 			"localhost:80:80", "localhost:abc", "localhost:80x", "[localhost]", "[localhost]:80", "[::1", "[::1]80", "::1]", "localhost,evil.example", "localhost%00", "localhost%2eevil.example", "api.test",
 		},

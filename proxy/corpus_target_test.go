@@ -102,7 +102,7 @@ func TestAbsoluteForms(t *testing.T) {
 	for target, out := range map[string]string{
 		"http://localhost/a":                    "/a",
 		"http://localhost:8080/a?b=c;d":         "/a?b=c;d",
-		"HTTP://LOCALHOST./a":                   "/a",
+		"HTTP://LOCALHOST/a":                    "/a",
 		"http://127.0.0.1/a":                    "/a",
 		"http://[::1]:80/a":                     "/a",
 		"http://localhost":                      "/",

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,7 +16,8 @@ import (
 // before the first request and not changed.
 type Guard struct {
 	// Hosts are the names that the listener answers to, each with an optional
-	// port, besides loopback's and the address that a connection came in on.
+	// port, besides localhost, 127.0.0.1, [::1], and the address off loopback that
+	// a connection came in on.
 	Hosts []string
 	// Origins are the web origins that may call it, as scheme://host[:port].
 	Origins []string
@@ -65,7 +67,7 @@ func (g *Guard) knows(r *http.Request) bool {
 	if r.URL.Scheme != "" && !ownForm(r.URL, local) {
 		return false
 	}
-	name := hostname(r.Host)
+	name, _ := hostport(r.Host)
 	switch name {
 	case "localhost", "127.0.0.1", "::1":
 		return true
@@ -73,12 +75,24 @@ func (g *Guard) knows(r *http.Request) bool {
 	switch local := local.(type) {
 	case *net.UnixAddr: // no browser gets there
 		return true
-	case *net.TCPAddr: // an address cannot be rebound
-		if ip := net.ParseIP(name); ip != nil && ip.Equal(local.IP) {
+	case *net.TCPAddr:
+		if isOwnAddress(name, local) {
 			return true
 		}
 	}
 	return slices.ContainsFunc(g.Hosts, func(h string) bool { return answersTo(h, r.Host) })
+}
+
+// isOwnAddress reports whether name is the address that a connection came in
+// on, which DNS rebinding cannot forge. Loopback and the unspecified address do
+// not count: browsers connect to them by many spellings, such as
+// [::ffff:127.0.0.1] and 0.0.0.0, and do not say of all of them which page asks.
+func isOwnAddress(name string, local *net.TCPAddr) bool {
+	address, err := netip.ParseAddr(name)
+	if address = address.Unmap(); err != nil || address.IsLoopback() || address.IsUnspecified() {
+		return false
+	}
+	return address == local.AddrPort().Addr().Unmap().WithZone("")
 }
 
 // ownForm reports whether an absolute form (RFC 9112, section 3.2.2) may be of

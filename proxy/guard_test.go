@@ -12,8 +12,10 @@ import (
 
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	guard := &proxy.Guard{Hosts: []string{"Park.Internal", "fd00::5", "other.test:8080"}, Origins: []string{"https://app.test"}}
+	guard := &proxy.Guard{Hosts: []string{"Park.Internal", "fd00::5", "other.test:8080", "127.0.0.3"}, Origins: []string{"https://app.test"}}
 	tcp := &net.TCPAddr{IP: net.ParseIP("192.0.2.7"), Port: 8080}
+	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
+	loopback6 := &net.TCPAddr{IP: net.IPv6loopback, Port: 8080}
 	type header map[string][]string
 	for name, test := range map[string]struct {
 		method, target, host string
@@ -25,7 +27,8 @@ func TestGuard(t *testing.T) {
 		"any port":                  {host: "localhost:1"},
 		"empty port":                {host: "localhost:"},
 		"upper case":                {host: "LocalHost:8080"},
-		"trailing dot":              {host: "localhost.:8080"},
+		"trailing dot":              {host: "localhost.:8080", want: 421},
+		"IPv4, trailing dot":        {host: "127.0.0.1.:8080", want: 421},
 		"two dots":                  {host: "localhost..", want: 421},
 		"IPv4":                      {host: "127.0.0.1:8080"},
 		"IPv6":                      {host: "[::1]:8080"},
@@ -33,6 +36,18 @@ func TestGuard(t *testing.T) {
 		"the connection's address":  {host: "192.0.2.7:8080"},
 		"another address":           {host: "192.0.2.8:8080", want: 421},
 		"mapped address":            {host: "[::ffff:192.0.2.7]:8080"},
+		"mapped loopback":           {host: "[::ffff:127.0.0.1]:8080", local: loopback, want: 421},
+		"mapped loopback, in hex":   {host: "[::ffff:7f00:1]:8080", local: loopback, want: 421},
+		"IPv6 loopback, long":       {host: "[0:0:0:0:0:0:0:1]:8080", local: loopback6, want: 421},
+		"other loopback address":    {host: "127.0.0.2:8080", local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2), Port: 8080}, want: 421},
+		"given loopback address":    {host: "127.0.0.3:8080", local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 3), Port: 8080}},
+		"unspecified":               {host: "0.0.0.0:8080", local: loopback, want: 421},
+		"unspecified IPv6":          {host: "[::]:8080", local: loopback6, want: 421},
+		"mapped unspecified":        {host: "[::ffff:0:0]:8080", local: loopback, want: 421},
+		"zero":                      {host: "0:8080", local: loopback, want: 421},
+		"short loopback":            {host: "127.1:8080", local: loopback, want: 421},
+		"hexadecimal loopback":      {host: "0x7f.1:8080", local: loopback, want: 421},
+		"octal loopback":            {host: "017700000001:8080", local: loopback, want: 421},
 		"no TCP":                    {host: "anything.test", local: &net.UnixAddr{Name: "/s", Net: "unix"}},
 		"allowed":                   {host: "park.internal:8080"},
 		"allowed IPv6":              {host: "[FD00::5]:8080"},
@@ -45,7 +60,7 @@ func TestGuard(t *testing.T) {
 		"localhost as a label":      {host: "localhost.evil.example", want: 421},
 		"below localhost":           {host: "a.localhost", want: 421},
 		"none":                      {host: "", want: 421},
-		"decimal loopback":          {host: "2130706433", want: 421},
+		"decimal loopback":          {host: "2130706433", local: loopback, want: 421},
 		"absolute form":             {target: "http://localhost/x", host: "localhost"},
 		"absolute form, elsewhere":  {target: "http://evil.example/x", host: "evil.example", want: 421},
 		"absolute form, our port":   {target: "http://localhost:8080/x", host: "localhost:8080"},

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -64,15 +65,9 @@ func pathOf(r *http.Request) string {
 	return "/"
 }
 
-// hostname returns a Host header's name; see hostport.
-func hostname(host string) string {
-	name, _ := hostport(host)
-	return name
-}
-
 // hostport returns a Host header's name, in lower case and without the brackets
-// of an IPv6 address and the root's dot, and its port, "" when there is none; for
-// what is no Host (RFC 9110, section 7.2) the name is "".
+// of an IPv6 address and a DNS name's final dot, and its port, "" when there is
+// none; for what is no Host (RFC 9110, section 7.2) the name is "".
 func hostport(host string) (name, port string) {
 	name, colon := host, ""
 	switch address, after, bracketed := strings.Cut(strings.TrimPrefix(host, "["), "]"); {
@@ -89,7 +84,17 @@ func hostport(host string) (name, port string) {
 	if colon != "" && !ok || strings.Trim(port, "0123456789") != "" {
 		return "", ""
 	}
-	return strings.ToLower(strings.TrimSuffix(name, ".")), port
+	return withoutRoot(strings.ToLower(name)), port
+}
+
+// withoutRoot removes the final dot of a DNS name. An address has none, and not
+// every browser takes "localhost." for loopback.
+func withoutRoot(name string) string {
+	short := strings.TrimSuffix(name, ".")
+	if _, err := netip.ParseAddr(short); err == nil || short == "localhost" {
+		return name
+	}
+	return short
 }
 
 // answersTo reports whether a Host header is of a name of ours, which may be
