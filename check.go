@@ -12,6 +12,7 @@ import (
 
 	"ticketproxy/admin"
 	"ticketproxy/config"
+	"ticketproxy/loopback"
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/store"
@@ -125,7 +126,7 @@ func (k *checklist) origin(ctx context.Context, p *process, u config.Upstream, w
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	egress := p.egress()
-	if egress == nil && p.dial == nil {
+	if egress == nil && p.dial == nil && !loopback.IsName(target.Hostname()) {
 		if _, err := net.DefaultResolver.LookupHost(ctx, target.Hostname()); err != nil {
 			k.fails(what, err, "check the name, and this machine's DNS")
 			return

@@ -172,11 +172,11 @@ func TestSocketOfAKilledProcessIsReplaced(t *testing.T) {
 	if _, err := p.open(t.Context(), l); err == nil {
 		t.Error("a socket in use was taken")
 	}
-	first.(*net.UnixListener).SetUnlinkOnClose(false) // as kill -9 leaves it
-	first.Close()
+	first[0].(*net.UnixListener).SetUnlinkOnClose(false) // as kill -9 leaves it
+	first[0].Close()
 	second, err := p.open(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second.Close()
+	closeAll(second)
 }

@@ -3,39 +3,23 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 )
 
 // listenFor listens where a redirect URI on loopback points, and puts the port
-// into it if it was to be any. A browser may take localhost for either of two
-// addresses, and on neither may another program receive the code.
+// into it if it was to be any. Of localhost, no other program may have either
+// address: it could receive the code.
 func (p *process) listenFor(ctx context.Context, redirect *url.URL) ([]net.Listener, error) {
-	hosts := []string{redirect.Hostname()}
-	if strings.EqualFold(hosts[0], "localhost") {
-		hosts = []string{"127.0.0.1", "::1"}
-	}
-	var sockets []net.Listener
-	for i, host := range hosts {
-		address := net.JoinHostPort(host, cmp.Or(redirect.Port(), "80"))
-		socket, err := p.listen(ctx, "tcp", address)
-		if i > 0 && err != nil && !errors.Is(err, syscall.EADDRINUSE) {
-			break // this machine has no IPv6
-		}
-		if err != nil {
-			for _, s := range sockets {
-				s.Close()
-			}
-			return nil, &loginError{fmt.Errorf("listening for the browser on %s: %w", address, err), "choose another port with --callback-port, or the redirect URI with --redirect-uri"}
-		}
-		sockets = append(sockets, socket)
+	address := net.JoinHostPort(redirect.Hostname(), cmp.Or(redirect.Port(), "80"))
+	sockets, err := p.bind(ctx, address)
+	if err != nil {
+		return nil, &loginError{fmt.Errorf("listening for the browser: %w", err), "choose another port with --callback-port, or the redirect URI with --redirect-uri"}
 	}
 	if redirect.Port() == "0" {
 		redirect.Host = sockets[0].Addr().String()

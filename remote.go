@@ -14,6 +14,7 @@ import (
 
 	"ticketproxy/admin"
 	"ticketproxy/config"
+	"ticketproxy/loopback"
 )
 
 // A remote is the admin listener of a running instance.
@@ -38,7 +39,11 @@ func (p *process) remote() (*remote, error) {
 			address = net.JoinHostPort("::1", port)
 		}
 	}
-	transport := &http.Transport{DialContext: p.dial, DisableKeepAlives: true}
+	dial := p.dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	transport := &http.Transport{DialContext: loopback.Dial(dial), DisableKeepAlives: true}
 	return &remote{address, &http.Client{Transport: transport, Timeout: 10 * time.Second}}, nil
 }
 

@@ -62,22 +62,24 @@ func runSandbox(ctx context.Context, p *process, args []string) error {
 // play serves a provider of the sandbox until ctx is done, and returns its
 // origin.
 func (p *process) play(ctx context.Context, g *errgroup.Group, provider *sandbox.Provider, address string) (string, error) {
-	l, err := p.listen(ctx, "tcp", address)
+	sockets, err := p.bind(ctx, address)
 	if err != nil {
 		return "", fmt.Errorf("listening for the sandbox: %w", err)
 	}
 	server := &http.Server{Handler: provider, ReadHeaderTimeout: 10 * time.Second}
-	g.Go(func() error {
-		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	for _, socket := range sockets {
+		g.Go(func() error {
+			if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
 	g.Go(func() error {
 		<-ctx.Done()
 		return server.Close()
 	})
-	return "http://" + l.Addr().String(), nil
+	return "http://" + sockets[0].Addr().String(), nil
 }
 
 // settings returns the variables which make the proxy use a provider of the

@@ -3,18 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"os"
 	"runtime"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"ticketproxy/config"
 	"ticketproxy/proxy"
 )
 
@@ -47,20 +44,18 @@ func serve(ctx context.Context, p *process, args []string) error {
 func (m *product) run(ctx context.Context, p *process, ready func(apps []net.Addr)) error {
 	ctx, m.quit = context.WithCancel(ctx)
 	defer m.quit()
-	var sockets []net.Listener
+	var sockets [][]net.Listener // of each listener
 	all := m.servers
 	if m.admin != nil {
 		all = append(all[:len(all):len(all)], m.admin)
 	}
 	for _, l := range all {
-		socket, err := p.open(ctx, l)
+		opened, err := p.open(ctx, l)
 		if err != nil {
-			for _, s := range sockets {
-				s.Close()
-			}
+			closeAll(slices.Concat(sockets...))
 			return err
 		}
-		sockets = append(sockets, socket)
+		sockets = append(sockets, opened)
 	}
 
 	refreshing, stopRefreshing := context.WithCancel(context.WithoutCancel(ctx))
@@ -72,10 +67,12 @@ func (m *product) run(ctx context.Context, p *process, ready func(apps []net.Add
 	g, failed := errgroup.WithContext(ctx)
 	var apps []net.Addr
 	for i, l := range all {
-		g.Go(func() error { return l.server.Serve(sockets[i]) })
-		m.log.Info("listening", zap.Stringer("address", sockets[i].Addr()), zap.String("for", l.purpose()))
+		for _, socket := range sockets[i] {
+			g.Go(func() error { return l.server.Serve(socket) })
+			m.log.Info("listening", zap.Stringer("address", socket.Addr()), zap.String("for", l.purpose()))
+		}
 		if l != m.admin {
-			apps = append(apps, sockets[i].Addr())
+			apps = append(apps, sockets[i][0].Addr())
 		}
 	}
 	if ready != nil {
@@ -166,51 +163,4 @@ func drainAll[T interface{ Drain(context.Context) error }](ctx context.Context, 
 	}
 	draining.Wait()
 	return errors.Join(errs...)
-}
-
-// clearSocket removes a socket that a killed process has left behind, on which
-// nobody listens.
-func clearSocket(path string) {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return
-	}
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-		return
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		os.Remove(path)
-	}
-}
-
-// A listenError says that an address cannot be listened on.
-type listenError struct {
-	address config.Address
-	hint    string
-	err     error
-}
-
-func (e *listenError) Error() string { return fmt.Sprintf("listening on %s: %v", e.address, e.err) }
-func (e *listenError) Unwrap() error { return e.err }
-func (e *listenError) Hint() string  { return e.hint }
-
-// open opens a listener's socket.
-func (p *process) open(ctx context.Context, l *listener) (net.Listener, error) {
-	if l.address.Network == "unix" {
-		clearSocket(l.address.Address)
-	}
-	socket, err := p.listen(ctx, l.address.Network, l.address.Address)
-	if err == nil && l.address.Network == "unix" {
-		err = os.Chmod(l.address.Address, 0o660)
-	}
-	if err != nil {
-		hint := "choose another address with TICKETPROXY_LISTEN"
-		if l.upstreams == nil {
-			hint = "choose another address with TICKETPROXY_ADMIN_LISTEN, or off"
-		}
-		return nil, &listenError{l.address, hint, err}
-	}
-	return socket, nil
 }

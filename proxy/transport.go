@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ticketproxy/egress"
+	"ticketproxy/loopback"
 )
 
 // A Dialer opens connections, as net.Dialer.DialContext does.
@@ -20,7 +21,8 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 // they are. The timeout bounds the wait for an answer's header, from when the
 // request was written. A nil dial is the network's; nil roots are the system's;
 // a nil proxy means none on the way out. Hosts that are called without TLS are
-// on this machine, and no proxy is between.
+// on this machine, and no proxy is between. Loopback is reached as package loopback
+// says.
 func NewTransport(
 	timeout time.Duration,
 	roots *x509.CertPool,
@@ -34,8 +36,9 @@ func NewTransport(
 		probes := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: probes}).DialContext
 	}
+	dial = loopback.Dial(dial)
 	secure := &egress.Dialer{
-		Proxy: proxy,
+		Proxy: loopback.Proxy(proxy),
 		Dial:  egress.DialFunc(dial),
 		TLS:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"ticketproxy/egress"
+	"ticketproxy/loopback"
 )
 
 // maxHeader bounds the header of an answer, interim answers included, in bytes.
@@ -20,7 +21,7 @@ const maxHeader = 64 << 10
 // the protocol is HTTP/1.1, for HTTP/2 may send again what it believes unread.
 // Nothing is inflated. A nil roots is the system's, a nil proxy none, a nil
 // dial net.Dialer's. Hosts that are called without TLS are on this machine, and no
-// proxy is between.
+// proxy is between. Loopback is reached as package loopback says.
 func Transport(
 	roots *x509.CertPool,
 	proxy func(*http.Request) (*url.URL, error),
@@ -29,10 +30,11 @@ func Transport(
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: defaultTimeout}).DialContext
 	}
+	dial = loopback.Dial(dial)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	secure := &egress.Dialer{
-		Proxy: proxy,
+		Proxy: loopback.Proxy(proxy),
 		Dial:  dial,
 		TLS:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}

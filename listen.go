@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+
+	"ticketproxy/config"
+	"ticketproxy/loopback"
+)
+
+// portTries is how often bind looks for a port that is free at both addresses
+// of localhost.
+const portTries = 16
+
+// bind listens at host:port. An IPv4 address takes no IPv6 connections, not even
+// the unspecified address does. The name localhost takes a socket for each of its
+// addresses, with the same port; a machine without IPv6 or without IPv4 has one.
+func (p *process) bind(ctx context.Context, address string) ([]net.Listener, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if !loopback.IsName(host) {
+		socket, err := p.listen(ctx, networkOf(host), address)
+		if err != nil {
+			return nil, err
+		}
+		return []net.Listener{socket}, nil
+	}
+	for range portTries {
+		var sockets []net.Listener
+		if sockets, err = p.bindLoopback(ctx, port); err == nil || port != "0" || !errors.Is(err, syscall.EADDRINUSE) {
+			return sockets, err
+		}
+	}
+	return nil, err
+}
+
+// bindLoopback listens with one port at each address of loopback.
+func (p *process) bindLoopback(ctx context.Context, port string) ([]net.Listener, error) {
+	var sockets []net.Listener
+	var missing error
+	for _, host := range loopback.Addresses() {
+		socket, err := p.listen(ctx, networkOf(host), net.JoinHostPort(host, port))
+		switch {
+		case isNoAddress(err):
+			missing = err
+		case err != nil:
+			closeAll(sockets)
+			return nil, err
+		default:
+			sockets = append(sockets, socket)
+			if tcp, ok := socket.Addr().(*net.TCPAddr); ok {
+				port = strconv.Itoa(tcp.Port)
+			}
+		}
+	}
+	if sockets == nil {
+		return nil, missing
+	}
+	return sockets, nil
+}
+
+// networkOf returns what net.Listen calls the network of an address. It would
+// open the IPv4 unspecified address of "tcp" for IPv6 too.
+func networkOf(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil && address.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
+// isNoAddress reports whether the machine lacks the address, or its family.
+func isNoAddress(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT)
+}
+
+func closeAll(sockets []net.Listener) {
+	for _, s := range sockets {
+		s.Close()
+	}
+}
+
+// clearSocket removes a socket that a killed process has left behind, on which
+// nobody listens.
+func clearSocket(path string) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSocket == 0 {
+		return
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		os.Remove(path)
+	}
+}
+
+// A listenError says that an address cannot be listened on.
+type listenError struct {
+	address config.Address
+	hint    string
+	err     error
+}
+
+func (e *listenError) Error() string { return fmt.Sprintf("listening on %s: %v", e.address, e.err) }
+func (e *listenError) Unwrap() error { return e.err }
+func (e *listenError) Hint() string  { return e.hint }
+
+// open opens a listener's sockets.
+func (p *process) open(ctx context.Context, l *listener) ([]net.Listener, error) {
+	var sockets []net.Listener
+	var err error
+	if l.address.Network == "unix" {
+		sockets, err = p.bindUnix(ctx, l.address.Address)
+	} else {
+		sockets, err = p.bind(ctx, l.address.Address)
+	}
+	if err != nil {
+		hint := "choose another address with TICKETPROXY_LISTEN"
+		if l.upstreams == nil {
+			hint = "choose another address with TICKETPROXY_ADMIN_LISTEN, or off"
+		}
+		return nil, &listenError{l.address, hint, err}
+	}
+	return sockets, nil
+}
+
+// bindUnix listens at a path.
+func (p *process) bindUnix(ctx context.Context, path string) ([]net.Listener, error) {
+	clearSocket(path)
+	socket, err := p.listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		socket.Close()
+		return nil, err
+	}
+	return []net.Listener{socket}, nil
+}
