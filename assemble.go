@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -69,6 +70,7 @@ type product struct {
 // A listener is a server and where it listens.
 type listener struct {
 	address   config.Address
+	mode      fs.FileMode       // of a Unix socket
 	upstreams []*proxy.Upstream // none for the admin listener
 	server    *proxy.Server
 }
@@ -83,7 +85,7 @@ func (m *product) listener(u config.Upstream) *listener {
 			return l
 		}
 	}
-	l := &listener{address: u.Listen}
+	l := &listener{address: u.Listen, mode: u.SocketMode}
 	m.servers = append(m.servers, l)
 	return l
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -160,20 +159,19 @@ func TestTakenPortIsNamed(t *testing.T) {
 func TestSocketOfAKilledProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
-	l := &listener{address: config.Address{Network: "unix", Address: path}}
+	l := &listener{address: config.Address{Network: "unix", Address: path}, mode: 0o600}
 	p := &process{listen: new(netListener).listen}
 	first, err := p.open(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o660 {
+	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, error %v", info.Mode(), err)
 	}
 	if _, err := p.open(t.Context(), l); err == nil {
 		t.Error("a socket in use was taken")
 	}
-	first[0].(*net.UnixListener).SetUnlinkOnClose(false) // as kill -9 leaves it
-	first[0].Close()
+	first[0].(*unixListener).Listener.Close() // as kill -9 leaves it
 	second, err := p.open(t.Context(), l)
 	if err != nil {
 		t.Fatal(err)

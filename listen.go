@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"syscall"
 
@@ -87,23 +86,6 @@ func closeAll(sockets []net.Listener) {
 	}
 }
 
-// clearSocket removes a socket that a killed process has left behind, on which
-// nobody listens.
-func clearSocket(path string) {
-	info, err := os.Lstat(path)
-	if err != nil || info.Mode()&os.ModeSocket == 0 {
-		return
-	}
-	conn, err := net.Dial("unix", path)
-	if err == nil {
-		conn.Close()
-		return
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		os.Remove(path)
-	}
-}
-
 // A listenError says that an address cannot be listened on.
 type listenError struct {
 	address config.Address
@@ -120,7 +102,7 @@ func (p *process) open(ctx context.Context, l *listener) ([]net.Listener, error)
 	var sockets []net.Listener
 	var err error
 	if l.address.Network == "unix" {
-		sockets, err = p.bindUnix(ctx, l.address.Address)
+		sockets, err = p.bindUnix(ctx, l.address.Address, l.mode)
 	} else {
 		sockets, err = p.bind(ctx, l.address.Address)
 	}
@@ -132,18 +114,4 @@ func (p *process) open(ctx context.Context, l *listener) ([]net.Listener, error)
 		return nil, &listenError{l.address, hint, err}
 	}
 	return sockets, nil
-}
-
-// bindUnix listens at a path.
-func (p *process) bindUnix(ctx context.Context, path string) ([]net.Listener, error) {
-	clearSocket(path)
-	socket, err := p.listen(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		socket.Close()
-		return nil, err
-	}
-	return []net.Listener{socket}, nil
 }

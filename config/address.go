@@ -1,9 +1,11 @@
 package config
 
 import (
+	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -26,6 +28,10 @@ func (a Address) String() string {
 // systems hold a little less.
 const maxSocketPath = 107
 
+// bindRoom is what a path below the socket's directory takes, at which the
+// socket is bound before it comes to its place.
+const bindRoom = len("/.12345/s")
+
 // parseAddress parses LISTEN.
 func parseAddress(text string) (any, error) {
 	path, ok := strings.CutPrefix(text, "unix:")
@@ -36,10 +42,22 @@ func parseAddress(text string) (any, error) {
 	if !ok || path == "/" {
 		return nil, &flaw{quote(text) + " is not an absolute path", "write it like unix:/run/ticketproxy.sock"}
 	}
-	if len(path) > maxSocketPath {
+	if len(path) > maxSocketPath || len(filepath.Dir(path))+bindRoom > maxSocketPath {
 		return nil, &flaw{quote(text) + " is longer than the path of a socket can be", "choose a path of at most 100 characters"}
 	}
 	return Address{"unix", path}, nil
+}
+
+// parseMode parses SOCKET_MODE.
+func parseMode(text string) (any, error) {
+	mode, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || mode > 0o777 {
+		return nil, &flaw{quote(text) + " is not a file mode in octal", "write 0600 for this user alone, or 0660 for a group too"}
+	}
+	if mode&0o600 != 0o600 {
+		return nil, &flaw{quote(text) + " keeps the socket from its owner", "write 0600 for this user alone, or 0660 for a group too"}
+	}
+	return fs.FileMode(mode), nil
 }
 
 // parseHostPort parses host:port; examples are for the cure.

@@ -4,6 +4,7 @@ package config
 
 import (
 	"crypto/x509"
+	"io/fs"
 	"net/url"
 	"strings"
 	"time"
@@ -44,6 +45,7 @@ type Upstream struct {
 	TokenURL      *url.URL            `env:"TOKEN_URL" default:"the dialect's; required for generic" desc:"the issuer's token endpoint"`
 	AuthorizeURL  *url.URL            `env:"AUTHORIZE_URL" default:"the dialect's" desc:"the issuer's authorization endpoint, for login through the browser"` // nil when there is none
 	Listen        Address             `env:"LISTEN" envDefault:"127.0.0.1:8080" desc:"address of the plain-HTTP listener for apps: host:port, or unix:/path"`
+	SocketMode    fs.FileMode         `env:"SOCKET_MODE" envDefault:"0600" desc:"mode of the file of a unix: listener, in octal: 0600 is for this user alone, 0660 for the file's group too"`
 	Host          string              `env:"HOST" default:"any" desc:"serve this upstream only for that Host name (without a port: any port matches)"` // lower case; IPv6 in brackets; "" is any
 	Prefix        string              `env:"PREFIX" envDefault:"/" desc:"serve this upstream only under that path prefix, which is removed"`           // "/" is all; otherwise without a trailing slash
 	Account       string              `env:"ACCOUNT" default:"itself" desc:"use the account of the upstream of that name instead of an own one"`

@@ -9,6 +9,7 @@ func (p *parser) listeners(c *Config, drafts []*draft) {
 		if p.report.blames(variable) {
 			continue
 		}
+		p.socketMode(d)
 		admin := Address{"tcp", c.AdminListen}
 		if !d.Listen.loopback() && !c.AllowUnauthenticated && !p.report.blames(Prefix+"ALLOW_UNAUTHENTICATED") {
 			p.report.add(variable, quote(d.Listen.String())+" is off loopback, where everyone who reaches it uses the account",
@@ -55,6 +56,15 @@ func (p *parser) route(d *draft) {
 	d.Prefix = path
 }
 
+// socketMode reports a SOCKET_MODE of what is no Unix socket.
+func (p *parser) socketMode(d *draft) {
+	mode := d.variable("SOCKET_MODE")
+	if d.Listen.Network != "unix" && p.vars[mode] != "" && !p.report.blames(mode) {
+		p.report.add(mode, "is never used, since "+d.variable("LISTEN")+" is no Unix socket",
+			"remove it, or set "+d.variable("LISTEN")+" to unix: and a path")
+	}
+}
+
 // clash reports that d cannot listen beside other, and whether it did.
 func (p *parser) clash(d, other *draft) bool {
 	listen := d.variable("LISTEN")
@@ -66,10 +76,18 @@ func (p *parser) clash(d, other *draft) bool {
 			"write the same address in both, or choose another port")
 		return true
 	}
+	if d.SocketMode != other.SocketMode && d.Listen.Network == "unix" {
+		mode := d.variable("SOCKET_MODE")
+		if !p.report.blames(mode, other.variable("SOCKET_MODE")) {
+			p.report.add(mode, "differs from "+other.variable("SOCKET_MODE")+", but both are of the socket "+quote(d.Listen.String()),
+				"write the same mode in both, or choose another path in "+listen)
+		}
+		return true
+	}
 	if d.Host != other.Host || d.Prefix != other.Prefix || p.report.blames(d.variable("HOST"), d.variable("PREFIX"), other.variable("HOST"), other.variable("PREFIX")) {
 		return false
 	}
-	p.report.add(listen, quote(d.Listen.String())+" is taken by the upstream "+quote(other.Name)+", with the same HOST and PREFIX",
+	p.report.add(listen, quote(d.Listen.String())+" is taken by the upstream "+quote(other.Name)+" ("+other.variable("LISTEN")+"), with the same HOST and PREFIX",
 		"choose another port, or tell the two apart by "+d.variable("HOST")+" or "+d.variable("PREFIX"))
 	return true
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"reflect"
@@ -127,6 +128,7 @@ func syntaxes() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[time.Duration](): parseDuration,
 		reflect.TypeFor[url.URL]():       parseURL,
 		reflect.TypeFor[Address]():       parseAddress,
+		reflect.TypeFor[fs.FileMode]():   parseMode,
 		reflect.TypeFor[State]():         parseState,
 	}
 }

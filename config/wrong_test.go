@@ -158,6 +158,16 @@ func TestWrongConfigurations(t *testing.T) {
 		"listeners overlap, v4": {two("SHOP_LISTEN=0.0.0.0:8080", "ALLOW_UNAUTHENTICATED=1"), "SHOP_LISTEN", "overlaps with", "another port"},
 		"listeners overlap, v6": {two("SHOP_LISTEN=[::]:8080", "ALLOW_UNAUTHENTICATED=1"), "SHOP_LISTEN", "overlaps with", "another port"},
 		"one socket":            {two("SHOP_LISTEN=unix:/s", "PARK_LISTEN=unix:/s"), "SHOP_LISTEN", "taken by", "another port"},
+		"mode without a socket": {park("SOCKET_MODE=0660"), "SOCKET_MODE", "is never used, since TICKETPROXY_LISTEN", "unix:"},
+		"mode no number":        {park("LISTEN=unix:/s", "SOCKET_MODE=rw"), "SOCKET_MODE", "not a file mode in octal", "0660"},
+		"mode not octal":        {park("LISTEN=unix:/s", "SOCKET_MODE=0680"), "SOCKET_MODE", "not a file mode in octal", "0660"},
+		"mode too large":        {park("LISTEN=unix:/s", "SOCKET_MODE=1777"), "SOCKET_MODE", "not a file mode in octal", "0660"},
+		"mode without owner":    {park("LISTEN=unix:/s", "SOCKET_MODE=060"), "SOCKET_MODE", "from its owner", "0600"},
+		"one socket, two modes": {two("SHOP_LISTEN=unix:/s", "PARK_LISTEN=unix:/s", "SHOP_PREFIX=/a", "SHOP_SOCKET_MODE=0660"), "SHOP_SOCKET_MODE", "TICKETPROXY_PARK_SOCKET_MODE", "the same mode"},
+		"no room to bind":       {park("LISTEN=unix:/" + strings.Repeat("x", 100) + "/s"), "LISTEN", "longer than", "at most 100"},
+		"localhost is admin":    {park("LISTEN=localhost:9090"), "LISTEN", "taken by TICKETPROXY_ADMIN_LISTEN", "another port"},
+		"mapped overlaps":       {two("SHOP_LISTEN=[::ffff:0.0.0.0]:8080", "ALLOW_UNAUTHENTICATED=1"), "SHOP_LISTEN", "overlaps with TICKETPROXY_PARK_LISTEN", "another port"},
+		"one listener, named":   {two("SHOP_LISTEN="), "SHOP_LISTEN", "TICKETPROXY_PARK_LISTEN", "another port"},
 		"memory of two":         {two("STATE=memory:"), "STATE", `"park"`, "file:/"},
 	} {
 		t.Run(name, func(t *testing.T) {

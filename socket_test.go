@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"ticketproxy/config"
+)
+
+// TestSocketIsBornWithItsMode holds that a socket has its mode before anybody
+// can reach it, and that nothing stays behind.
+func TestSocketIsBornWithItsMode(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "s")
+	real := new(netListener).listen
+	p := &process{listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+		if info, err := os.Stat(filepath.Dir(address)); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("bound at %s, in a directory of mode %v, %v", address, info.Mode(), err)
+		}
+		return real(ctx, network, address)
+	}}
+	sockets, err := p.open(t.Context(), &listener{address: config.Address{Network: "unix", Address: path}, mode: 0o660})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o660 || sockets[0].Addr().String() != path {
+		t.Errorf("mode %v, error %v, address %v", info.Mode(), err, sockets[0].Addr())
+	}
+	closeAll(sockets)
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v stays behind, %v", left, err)
+	}
+}
+
+// TestSocketIsNotStolen starts many at once over a dead socket: one gets it,
+// and goes on to be reached.
+func TestSocketIsNotStolen(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		l := &listener{address: config.Address{Network: "unix", Address: filepath.Join(t.TempDir(), "s")}, mode: 0o600}
+		p := &process{listen: new(netListener).listen}
+		dead, err := p.open(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead[0].(*unixListener).Listener.Close()
+		var mu sync.Mutex
+		var got []net.Listener
+		var all sync.WaitGroup
+		for range 16 {
+			all.Go(func() {
+				if sockets, err := p.open(t.Context(), l); err == nil {
+					mu.Lock()
+					defer mu.Unlock()
+					got = append(got, sockets...)
+				}
+			})
+		}
+		all.Wait()
+		if len(got) != 1 {
+			t.Errorf("%d have the socket", len(got))
+		}
+		if conn, err := net.Dial("unix", l.address.Address); err != nil {
+			t.Error(err)
+		} else {
+			conn.Close()
+		}
+		closeAll(got)
+	}
+}
