@@ -73,3 +73,48 @@ func TestSocketIsNotStolen(t *testing.T) {
 		closeAll(got)
 	}
 }
+
+// TestSocketThatComesAliveIsKept holds that an instance looks at a socket only
+// while no other changes it: a dead one may have been replaced by then.
+func TestSocketThatComesAliveIsKept(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		dir := t.TempDir()
+		l := &listener{address: config.Address{Network: "unix", Address: filepath.Join(dir, "s")}, mode: 0o600}
+		real := &process{listen: new(netListener).listen}
+		dead, err := real.open(t.Context(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead[0].(*unixListener).Listener.Close()
+
+		bound, opened := make(chan struct{}), make(chan error, 1)
+		late := &process{listen: func(ctx context.Context, network, address string) (net.Listener, error) {
+			defer close(bound)
+			return real.listen(ctx, network, address)
+		}}
+		var alive net.Listener
+		if err := withLock(dir, func() error {
+			go func() {
+				sockets, err := late.open(t.Context(), l)
+				closeAll(sockets)
+				opened <- err
+			}()
+			<-bound
+			os.Remove(l.address.Address)
+			alive, err = net.Listen("unix", l.address.Address)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-opened; err == nil {
+			t.Error("a living socket was taken")
+		}
+		if conn, err := net.Dial("unix", l.address.Address); err != nil {
+			t.Error(err)
+		} else {
+			conn.Close()
+		}
+		alive.Close()
+	}
+}
