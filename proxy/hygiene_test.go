@@ -112,13 +112,15 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.Method
 		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("Access-Control-Allow-Credentials", "true")
+		w.Header().Set("Access-Control-Allow-Credentials", "false")
+		w.Header().Set("X-Page", "1")
 	}), func(w *world) { w.guard.Origins = []string{"https://app.example"} })
 	c := w.dial()
 	c.send("OPTIONS /tickets HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: PATCH\r\nAccess-Control-Request-Headers: x-a, content-type\r\n\r\n")
 	res := c.receive("OPTIONS")
 	is(t, "preflight", res.StatusCode, 204)
 	is(t, "origin", res.Header.Get("Access-Control-Allow-Origin"), "https://app.example")
+	is(t, "credentials", res.Header.Get("Access-Control-Allow-Credentials"), "true")
 	is(t, "methods", res.Header.Get("Access-Control-Allow-Methods"), "PATCH")
 	is(t, "headers", res.Header.Get("Access-Control-Allow-Headers"), "x-a, content-type")
 	if len(asked) > 0 {
@@ -129,7 +131,8 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 	read(t, res)
 	is(t, "the API got", <-asked, "PATCH")
 	is(t, "origin", res.Header.Get("Access-Control-Allow-Origin"), "https://app.example")
-	is(t, "credentials", res.Header.Get("Access-Control-Allow-Credentials"), "")
+	is(t, "credentials", res.Header.Get("Access-Control-Allow-Credentials"), "true")
+	is(t, "headers to read", res.Header.Get("Access-Control-Expose-Headers"), "Allow, Content-Length, Date, Retry-After, Ticketproxy-Error, X-Page")
 	c.send("GET /tickets HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	res = c.receive("GET")
 	<-asked
