@@ -94,6 +94,7 @@ func TestGuard(t *testing.T) {
 		"led by an allowed, POST":   {method: "POST", host: "localhost", header: header{"Referer": {"https://app.test/"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
 		"led by two":                {host: "localhost", header: header{"Referer": {"https://app.test/", "https://app.test/"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
 		"led by an allowed, null":   {host: "localhost", header: header{"Origin": {"null"}, "Referer": {"https://app.test/"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
+		"led by an allowed, own":    {host: "localhost", header: header{"Origin": {"http://localhost"}, "Referer": {"https://app.test/"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
 		"led by an allowed, early":  {host: "localhost", header: header{"Sec-Purpose": {"prefetch"}, "Referer": {"https://app.test/"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
 		"led by a like page":        {host: "localhost", header: header{"Referer": {"https://app.test.evil.example/"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
 		"led by a user's page":      {host: "localhost", header: header{"Referer": {"https://app.test@evil.example/"}, "Sec-Fetch-Site": {"cross-site"}}, want: 403},
