@@ -37,7 +37,8 @@ func remedy(s tokens.Status) string {
 // form of the request (RFC 6749, section 5.2).
 func refusal(account string, e *tokens.IssuerError) string {
 	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
-		return "check CLIENT_ID and CLIENT_SECRET of account " + account + ", and start again with the right ones"
+		return "check CLIENT_ID and CLIENT_SECRET of account " + account + ", and start again with the right ones; " +
+			"where CLIENT_SECRET_FILE holds the secret, SIGHUP is enough"
 	}
 	if e.Code == "temporarily_unavailable" || e.Code == "server_error" || e.Code == "slow_down" {
 		return ""
