@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"ticketproxy/secret"
@@ -17,10 +19,21 @@ import (
 )
 
 // A consent is one request for an authorization code (RFC 6749, section 4.1).
+//
+// The state is the defence against an answer that belongs to another account (RFC
+// 6749, section 10.12), so nobody else may know it. The address that starts the
+// browser is in the browser's arguments, which all users of the machine can read.
+// That is why it holds no state. It leads to ourselves, where it sets a cookie and
+// goes on to the issuer, and the answer must bring both the state and the cookie.
+// Whoever opens the address first gets them, so a second browser that opens it
+// ends the login, and the answer is held for a while in which the person's own
+// browser does that.
 type consent struct {
 	redirect *url.URL
-	state    secret.String // ties the answer to this request (section 10.12)
-	verifier secret.String // and the code to this process (RFC 7636)
+	state    secret.String // ties the answer to this request
+	verifier secret.String // ties the code to this process (RFC 7636)
+	start    string        // the path of the address that starts the browser
+	cookie   http.Cookie   // ties the answer to the browser that was started
 }
 
 // An answer is what the issuer sent the browser back with: a code, or the
@@ -33,7 +46,32 @@ type answer struct {
 // newConsent draws a state of 130 bits, and a verifier of 260 in 52
 // characters (RFC 7636, section 4.1).
 func newConsent(redirect *url.URL) *consent {
-	return &consent{redirect, secret.New(rand.Text()), secret.New(rand.Text() + rand.Text())}
+	return &consent{
+		redirect: redirect,
+		state:    secret.New(rand.Text()),
+		verifier: secret.New(rand.Text() + rand.Text()),
+		start:    "/login/" + rand.Text(),
+		cookie: http.Cookie{
+			Name:     "ticketproxy-login-" + rand.Text()[:8],
+			Value:    rand.Text(),
+			Path:     "/", // for the callback, and for the start again
+			HttpOnly: true,
+			SameSite: http.SameSiteLaxMode,
+		},
+	}
+}
+
+// startURL is the address that starts the browser. Its host is the redirect
+// URI's, since cookies belong to a host.
+func (c *consent) startURL() string {
+	return (&url.URL{Scheme: "http", Host: c.redirect.Host, Path: c.start}).String()
+}
+
+// started reports whether the request comes from the browser that was started.
+func (c *consent) started(r *http.Request) bool {
+	return slices.ContainsFunc(r.CookiesNamed(c.cookie.Name), func(got *http.Cookie) bool {
+		return subtle.ConstantTimeCompare([]byte(got.Value), []byte(c.cookie.Value)) == 1
+	})
 }
 
 // challenge is S256 (RFC 7636, section 4.2).
@@ -95,11 +133,12 @@ func (d *desk) byCode(ctx context.Context) (tokens.Grant, error) {
 	}
 	c := newConsent(redirect)
 	address := d.client.AuthorizeURL(redirect.String(), c.state.Reveal(), c.challenge())
-	fmt.Fprintf(d.process.stderr, "Allow the access in a browser at this address. It then goes to %s.\n\n  %s\n\n", redirect, address)
 	var got answer
 	if d.options.noBrowser {
+		fmt.Fprintf(d.process.stderr, "Allow the access in a browser at this address. It then goes to %s.\n\n  %s\n\n", redirect, address)
 		got, err = d.pasted(ctx, c)
 	} else {
+		fmt.Fprintf(d.process.stderr, "Allow the access in the browser that opens this address, which works in one browser alone.\n\n  %s\n\n", c.startURL())
 		got, err = d.called(ctx, c, sockets, address)
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,7 +24,33 @@ import (
 // person's browser does. It returns the last page.
 func (h *house) press(address, approve string) (page string, visited *http.Response) {
 	h.t.Helper()
-	res, err := h.app.Get(address + "&approve=" + approve)
+	return h.visit(h.started(address) + "&approve=" + approve)
+}
+
+// started opens the address that starts the browser, and returns where that
+// leads.
+func (h *house) started(address string) string {
+	h.t.Helper()
+	if h.app.Jar == nil {
+		h.app.Jar, _ = cookiejar.New(nil)
+	}
+	browser := *h.app
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := browser.Get(address)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusSeeOther {
+		h.t.Fatalf("the start answered %s", res.Status)
+	}
+	return res.Header.Get("Location")
+}
+
+// visit is a page that the started browser loads.
+func (h *house) visit(address string) (page string, visited *http.Response) {
+	h.t.Helper()
+	res, err := h.app.Get(address)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -76,7 +103,7 @@ func TestLoginWaitsPastStrangersAtTheCallback(t *testing.T) {
 			return h.network.dial(ctx, network, strings.Replace(address, "localhost:", "[::1]:", 1))
 		}
 		status, out := h.login(pipe(), func(address string) error {
-			u, err := url.Parse(address)
+			u, err := url.Parse(h.started(address))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,8 +153,8 @@ func TestLoginRefusedAtTheConsentPage(t *testing.T) {
 		mustSay(t, status, 1, out, "logging in account openticket: consent was refused (access_denied)", "\nhint: run ticketproxy login openticket again")
 
 		status, out = h.login(pipe(), func(address string) error {
-			u, _ := url.Parse(address)
-			_, res := h.press(u.Query().Get("redirect_uri")+"?error=%1b%5b31mevil&state="+u.Query().Get("state"), "")
+			u, _ := url.Parse(h.started(address))
+			_, res := h.visit(u.Query().Get("redirect_uri") + "?error=%1b%5b31mevil&state=" + u.Query().Get("state"))
 			if res.StatusCode != http.StatusOK {
 				t.Error(res.Status)
 			}
@@ -211,12 +238,12 @@ func TestLoginAtAnyIssuer(t *testing.T) {
 		}}
 		var asked url.Values
 		browse := func(address string) error {
-			u, err := url.Parse(address)
+			u, err := url.Parse(h.started(address))
 			if err != nil {
 				t.Fatal(err)
 			}
 			asked = u.Query()
-			h.press(asked.Get("redirect_uri")+"?code=the-code&state="+asked.Get("state"), "")
+			h.visit(asked.Get("redirect_uri") + "?code=the-code&state=" + asked.Get("state"))
 			return nil
 		}
 		status, out := h.login(pipe(), browse)
@@ -248,4 +275,66 @@ func TestLoginAtAnyIssuer(t *testing.T) {
 			t.Errorf("sent %v", form)
 		}
 	})
+}
+
+// What all users of the machine can read of the browser's arguments does not
+// answer the login: it holds no state, and works in one browser alone.
+func TestLoginIsNotAnsweredByWhoReadsTheArguments(t *testing.T) {
+	visit := func(t *testing.T, who *house, address string) int {
+		res, err := who.app.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	for name, story := range map[string]struct {
+		browse       func(t *testing.T, h, stranger *house, address string)
+		status       int
+		says         string
+		tokenRequest int
+	}{
+		"the stranger is second": {func(t *testing.T, h, stranger *house, address string) {
+			if strings.Contains(address, "state") || strings.Contains(address, "redirect_uri") {
+				t.Errorf("the browser is started with %s", address)
+			}
+			h.started(address)
+			if got := visit(t, stranger, address); got != http.StatusForbidden {
+				t.Errorf("the stranger's start: %d", got)
+			}
+		}, 1, "two browsers opened the address of this login", 0},
+		"the stranger is first, and answers at once": {func(t *testing.T, h, stranger *house, address string) {
+			stranger.press(address, "1")
+			time.Sleep(holdAnswer - time.Second)
+			if got := visit(t, h, address); got != http.StatusForbidden {
+				t.Errorf("the person's start: %d", got)
+			}
+		}, 1, "another user of this machine may have opened it", 0},
+		"the answer lacks the cookie": {func(t *testing.T, h, stranger *house, address string) {
+			u, err := url.Parse(h.started(address))
+			if err != nil {
+				t.Fatal(err)
+			}
+			back := u.Query().Get("redirect_uri") + "?code=evil&state=" + u.Query().Get("state")
+			if got := visit(t, stranger, back); got != http.StatusBadRequest {
+				t.Errorf("an answer without the cookie: %d", got)
+			}
+			h.press(address, "1") // loads the start again, which the same browser may
+		}, 0, "logged in, generation 1", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newUnseededHouse(t, sandbox.Options{})
+				stranger := &house{t: t, app: &http.Client{Transport: h.app.Transport}}
+				status, out := h.login(pipe(), func(address string) error {
+					story.browse(t, h, stranger, address)
+					return nil
+				}, "openticket")
+				mustSay(t, status, story.status, out, story.says)
+				if c := h.sandbox.OpenTicket.Counters(); c.TokenRequests != story.tokenRequest {
+					t.Errorf("%d token requests", c.TokenRequests)
+				}
+			})
+		})
+	}
 }
