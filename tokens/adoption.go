@@ -139,7 +139,7 @@ func (r *Refresher) adopt(rec Record) *view {
 // look adopts what another process has stored, and stores what could not be
 // stored before.
 func (r *Refresher) look() {
-	if r.isPending() && r.obstacle(true) != nil || !r.turn.try() {
+	if r.isPending() && r.obstacle() != nil || !r.turn.try() {
 		return // too soon to try again; or a refresh is under way, and looks itself
 	}
 	defer r.turn.give()

@@ -17,20 +17,31 @@ import (
 func (r *Refresher) misspent(rec Record, version Version, err error, took time.Duration) (again bool, _ error) {
 	r.refreshed(resultOf(err), took)
 	e := issuerError(err)
-	next := rec
+	now, next := time.Now(), rec
 	next.Intent = nil
-	switch e.Class {
-	case Invalid:
+	if e.outage() {
+		next.Failures++
+		next.RetryAt = now.Add(r.jitter(backoff(next.Failures, minBackoff, maxPace)))
+	}
+	switch {
+	case e.Class == Invalid:
 		return r.invalid(rec, version, e)
-	case Throttled:
-		wait := min(max(e.RetryAfter, minBackoff), maxSilence)
-		next.NotBefore = time.Now().Add(wait)
-	case Ambiguous:
-		next.Lost, next.LostAt = rec.Intent.Try, time.Now()
+	case e.Class == Throttled:
+		next.NotBefore = now.Add(min(max(e.RetryAfter, minBackoff), maxSilence))
+	case e.Class == Ambiguous && e.outage():
+		next.LostAt = now
+	case e.Class == Ambiguous:
+		next.Lost, next.LostAt = rec.Intent.Try, now
 	}
 	r.write(version, next)
-	patient, urgent, _ := r.silence(next)
-	return false, r.failFor(err, patient, urgent)
+	w, _ := r.silence(next)
+	return false, r.failFor(err, w)
+}
+
+// outage reports whether the issuer could not be reached or answered 5xx: then
+// it is down, and has nothing against the request.
+func (e *IssuerError) outage() bool {
+	return e.Class == NotSent || e.Status >= 500 && (e.Class == Ambiguous || e.Class == Throttled)
 }
 
 // issuerError returns what err says of the issuer.
@@ -70,7 +81,7 @@ func (r *Refresher) invalid(rec Record, version Version, e *IssuerError) (again 
 		return true, nil
 	}
 	reason := fmt.Sprintf("%v: the refresh token expired, was revoked, or was used elsewhere", e)
-	if rec.Lost > 0 {
+	if !rec.LostAt.IsZero() {
 		reason = fmt.Sprintf("%v, and the answer to an earlier token request was lost: the refresh token was probably rotated then", e)
 	}
 	next.Dead = &Death{Reason: reason, At: time.Now()}
@@ -98,16 +109,18 @@ func (r *Refresher) write(version Version, next Record) error {
 
 // fail records a failure, and with it the wait before the next refresh. What
 // the issuer has against the client lasts longer than what is in the way.
-func (r *Refresher) fail(err error) error { return r.failFor(err, 0, 0) }
+func (r *Refresher) fail(err error) error { return r.failFor(err, waits{}) }
 
-// failFor is fail with waits that are known: the urgent one binds when no live
-// token is held.
-func (r *Refresher) failFor(err error, patient, urgent time.Duration) error {
+// failFor is fail with the waits that the record asks for. They alone bind
+// while apps ask, where the issuer is down or an answer was lost: the record
+// paces these attempts for all processes.
+func (r *Refresher) failFor(err error, w waits) error {
 	least, most := minBackoff, maxBackoff
 	var e *IssuerError
 	if errors.As(err, &e) && e.Class == Refused {
 		least, most = minRefused, maxRefused
 	}
+	paced := e != nil && (e.outage() || e.Class == Ambiguous) && w[asked] > 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, tries := time.Now(), 1
@@ -115,18 +128,19 @@ func (r *Refresher) failFor(err error, patient, urgent time.Duration) error {
 		tries = r.failure.tries + 1
 	}
 	wait := r.jitter(backoff(tries, least, most))
-	patient, urgent = max(patient, wait), max(urgent, wait)
-	r.failure = &failure{err: err, at: now, tries: tries, until: now.Add(patient), urgent: now.Add(urgent)}
-	wait = urgent
-	if r.live(now) {
-		wait = patient
+	w.atLeast(wait, ahead, idle)
+	if !paced {
+		w.atLeast(wait, asked)
 	}
-	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", wait))
-	return &UnavailableError{Account: r.Account, RetryAfter: urgent, Err: err}
+	r.failure = &failure{err: err, at: now, tries: tries}
+	r.failure.postpone(now, w)
+	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", w[r.need(now)]))
+	return &UnavailableError{Account: r.Account, RetryAfter: w[asked], Err: err}
 }
 
-// hold begins no refresh for some time, because of what the record says.
-func (r *Refresher) hold(err error, patient, urgent time.Duration) error {
+// hold begins no refresh for some time, because of what the record says. The
+// failure before it stays the one that is reported, for it says more.
+func (r *Refresher) hold(err error, w waits) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -134,9 +148,16 @@ func (r *Refresher) hold(err error, patient, urgent time.Duration) error {
 	if r.failure != nil {
 		*f = *r.failure
 	}
-	f.until, f.urgent = latest(f.until, now.Add(patient)), latest(f.urgent, now.Add(urgent))
+	f.postpone(now, w)
 	r.failure = f
-	return &UnavailableError{Account: r.Account, RetryAfter: f.urgent.Sub(now), Err: err}
+	return &UnavailableError{Account: r.Account, RetryAfter: f.until[asked].Sub(now), Err: f.err}
+}
+
+// postpone lets no refresh begin before the waits are over.
+func (f *failure) postpone(now time.Time, w waits) {
+	for n, wait := range w {
+		f.until[n] = latest(f.until[n], now.Add(wait))
+	}
 }
 
 func latest(a, b time.Time) time.Time {

@@ -61,8 +61,8 @@ func (r *Refresher) advance(past *view) error {
 			}
 		}
 		rec = r.settle(rec)
-		if patient, urgent, why := r.silence(rec); why != nil {
-			return r.hold(why, patient, urgent)
+		if w, why := r.silence(rec); why != nil {
+			return r.hold(why, w)
 		}
 		rec, version, err = r.claim(rec, version)
 		if errors.Is(err, ErrConflict) {
@@ -77,33 +77,41 @@ func (r *Refresher) advance(past *view) error {
 	}
 }
 
-// silence returns why the issuer may not be asked yet, and for how long: it
-// asked for that itself, or an attempt was lost a short time ago. The urgent
-// wait binds when no live access token is held. A nil error is leave to ask.
+// silence returns how long the record asks to leave the issuer alone, and why
+// it may not be asked now. A nil error is leave to ask.
 //
-// After a lost attempt the refresh token may be spent, and an issuer with
-// reuse detection answers its second use by revoking the access token too.
-// While that one serves, and no grace window makes haste worthwhile, each
-// attempt waits for half of what is left of it.
-func (r *Refresher) silence(rec Record) (patient, urgent time.Duration, why error) {
+// After an attempt whose outcome is not known the refresh token may be spent,
+// and an issuer with reuse detection answers its second use by revoking the
+// access token too. While that one serves, and no grace window makes haste
+// worthwhile, each attempt waits for half of what is left of it.
+//
+// A time that lies too far ahead is another clock's error, and binds nobody.
+func (r *Refresher) silence(rec Record) (w waits, why error) {
 	now := time.Now()
-	if wait := rec.NotBefore.Sub(now); wait > 0 && wait <= maxSilence { // more is another clock's error
-		return wait, wait, errThrottled
+	if since := now.Sub(rec.LostAt); !rec.LostAt.IsZero() && since >= 0 {
+		why = errLost
+		w.atLeast(backoff(rec.Lost+rec.Failures, minBackoff, maxBackoff)-since, ahead, idle)
+		if !rec.RetryAt.After(rec.LostAt) { // the last attempt was lost, and none has failed otherwise since
+			w.atLeast(backoff(rec.Lost, minBackoff, maxBackoff)-since, asked)
+		}
+		if r.Rotation != RotationNone && !r.Grace {
+			w.atLeast(rec.Grant.Expiry.Sub(rec.LostAt)/2-since, ahead)
+		}
 	}
-	since := now.Sub(rec.LostAt)
-	if rec.Lost == 0 || since < 0 {
-		return 0, 0, nil
+	if wait := rec.RetryAt.Sub(now); wait > 0 && wait <= maxPace {
+		why = errOutage
+		w.atLeast(wait, ahead, idle, asked)
 	}
-	urgent = backoff(rec.Lost, minBackoff, maxBackoff)
-	patient = urgent
-	if r.Rotation != RotationNone && !r.Grace {
-		patient = max(patient, rec.Grant.Expiry.Sub(rec.LostAt)/2)
+	if wait := rec.NotBefore.Sub(now); wait > 0 && wait <= maxSilence {
+		why = errThrottled
+		w.atLeast(wait, ahead, idle, asked)
 	}
-	live := r.current.Load().usable(now) && !r.isRefused(rec.Generation)
-	if since >= urgent && !live || since >= patient {
-		return 0, 0, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w[r.need(now)] <= 0 {
+		return w, nil
 	}
-	return patient - since, max(urgent-since, 0), errLost
+	return w, why
 }
 
 // claim swaps in an intent of ours. It is won only on a nil error.

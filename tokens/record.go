@@ -23,10 +23,17 @@ type Record struct {
 	Spent []string
 	// Intent is a refresh that was begun; nil when none is.
 	Intent *Intent
-	// Lost counts the attempts on this generation whose outcome is not known,
-	// and LostAt is the time of the last of them.
-	Lost   int
+	// Lost counts the token requests for this generation that got no answer, or
+	// none that could be read.
+	Lost int
+	// LostAt is when the last request failed that may have spent the refresh
+	// token: one of those, or one that was answered with 5xx.
 	LostAt time.Time
+	// Failures counts the token requests for this generation that could not be
+	// sent or were answered with 5xx. RetryAt is when the issuer may be asked
+	// again after the last of them. It paces all processes while apps ask.
+	Failures int
+	RetryAt  time.Time
 	// NotBefore is when the issuer, which asked for silence, may be asked
 	// again. It binds every replica.
 	NotBefore time.Time
@@ -108,6 +115,8 @@ type wire struct {
 	Intent        *Intent   `json:"intent,omitempty"`
 	Lost          int       `json:"lost_attempts,omitempty"`
 	LostAt        time.Time `json:"lost_at,omitzero"`
+	Failures      int       `json:"failures,omitempty"`
+	RetryAt       time.Time `json:"retry_at,omitzero"`
 	NotBefore     time.Time `json:"not_before,omitzero"`
 	Pause         float64   `json:"refusal_pause_seconds,omitempty"`
 	Dead          *Death    `json:"dead,omitempty"`
@@ -134,6 +143,8 @@ func (r Record) Encode() ([]byte, error) {
 		Intent:        r.Intent,
 		Lost:          r.Lost,
 		LostAt:        r.LostAt,
+		Failures:      r.Failures,
+		RetryAt:       r.RetryAt,
 		NotBefore:     r.NotBefore,
 		Pause:         r.RefusalPause.Seconds(),
 		Dead:          r.Dead,
@@ -167,6 +178,8 @@ func Decode(data []byte) (Record, error) {
 		Intent:       w.Intent,
 		Lost:         w.Lost,
 		LostAt:       w.LostAt,
+		Failures:     w.Failures,
+		RetryAt:      w.RetryAt,
 		NotBefore:    w.NotBefore,
 		RefusalPause: time.Duration(w.Pause * float64(time.Second)),
 		Dead:         w.Dead,

@@ -45,6 +45,7 @@ type Refresher struct {
 	unsaved bool          // and storing it failed
 	replace Version       // what a pending record is to replace
 	failure *failure      // why the last refresh failed; nil after a success
+	wanted  time.Time     // when a caller last found no token
 	state   error         // why the store could not be read, when last looked at
 	planted string        // the hash of the seed that was last compared with the record
 	misled  bool          // that seed was refused, and the line before it goes on
@@ -88,8 +89,9 @@ func (e *DeadError) Error() string { return "account " + e.Account + ": " + e.Re
 
 // Token returns an access token believed valid. While one is held it takes no
 // lock, does no I/O and allocates nothing; else it waits, as long as ctx and
-// Patience allow, for the refresh that all waiters share. The error is ctx's, or an
-// *UnavailableError or *DeadError.
+// Patience allow, for the refresh that all waiters share. When that fails, it
+// waits for the next one too if that begins within 3 s of the call. The error is
+// ctx's, or an *UnavailableError or *DeadError.
 func (r *Refresher) Token(ctx context.Context) (Token, error) {
 	v := r.current.Load()
 	if v.usable(time.Now()) {
@@ -121,24 +123,63 @@ func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
 	if v := r.fromMemory(past); r.replaces(v, past) {
 		return v.token, nil
 	}
-	if err := r.obstacle(true); err != nil {
-		return Token{}, err
-	}
-	timer := time.NewTimer(orElse(r.Patience, 10*time.Second))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return Token{}, ctx.Err()
-	case <-timer.C:
-		return Token{}, &UnavailableError{Account: r.Account, Err: errSlow}
-	case result := <-r.join(past):
+	lastBegin := r.want().Add(maxPause)
+	patience := time.NewTimer(orElse(r.Patience, 10*time.Second))
+	defer patience.Stop()
+	for {
+		err := r.obstacle()
+		if err == nil {
+			err = r.share(ctx, patience.C, past)
+		}
 		if v := r.fromMemory(past); r.replaces(v, past) {
 			return v.token, nil
 		}
-		if result.Err != nil {
-			return Token{}, result.Err
+		if err == nil {
+			return Token{}, &UnavailableError{Account: r.Account, Err: errStillborn}
 		}
-		return Token{}, &UnavailableError{Account: r.Account, Err: errStillborn}
+		if err := r.waitOut(ctx, patience.C, err, lastBegin); err != nil {
+			return Token{}, err
+		}
+	}
+}
+
+// want notes that a caller found no token, and returns the time.
+func (r *Refresher) want() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wanted = time.Now()
+	return r.wanted
+}
+
+// share waits for the refresh that gets past the given view, and returns its
+// error.
+func (r *Refresher) share(ctx context.Context, patience <-chan time.Time, past *view) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience:
+		return &UnavailableError{Account: r.Account, Err: errSlow}
+	case result := <-r.join(past):
+		return result.Err
+	}
+}
+
+// waitOut waits until the next refresh may begin after one that failed with
+// err. It returns an error when that is not before lastBegin, or not at all.
+func (r *Refresher) waitOut(ctx context.Context, patience <-chan time.Time, err error, lastBegin time.Time) error {
+	var failed *UnavailableError
+	if !errors.As(err, &failed) || failed.RetryAfter <= 0 || time.Now().Add(failed.RetryAfter).After(lastBegin) {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience:
+		return err
+	case <-r.life.over():
+		return err
+	case <-time.After(failed.RetryAfter):
+		return nil
 	}
 }
 
@@ -169,12 +210,12 @@ func (r *Refresher) join(past *view) <-chan singleflight.Result {
 	})
 }
 
-// obstacle returns why the issuer may not be asked now; nil when it may. It is
-// urgent when no live access token is held.
-func (r *Refresher) obstacle(urgent bool) error {
+// obstacle returns why the issuer may not be asked now; nil when it may.
+func (r *Refresher) obstacle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.failure.report(r.Account, urgent, time.Now())
+	now := time.Now()
+	return r.failure.report(r.Account, r.need(now), now)
 }
 
 // fromMemory returns the view that took past's place. A grant that could not
@@ -219,15 +260,32 @@ func (r *Refresher) Run(ctx context.Context) {
 		}
 		v := r.current.Load()
 		refused := v != nil && r.isRefused(v.token.Generation)
-		if (v.due(now) || refused) && r.obstacle(refused || !v.usable(now)) == nil {
+		if (v.due(now) || refused) && r.obstacle() == nil {
 			select {
 			case <-ctx.Done():
 				return
 			case <-r.join(v):
 			}
 		}
-		timer.Reset(r.current.Load().untilDue(time.Now(), r.poll()))
+		timer.Reset(r.untilNext())
 	}
+}
+
+// untilNext returns how long Run has nothing to do.
+func (r *Refresher) untilNext() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, most := time.Now(), r.poll()
+	n := r.need(now)
+	if n != ahead { // apps may begin to ask
+		most = min(most, time.Second)
+	}
+	if r.failure != nil {
+		if wait := r.failure.until[n].Sub(now); wait > 0 {
+			most = min(most, wait)
+		}
+	}
+	return r.current.Load().untilDue(now, most)
 }
 
 // Drain begins no further refresh, waits for one that is under way, and goes

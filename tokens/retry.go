@@ -1,6 +1,9 @@
 package tokens
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Retry has the issuer asked again soon where it refused the client, because the
 // client's credentials may have changed. Safe for concurrent use.
@@ -9,6 +12,6 @@ func (r *Refresher) Retry() {
 	defer r.mu.Unlock()
 	var e *IssuerError
 	if r.failure != nil && errors.As(r.failure.err, &e) && e.Class == Refused {
-		r.failure.until, r.failure.urgent = r.failure.at, r.failure.at
+		r.failure.until = [3]time.Time{}
 	}
 }

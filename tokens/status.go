@@ -77,11 +77,7 @@ func (r *Refresher) Status() Status {
 	switch f := r.failure; {
 	case f != nil:
 		s.Cause, s.Error, s.ErrorAt = f.err, f.err.Error(), f.at.Round(0)
-		until := f.until
-		if !live {
-			until = f.urgent
-		}
-		s.NextRefresh = latest(s.NextRefresh, until.Round(0))
+		s.NextRefresh = latest(s.NextRefresh, f.until[r.need(now)].Round(0))
 	case r.state != nil:
 		s.Cause, s.Error, s.ErrorAt = r.state, r.state.Error(), now.Round(0)
 	}

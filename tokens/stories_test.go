@@ -877,7 +877,7 @@ func TestRefusedTokenIsReplacedWithoutFurtherRequests(t *testing.T) {
 		token := mustServe(t, r, i)
 		i.mu.Lock()
 		i.fault = func(try int) (error, error) {
-			if try < 5 {
+			if try < 8 {
 				return &tokens.IssuerError{Class: tokens.Ambiguous, Status: 503}, nil
 			}
 			return nil, nil

@@ -14,8 +14,18 @@ const (
 	minRefused = 15 * time.Second // a secret may be mid-rotation
 	maxRefused = 10 * time.Minute
 	maxSilence = time.Hour       // the longest Retry-After that is obeyed
+	maxPause   = 3 * time.Second // the longest pause between refreshes that a caller waits out
 	maxMargin  = 5 * time.Second // before the expiry, when a token is no longer sent
 )
+
+// maxPace bounds the wait between two token requests in an outage while apps
+// ask. With what the store takes, the issuer is asked within 3 s.
+const maxPace = 2500 * time.Millisecond
+
+// demandWindow is how long a request for a token that was not answered at once
+// counts as demand. It is as long as the longest backoff, so that an app which
+// asks that often always counts.
+const demandWindow = maxBackoff
 
 // Why there is no token, besides what the issuer and the store say.
 const (
@@ -23,6 +33,7 @@ const (
 	errSlow      = fixedError("the refresh takes long")
 	errStillborn = fixedError("the new access token had expired on arrival")
 	errThrottled = fixedError("the record asks for silence: the issuer throttles, or the state was put back")
+	errOutage    = fixedError("the issuer could not be reached, or failed, a moment ago")
 	errLost      = fixedError("an earlier token request got no answer")
 	errUnsettled = fixedError("the store gives no clear answer")
 )
@@ -92,30 +103,55 @@ func (v *view) untilDue(now time.Time, most time.Duration) time.Duration {
 
 // A failure says why the last refresh failed, and for how long none is begun.
 type failure struct {
-	err    error
-	dead   bool      // only a person can help
-	at     time.Time // when it happened
-	tries  int       // failures in a row
-	until  time.Time // no refresh ahead of expiry before this
-	urgent time.Time // none at all before this
+	err   error
+	dead  bool         // only a person can help
+	at    time.Time    // when it happened
+	tries int          // failures in a row
+	until [3]time.Time // no refresh before this; indexed by need
 }
 
 // report returns the failure while it forbids to ask the issuer, else nil.
-func (f *failure) report(account string, urgent bool, now time.Time) error {
+func (f *failure) report(account string, n need, now time.Time) error {
 	if f == nil {
 		return nil
 	}
 	if f.dead {
 		return &DeadError{Account: account, Reason: f.err.Error()}
 	}
-	until := f.until
-	if urgent {
-		until = f.urgent
-	}
-	if wait := until.Sub(now); wait > 0 {
+	if wait := f.until[n].Sub(now); wait > 0 {
 		return &UnavailableError{Account: account, RetryAfter: wait, Err: f.err}
 	}
 	return nil
+}
+
+// A need says what depends on the next token request.
+type need int
+
+const (
+	ahead need = iota // a live access token is held
+	idle              // none is held, and no app has asked for one lately
+	asked             // none is held, and apps ask
+)
+
+// waits says how long the issuer may not be asked; indexed by need.
+type waits [3]time.Duration
+
+// atLeast makes the waits of the given needs no shorter than d.
+func (w *waits) atLeast(d time.Duration, needs ...need) {
+	for _, n := range needs {
+		w[n] = max(w[n], d)
+	}
+}
+
+// need returns the present need. The caller holds r.mu.
+func (r *Refresher) need(now time.Time) need {
+	switch {
+	case r.live(now):
+		return ahead
+	case now.Sub(r.wanted) < demandWindow && !r.wanted.IsZero():
+		return asked
+	}
+	return idle
 }
 
 // backoff returns the wait after so many tries: doubling from least to most.

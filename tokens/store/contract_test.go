@@ -272,6 +272,8 @@ func fullRecord() tokens.Record {
 		Intent:       &tokens.Intent{ID: "intent", Holder: "holder", Start: at.Add(time.Nanosecond), Try: 3},
 		Lost:         2,
 		LostAt:       at.Add(time.Minute),
+		Failures:     3,
+		RetryAt:      at.Add(62 * time.Second),
 		NotBefore:    at.Add(2 * time.Minute),
 		RefusalPause: 90 * time.Second,
 		Dead:         &tokens.Death{Reason: "answer lost", At: at.Add(3 * time.Minute)},

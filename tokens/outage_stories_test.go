@@ -1,0 +1,221 @@
+package tokens_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
+)
+
+// failing makes an issuer fail every request until the returned function is
+// called.
+func failing(i *issuer, failure error) (end func()) {
+	set := func(fault func(int) (error, error)) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.fault = fault
+	}
+	set(func(int) (error, error) { return failure, nil })
+	return func() { set(nil) }
+}
+
+// TestShortOutageIsNotSeen: a request waits out the pauses between refreshes,
+// when they end within 3 s.
+func TestShortOutageIsNotSeen(t *testing.T) {
+	t.Parallel()
+	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGate, "lost answer": errNoAnswer} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				i := newIssuer(time.Hour)
+				time.AfterFunc(time.Second, failing(i, failure))
+				r := newRefresher(i, new(store.Memory), i.seed())
+				start(t, r)
+				began := time.Now()
+				mustServe(t, r, i)
+				if waited := time.Since(began); waited > 3*time.Second {
+					t.Errorf("waited %v", waited)
+				}
+			})
+		})
+	}
+}
+
+// TestRetryAfterIsTrue: an app that comes again when it was told to finds that
+// the issuer is asked then, and not before.
+func TestRetryAfterIsTrue(t *testing.T) {
+	t.Parallel()
+	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGate, "503 with Retry-After": errBusy} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				i := newIssuer(time.Hour)
+				end := failing(i, failure)
+				r := newRefresher(i, new(store.Memory), i.seed())
+				start(t, r)
+				var unavailable *tokens.UnavailableError
+				for range 5 {
+					began := time.Now()
+					_, err := r.Token(t.Context())
+					if !errors.As(err, &unavailable) || !errors.Is(err, failure) || unavailable.RetryAfter <= 0 {
+						t.Fatalf("error %v", err)
+					}
+					if waited := time.Since(began); waited > 3*time.Second {
+						t.Errorf("refused after %v", waited)
+					}
+					before, _, _ := i.counts()
+					time.Sleep(unavailable.RetryAfter - 1)
+					if asked, _, _ := i.counts(); asked != before {
+						t.Errorf("the issuer is asked before Retry-After")
+					}
+					time.Sleep(2)
+					if asked, _, _ := i.counts(); asked != before+1 {
+						t.Errorf("%d token requests at Retry-After", asked-before)
+					}
+				}
+				if _, err := r.Token(t.Context()); !errors.As(err, &unavailable) {
+					t.Fatalf("error %v", err)
+				}
+				end()
+				time.Sleep(unavailable.RetryAfter)
+				began := time.Now()
+				mustServe(t, r, i)
+				if waited := time.Since(began); waited > 0 {
+					t.Errorf("waited %v more", waited)
+				}
+			})
+		})
+	}
+}
+
+// TestLongPauseIsNotWaitedOut: where the issuer may not be asked within 3 s, a
+// request is refused at once.
+func TestLongPauseIsNotWaitedOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(time.Hour)
+		failing(i, errBusy)
+		r := newRefresher(i, new(store.Memory), i.seed())
+		start(t, r)
+		for range 2 {
+			began := time.Now()
+			_, err := r.Token(t.Context())
+			var unavailable *tokens.UnavailableError
+			if waited := time.Since(began); !errors.As(err, &unavailable) || unavailable.RetryAfter != 20*time.Second || waited > 0 {
+				t.Errorf("waited %v: %v", waited, err)
+			}
+		}
+	})
+}
+
+// TestOutageDoesNotProlongTheWaitAfterALostAnswer: that counts lost answers
+// alone.
+func TestOutageDoesNotProlongTheWaitAfterALostAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(time.Hour)
+		i.fault = func(try int) (error, error) {
+			switch {
+			case try < 20:
+				return errBadGate, nil
+			case try == 20:
+				return errNoAnswer, nil
+			}
+			return nil, nil
+		}
+		r := newRefresher(i, new(store.Memory), i.seed())
+		start(t, r)
+		for asked := 0; asked < 20; asked, _, _ = i.counts() {
+			r.Token(t.Context())
+			time.Sleep(10 * time.Millisecond)
+		}
+		lost := time.Now()
+		mustServe(t, r, i)
+		if waited := time.Since(lost); waited > time.Second {
+			t.Errorf("waited %v after the lost answer", waited)
+		}
+	})
+}
+
+// TestServerErrorWaitsWhileTheAccessTokenServes: the refresh token may be
+// spent, and an issuer with reuse detection would revoke the access token too.
+func TestServerErrorWaitsWhileTheAccessTokenServes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(10 * time.Minute)
+		r := newRefresher(i, new(store.Memory), i.seed())
+		start(t, r)
+		began := time.Now()
+		mustServe(t, r, i)
+		var asked []time.Duration
+		i.mu.Lock()
+		i.fault = func(int) (error, error) {
+			asked = append(asked, time.Since(began))
+			return errBadGate, nil
+		}
+		i.mu.Unlock()
+		time.Sleep(9 * time.Minute)
+		for n, at := range asked[1:] {
+			if pause, left := at-asked[n], 10*time.Minute-asked[n]; pause < left/2-time.Second {
+				t.Errorf("asked after %v with %v left", pause, left)
+			}
+		}
+		time.Sleep(time.Minute)
+		before := len(asked)
+		for range 10 {
+			r.Token(t.Context())
+			time.Sleep(time.Second)
+		}
+		if n := len(asked) - before; n < 4 {
+			t.Errorf("%d token requests after the access token's end", n)
+		}
+	})
+}
+
+// TestPauseOfAnotherClockIsIgnored: a process whose clock runs ahead must not
+// keep the others from asking.
+func TestPauseOfAnotherClockIsIgnored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(store.Memory)
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(), Failures: 3, RetryAt: time.Now().Add(time.Minute)}
+		})
+		r := newRefresher(i, s, seed)
+		start(t, r)
+		began := time.Now()
+		mustServe(t, r, i)
+		if waited := time.Since(began); waited > 0 {
+			t.Errorf("waited %v", waited)
+		}
+	})
+}
+
+// TestDrainEndsAPause: a request that waits for the next refresh gets its answer
+// when there will be none.
+func TestDrainEndsAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(time.Hour)
+		failing(i, errNotSent)
+		r := newRefresher(i, new(store.Memory), i.seed())
+		var refused time.Time
+		go func() {
+			r.Token(t.Context())
+			refused = time.Now()
+		}()
+		time.Sleep(100 * time.Millisecond)
+		drained := time.Now()
+		if err := r.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if !refused.Equal(drained) {
+			t.Errorf("drained at %v, refused at %v", drained, refused)
+		}
+	})
+}
