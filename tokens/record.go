@@ -126,6 +126,11 @@ type wire struct {
 // rather than drop what it does not know.
 const format = 1
 
+// maxGeneration is the highest generation that is read. Rotations do not get
+// there, so that counting on never wraps, and a store may keep it as a signed
+// number.
+const maxGeneration = 1<<63 - 1
+
 // Encode returns the record as a store keeps it: JSON, secrets in clear.
 func (r Record) Encode() ([]byte, error) {
 	return json.MarshalIndent(wire{
@@ -161,6 +166,10 @@ func Decode(data []byte) (Record, error) {
 	}
 	if err != nil || w.Format != format {
 		return Record{}, fmt.Errorf("decoding record: %w: not a record of %d bytes", ErrDamaged, len(data))
+	}
+	if w.Generation > maxGeneration {
+		return Record{}, fmt.Errorf("decoding record: %w: generation %d is higher than any rotation reaches",
+			ErrDamaged, w.Generation)
 	}
 	return Record{
 		Generation: w.Generation,

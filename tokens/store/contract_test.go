@@ -257,7 +257,7 @@ func record(generation uint64) tokens.Record {
 func fullRecord() tokens.Record {
 	at := time.Date(2026, 2, 3, 4, 5, 6, 789012345, time.UTC)
 	return tokens.Record{
-		Generation: 1<<64 - 1,
+		Generation: 1<<63 - 1,
 		Grant: tokens.Grant{
 			AccessToken:   secret.New("access +/=~\"\\<>& é"),
 			RefreshToken:  secret.New("refresh\u2028\x00\t"),

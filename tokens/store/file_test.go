@@ -61,11 +61,17 @@ func TestRefusedFiles(t *testing.T) {
 		"truncated":          {putFile(good[:len(good)/2], 0o600), "not a record", "login park"},
 		"zeros":              {putFile(make([]byte, len(good)), 0o600), "not a record", "login park"},
 		"another format":     {putFile([]byte(`{"format": 99}`), 0o600), "format 99", "login park"},
-		"no format":          {putFile([]byte(`{}`), 0o600), "not a record", "login park"},
-		"too large":          {putFile(append(good, make([]byte, sizeLimit)...), 0o600), "larger than", "login park"},
-		"a directory":        {func(path string) error { return os.Mkdir(path, 0o700) }, "not a regular file", "move it away"},
-		"a named pipe":       {func(path string) error { return unix.Mkfifo(path, 0o600) }, "not a regular file", "move it away"},
-		"a dangling link":    {func(path string) error { return os.Symlink("nowhere", path) }, "symbolic link", "in place of the link"},
+		"a generation that nothing reaches": {
+			putFile([]byte(`{"format": 1, "generation": 18446744073709551615, "refresh_token": "r"}`), 0o600),
+			"generation 18446744073709551615 is higher", "login park"},
+		"a generation that a signed number cannot hold": {
+			putFile([]byte(`{"format": 1, "generation": 9223372036854775808, "refresh_token": "r"}`), 0o600),
+			"generation 9223372036854775808 is higher", "login park"},
+		"no format":       {putFile([]byte(`{}`), 0o600), "not a record", "login park"},
+		"too large":       {putFile(append(good, make([]byte, sizeLimit)...), 0o600), "larger than", "login park"},
+		"a directory":     {func(path string) error { return os.Mkdir(path, 0o700) }, "not a regular file", "move it away"},
+		"a named pipe":    {func(path string) error { return unix.Mkfifo(path, 0o600) }, "not a regular file", "move it away"},
+		"a dangling link": {func(path string) error { return os.Symlink("nowhere", path) }, "symbolic link", "in place of the link"},
 		"a link to a record": {func(path string) error {
 			target := path + ".target"
 			return errors.Join(putFile(good, 0o600)(target), os.Symlink(target, path))
