@@ -111,7 +111,7 @@ func (r *Refresher) adopt(rec Record) *view {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.known && rec.Grant.Same(r.held.Grant) && rec.Generation == r.held.Generation {
-		rec.Grant = r.held.Grant // its times have monotonic readings
+		rec = r.dated(rec)
 		r.held, r.pending, r.unsaved = rec, false, false
 		if rec.Dead != nil {
 			r.mourn(rec.Dead.Reason)
@@ -125,6 +125,7 @@ func (r *Refresher) adopt(rec Record) *view {
 		return r.current.Load()
 	}
 	r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))
+	rec = r.dated(rec)
 	r.known, r.held, r.pending, r.unsaved = true, rec, false, false
 	r.failure = nil
 	if rec.Dead != nil {

@@ -60,6 +60,9 @@ func (r *Refresher) advance(past *view) error {
 				continue
 			}
 		}
+		r.mu.Lock()
+		rec = r.dated(rec)
+		r.mu.Unlock()
 		rec = r.settle(rec)
 		if w, why := r.silence(rec); why != nil {
 			return r.hold(why, w)

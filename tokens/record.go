@@ -78,7 +78,8 @@ type Death struct {
 	At     time.Time `json:"at"`
 }
 
-// Lifetime is how long the access token was to live; 0 when not known.
+// Lifetime is how long the access token was to live; 0 when not known, and
+// negative in a record that makes no sense.
 func (g Grant) Lifetime() time.Duration {
 	if g.Expiry.IsZero() {
 		return 0
@@ -88,7 +89,7 @@ func (g Grant) Lifetime() time.Duration {
 
 // renewed is when RefreshExpiry was last put off.
 func (g Grant) renewed() time.Time {
-	if g.Renewed.IsZero() {
+	if g.Renewed.IsZero() || g.Renewed.After(g.Obtained) { // no later grant could have done it
 		return g.Obtained
 	}
 	return g.Renewed

@@ -62,7 +62,8 @@ func newView(rec Record, random float64) *view {
 		return nil
 	}
 	g, v := rec.Grant, &view{token: Token{AccessToken: rec.Grant.AccessToken, Generation: rec.Generation}}
-	if life := g.Lifetime(); life > 0 {
+	if !g.Expiry.IsZero() {
+		life := max(g.Lifetime(), 0)
 		v.expiry = g.Expiry.Add(-min(life/100, maxMargin))
 		v.wall = v.expiry.Round(0)
 		v.refreshAt = g.Obtained.Add(time.Duration(float64(life) * (2.0 / 3) * (0.9 + 0.2*random)))

@@ -1,0 +1,202 @@
+package tokens_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
+)
+
+// putGrant stores a record whose access token was obtained at the given time
+// and lives for an hour, and whose refresh tokens live for ten days.
+func putGrant(t *testing.T, i *issuer, s tokens.Store, obtained time.Time) (seed secret.String) {
+	t.Helper()
+	seed = i.seed()
+	grant, err := i.Refresh(t.Context(), seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant.Obtained, grant.Expiry, grant.RefreshExpiry = obtained, obtained.Add(time.Hour), obtained.Add(240*time.Hour)
+	put(t, s, func(r *tokens.Record) { *r = tokens.Record{Generation: 1, Grant: grant, Seed: seed.Hash()} })
+	return seed
+}
+
+// TestRecordFromTheFutureIsRefreshedOnce: it is due at the start, it serves
+// meanwhile, and the new grant is dated by the local clock.
+func TestRecordFromTheFutureIsRefreshedOnce(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		ahead time.Duration
+		asked int // in the first half hour
+	}{
+		"a year":         {365 * 24 * time.Hour, 1},
+		"400 years":      {1<<63 - 1, 1},
+		"ten minutes":    {10 * time.Minute, 1},
+		"twenty seconds": {20 * time.Second, 0},
+		"right":          {0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				i, s := newIssuer(time.Hour), new(store.Memory)
+				i.Reuse, i.Latency = true, time.Second
+				obtained := time.Now().Add(x.ahead)
+				if x.ahead == 1<<63-1 {
+					obtained = obtained.AddDate(108, 0, 0)
+				}
+				seed := putGrant(t, i, s, obtained)
+				before, _, _ := i.counts()
+				r := newRefresher(ending{i, time.Now().Add(240 * time.Hour)}, s, seed)
+				r.Poll = time.Minute
+				start(t, r)
+				synctest.Wait()
+				began := time.Now()
+				mustServe(t, r, i)
+				if waited := time.Since(began); waited > 0 {
+					t.Errorf("waited %v", waited)
+				}
+				time.Sleep(30 * time.Minute)
+				if asked, _, _ := i.counts(); asked != before+x.asked {
+					t.Errorf("%d token requests in the first half hour, want %d", asked-before, x.asked)
+				}
+				if st := r.Status(); st.State != tokens.Ready || st.Expiry.Sub(began) > 62*time.Minute || st.RefreshExpiry.Sub(began) > 241*time.Hour {
+					t.Errorf("status %+v", st)
+				}
+				for range 100 { // as many refreshes as ever
+					time.Sleep(time.Hour)
+					mustServe(t, r, i)
+				}
+				if asked, _, _ := i.counts(); asked-before > 100*10/6+2 {
+					t.Errorf("%d token requests in 100 hours, with access tokens of an hour", asked-before)
+				}
+				if rec, _, _ := s.Load(t.Context()); rec.Grant.Renewed.After(time.Now()) || rec.Grant.Obtained.After(time.Now()) {
+					t.Errorf("obtained %v, renewed %v", rec.Grant.Obtained, rec.Grant.Renewed)
+				}
+			})
+		})
+	}
+}
+
+// TestRecordFromTheFutureAndALostAnswer: half of what is left of the access
+// token is less than its lifetime.
+func TestRecordFromTheFutureAndALostAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(store.Memory)
+		seed := putGrant(t, i, s, time.Now().Add(365*24*time.Hour))
+		end := failing(i, errNoAnswer)
+		r := newRefresher(i, s, seed)
+		start(t, r)
+		time.Sleep(time.Second)
+		end()
+		if left := time.Until(r.Status().RefreshExpiry); left > 240*time.Hour {
+			t.Errorf("the refresh token is taken to live for %v", left)
+		}
+		time.Sleep(10 * time.Minute)
+		mustServe(t, r, i)
+		if st := r.Status(); st.Generation != 2 || st.State != tokens.Ready {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+// A clocked store is one that is used by a process whose clock is ahead: it
+// shows what the process would see.
+type clocked struct {
+	tokens.Store
+	ahead time.Duration
+}
+
+func (s clocked) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
+	rec, version, err := s.Store.Load(ctx)
+	return shift(rec, -s.ahead), version, err
+}
+
+func (s clocked) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
+	return s.Store.Swap(ctx, old, shift(next, s.ahead))
+}
+
+// shift returns a record with all its times put off.
+func shift(rec tokens.Record, by time.Duration) tokens.Record {
+	if rec.Intent != nil {
+		intent := *rec.Intent
+		intent.Start = intent.Start.Add(by)
+		rec.Intent = &intent
+	}
+	g := &rec.Grant
+	for _, t := range []*time.Time{&g.Obtained, &g.Expiry, &g.RefreshExpiry, &g.Renewed, &rec.LostAt, &rec.RetryAt, &rec.NotBefore} {
+		if !t.IsZero() {
+			*t = t.Add(by)
+		}
+	}
+	return rec
+}
+
+// TestClocksThatDisagree: two processes whose clocks differ for good do not
+// answer each refresh of the other with one of their own for ever.
+func TestClocksThatDisagree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(10*time.Minute), new(store.Memory)
+		i.Reuse = true
+		seed := i.seed()
+		for name, ahead := range map[string]time.Duration{"right": 0, "ahead": time.Hour} {
+			r := newRefresher(i, clocked{s, ahead}, seed)
+			r.Holder = name
+			start(t, r)
+		}
+		time.Sleep(10 * time.Hour)
+		if asked, _, most := i.counts(); asked > 60*2*10/6 || most != 1 {
+			t.Errorf("%d token requests in 60 lifetimes; one token was redeemed %d times", asked, most)
+		}
+	})
+}
+
+// TestRecordThatMakesNoSense: an access token that ends before it began has
+// expired, and no end is put off later than the last grant.
+func TestRecordThatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(store.Memory)
+		seed := putGrant(t, i, s, time.Now())
+		put(t, s, func(r *tokens.Record) {
+			r.Grant.Expiry = r.Grant.Obtained.Add(-time.Hour)
+			r.Grant.Renewed = r.Grant.Obtained.AddDate(50, 0, 0)
+		})
+		r := newRefresher(i, s, seed)
+		start(t, r)
+		mustServe(t, r, i)
+		if st := r.Status(); st.Generation != 2 {
+			t.Errorf("status %+v", st)
+		}
+		time.Sleep(30 * time.Minute)
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Errorf("%d token requests, want 2", asked)
+		}
+	})
+}
+
+// TestWarningsOfARefreshTokenPutOffInTheFuture: a wrong date must not hide that
+// the refresh token ends.
+func TestWarningsOfARefreshTokenPutOffInTheFuture(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(store.Memory)
+		seed := putGrant(t, i, s, time.Now().Add(-time.Minute))
+		put(t, s, func(r *tokens.Record) {
+			r.Grant.Renewed, r.Grant.Expiry = time.Now().AddDate(50, 0, 0), time.Now().AddDate(1, 0, 0)
+		})
+		failing(i, errNotSent)
+		r := newRefresher(i, s, seed)
+		r.Poll = time.Minute
+		start(t, r)
+		time.Sleep(200 * time.Hour)
+		if got := r.Status().Warnings; len(got) != 1 || got[0] != "the refresh token expires in 2 days: this is urgent" {
+			t.Errorf("warnings %q", got)
+		}
+	})
+}
