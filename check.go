@@ -151,7 +151,7 @@ func (k *checklist) origin(ctx context.Context, p *process, u config.Upstream, w
 	}
 	k.passed(what, "%s", words)
 	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
-		if skew := tokens.Skew(time.Since(date)); skew != "" {
+		if skew := tokens.SkewWarning(tokens.Skew(time.Now(), date)); skew != "" {
 			k.warned(what, skew)
 		}
 	}

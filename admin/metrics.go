@@ -141,7 +141,7 @@ func (a *account) WriteFailed() { a.failures.Inc() }
 type gauges struct {
 	accounts func() []tokens.Status
 
-	expiry, refreshExpiry, generation, refusalPause, state *prometheus.Desc
+	expiry, refreshExpiry, generation, refusalPause, clockSkew, state *prometheus.Desc
 }
 
 func newGauges(accounts func() []tokens.Status) *gauges {
@@ -154,13 +154,14 @@ func newGauges(accounts func() []tokens.Status) *gauges {
 		refreshExpiry: desc("refresh_token_expiry_timestamp_seconds", "When the refresh token expires; absent when not known."),
 		generation:    desc("token_generation", "How often the account has been rotated."),
 		refusalPause:  desc("token_refusal_pause_seconds", "How old a new access token must be before its refusal by the API causes a refresh; 0 unless fresh tokens were refused."),
+		clockSkew:     desc("clock_skew_seconds", "How far the local clock is ahead of the issuer's, to a second or so; absent when not known."),
 		state:         desc("account_state", "1 for the account's present state.", "state"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.expiry, g.refreshExpiry, g.generation, g.refusalPause, g.state} {
+	for _, d := range []*prometheus.Desc{g.expiry, g.refreshExpiry, g.generation, g.refusalPause, g.clockSkew, g.state} {
 		out <- d
 	}
 }
@@ -179,6 +180,9 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(g.generation, float64(a.Generation), a.Account)
 		gauge(g.refusalPause, a.RefusalPause.Seconds(), a.Account)
+		if a.ClockSkew != nil {
+			gauge(g.clockSkew, *a.ClockSkew, a.Account)
+		}
 		for _, state := range tokens.States() {
 			value := 0.0
 			if state == a.State {

@@ -34,6 +34,7 @@ func traffic() *admin.Metrics {
 				Expiry:        time.Unix(1900000000, 0),
 				RefreshExpiry: time.Unix(2000000000, 500e6),
 				RefusalPause:  2500 * time.Millisecond,
+				ClockSkew:     new(-63082281600.5), // of a Date in the year 4000
 			},
 			{Account: "shop", State: tokens.Starting},
 		}
@@ -81,6 +82,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 		`ticketproxy_token_generation{account="shop"} 0`,
 		`ticketproxy_log_write_failures_total 3`,
 		`ticketproxy_token_refusal_pause_seconds{account="park"} 2.5`,
+		`ticketproxy_clock_skew_seconds{account="park"} -6.30822816005e+10`,
 		`ticketproxy_account_state{account="park",state="degraded"} 1`,
 		`ticketproxy_account_state{account="park",state="ready"} 0`,
 		`ticketproxy_account_state{account="shop",state="starting"} 1`,

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // leastSkew is the difference to the issuer's clock that is worth a word. Its
@@ -12,30 +14,57 @@ const leastSkew = 30 * time.Second
 
 // Clock is told the issuer's time, as it came with an answer. Expiries are
 // counted from when a request was made, by the local clock alone; the issuer's
-// only shows whether that is right. Safe for concurrent use.
+// only shows whether that is right. A difference is logged when it appears,
+// changes and ends. Safe for concurrent use.
 func (r *Refresher) Clock(date time.Time) {
+	skew := Skew(time.Now(), date)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.skew = time.Since(date.Round(0))
+	r.skew = &skew
+	before, words := SkewWarning(r.loggedSkew), SkewWarning(skew)
+	switch change := math.Abs(skew - r.loggedSkew); {
+	case words == "" && before == "", words != "" && before != "" && change < leastSkew.Seconds():
+		return
+	case words == "":
+		r.log().Info("the clock agrees with the issuer's again")
+	case words != before: // which is the same for all that is more than a year
+		r.log().Warn("the clock differs from the issuer's", zap.String("difference", words))
+	}
+	r.loggedSkew = skew
 }
 
-// Skew puts a difference to the issuer's clock into words, "" when it is small.
-func Skew(d time.Duration) string {
-	if d.Abs() < leastSkew {
+// Skew returns by how many seconds the local clock is ahead of an issuer's
+// date. A time.Duration would end at 292 years.
+func Skew(now, date time.Time) float64 {
+	return float64(now.Unix()-date.Unix()) + float64(now.Nanosecond()-date.Nanosecond())/1e9
+}
+
+// SkewWarning puts a difference to the issuer's clock into words, "" when it is
+// small.
+func SkewWarning(seconds float64) string {
+	const year = 365 * 24 * time.Hour
+	size := math.Abs(seconds)
+	if size < leastSkew.Seconds() {
 		return ""
 	}
 	word := "ahead of"
-	if d < 0 {
+	if seconds < 0 {
 		word = "behind"
 	}
-	return fmt.Sprintf("the clock is %v %s the issuer's: set it by NTP", d.Abs().Round(time.Second), word)
+	amount := "more than a year"
+	if size <= year.Seconds() {
+		amount = time.Duration(size * float64(time.Second)).Round(time.Second).String()
+	}
+	return fmt.Sprintf("the clock is %s %s the issuer's: set it by NTP", amount, word)
 }
 
 // warnings says what a person should do before it is too late.
 func (r *Refresher) warnings(now time.Time) []string {
 	var all []string
-	if words := Skew(r.skew); words != "" {
-		all = append(all, words)
+	if r.skew != nil {
+		if words := SkewWarning(*r.skew); words != "" {
+			all = append(all, words)
+		}
 	}
 	if r.misled {
 		all = append(all, "the refresh token that was given last was refused, and the line before it goes on: give a valid one, or the old one again")

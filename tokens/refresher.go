@@ -37,25 +37,26 @@ type Refresher struct {
 	flight  singleflight.Group   // one refresh a generation
 	turn    baton                // held by who goes through the protocol
 
-	mu      sync.Mutex
-	began   bool          // an access token was held
-	known   bool          // held is set
-	held    Record        // the newest record known; in the store, unless pending
-	pending bool          // held was obtained and is not stored yet
-	unsaved bool          // and storing it failed
-	replace Version       // what a pending record is to replace
-	failure *failure      // why the last refresh failed; nil after a success
-	wanted  time.Time     // when a caller last found no token
-	state   error         // why the store could not be read, when last looked at
-	planted string        // the hash of the seed that was last compared with the record
-	misled  bool          // that seed was refused, and the line before it goes on
-	refused uint64        // the newest generation whose access token is replaced because the API refused it
-	rejects refusals      // what the API refused of the generations that this process used
-	seen    sighting      // the foreign intent that is being waited for
-	skew    time.Duration // of the local clock, ahead of the issuer's
-	intents int           // how many intents this process has written
-	looked  time.Time
-	life    lifetime
+	mu         sync.Mutex
+	began      bool      // an access token was held
+	known      bool      // held is set
+	held       Record    // the newest record known; in the store, unless pending
+	pending    bool      // held was obtained and is not stored yet
+	unsaved    bool      // and storing it failed
+	replace    Version   // what a pending record is to replace
+	failure    *failure  // why the last refresh failed; nil after a success
+	wanted     time.Time // when a caller last found no token
+	state      error     // why the store could not be read, when last looked at
+	planted    string    // the hash of the seed that was last compared with the record
+	misled     bool      // that seed was refused, and the line before it goes on
+	refused    uint64    // the newest generation whose access token is replaced because the API refused it
+	rejects    refusals  // what the API refused of the generations that this process used
+	seen       sighting  // the foreign intent that is being waited for
+	skew       *float64  // seconds that the local clock is ahead of the issuer's; nil when not known
+	loggedSkew float64   // the skew that was logged last; 0 when none was
+	intents    int       // how many intents this process has written
+	looked     time.Time
+	life       lifetime
 }
 
 // An Observer is told what happens to an account. Its methods return at once.

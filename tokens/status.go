@@ -34,6 +34,10 @@ type Status struct {
 	Warnings      []string  `json:"warnings,omitempty"` // what a person should do before it is too late
 	Cause         error     `json:"-"`                  // what Error says; may be an *IssuerError
 
+	// ClockSkew is by how many seconds the local clock is ahead of the issuer's;
+	// nil when the issuer has not told its time.
+	ClockSkew *float64 `json:"clock_skew_seconds,omitempty"`
+
 	// RefusalPause is how long a new access token must be held before its
 	// refusal by the API causes a refresh; 0 unless the API refused fresh tokens.
 	RefusalPause time.Duration `json:"-"`
@@ -61,6 +65,7 @@ func (r *Refresher) Status() Status {
 		Expiry:        r.held.Grant.Expiry.Round(0),
 		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),
 		Warnings:      r.warnings(now),
+		ClockSkew:     r.skew,
 		RefusalPause:  r.held.RefusalPause,
 	}
 	if r.pending && !r.unsaved && v != nil { // it will be stored in a moment
