@@ -276,17 +276,19 @@ func (r *Refresher) Run(ctx context.Context) {
 func (r *Refresher) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, most := time.Now(), r.poll()
+	now, most, v := time.Now(), r.poll(), r.current.Load()
 	n := r.need(now)
-	if n != ahead { // apps may begin to ask
-		most = min(most, time.Second)
+	if n != ahead {
+		most = min(most, time.Second) // apps may begin to ask
+	} else if !v.expiry.IsZero() {
+		most = min(most, v.expiry.Sub(now)) // then the wait is another
 	}
 	if r.failure != nil {
 		if wait := r.failure.until[n].Sub(now); wait > 0 {
 			most = min(most, wait)
 		}
 	}
-	return r.current.Load().untilDue(now, most)
+	return v.untilDue(now, most)
 }
 
 // Drain begins no further refresh, waits for one that is under way, and goes

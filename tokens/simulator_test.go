@@ -32,6 +32,7 @@ type history struct {
 	mu        sync.Mutex
 	log       []string
 	issuer    *court
+	down      *downtime // nil while the issuer is up
 	disk      *disk
 	processes []*node // the living
 	all       []*node
@@ -304,6 +305,10 @@ func (n *node) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 	}
 	n.h.mu.Lock()
 	c := n.h.issuer
+	if err := n.h.down.fail(n.rand); err != nil {
+		n.h.mu.Unlock()
+		return tokens.Grant{}, err
+	}
 	c.asked++
 	switch {
 	case time.Since(began) > 10*time.Second: // a client whose time is up does not write
@@ -331,20 +336,25 @@ func (n *node) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 		}
 		n.redeem(token.Reveal(), began)
 	}
-	lost := n.chance(15)
-	if lost && done != nil {
+	var lost error
+	if n.chance(15) {
+		lost = &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
+	} else if n.chance(60) {
+		lost = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500}
+	}
+	if lost != nil && done != nil {
 		done.fault = "lost answer"
 	}
 	n.h.mu.Unlock()
 	if !n.step("before the answer") {
 		return tokens.Grant{}, errCrashed
 	}
-	if lost {
+	if lost != nil {
 		n.h.mu.Lock()
-		n.h.note("%s: answer is lost", n.name)
+		n.h.note("%s: answer is lost: %v", n.name, lost)
 		n.spending = nil
 		n.h.mu.Unlock()
-		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
+		return tokens.Grant{}, lost
 	}
 	return grant, err
 }
@@ -460,10 +470,18 @@ func (h *history) run() {
 		if h.rand.IntN(60) == 0 {
 			h.wear()
 		}
+		h.endDowntime()
+		if h.rand.IntN(15) == 0 {
+			h.mu.Lock()
+			if h.down == nil {
+				h.down = h.newDowntime(time.Duration(h.rand.IntN(40_000)) * time.Millisecond)
+			}
+			h.mu.Unlock()
+		}
 		h.request(h.processes[i], time.Duration(h.rand.IntN(10_000))*time.Millisecond+1)
 	}
 	h.mu.Lock()
-	h.faults = false
+	h.faults, h.down = false, nil
 	h.note("faults end")
 	h.mu.Unlock()
 	for i, n := range h.processes {
@@ -471,14 +489,21 @@ func (h *history) run() {
 			h.restart(i, seed)
 		}
 	}
-	for range 12 {
-		time.Sleep(time.Minute)
-		if h.settled() {
-			break
-		}
+	time.Sleep(time.Minute)
+	h.settle()
+	if h.settled() && h.disk.record.Dead == nil {
+		h.outlast()
+		h.settle()
 	}
 	h.verdict()
 	h.end()
+}
+
+// settle waits until the processes are well, or for twelve minutes.
+func (h *history) settle() {
+	for end := time.Now().Add(12 * time.Minute); !h.settled() && time.Now().Before(end); {
+		time.Sleep(10 * time.Second)
+	}
 }
 
 // restart replaces a process, which crashes if it has not.
