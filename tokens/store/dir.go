@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,7 +26,8 @@ type Dir struct {
 // OpenDir prepares the directory at path for the accounts' records and takes
 // this process's presence lock in it. It makes the directory, with its
 // parents, for the owner alone (0700) when there is none, and refuses one that
-// others can write to. It removes what killed processes have left behind.
+// another user owns or can write to. It removes what killed processes have left
+// behind.
 func OpenDir(path string) (*Dir, error) {
 	d, err := openDir(path)
 	if err != nil {
@@ -58,62 +58,13 @@ func openDir(path string) (*Dir, error) {
 	}
 	p, err := announce(f)
 	if errors.Is(err, fs.ErrPermission) {
-		err = &HintError{err, fmt.Sprintf("chown %d %s", os.Geteuid(), path)}
+		err = &HintError{err, "chmod 700 " + path}
 	}
 	if err != nil {
 		return nil, err
 	}
 	p.tidy()
 	return &Dir{folder: f, presence: p}, nil
-}
-
-// ensureDir makes the directory at path where there is none, and refuses one
-// that others can write to.
-func ensureDir(path string) (fs.FileInfo, error) {
-	if err := makeDir(path); err != nil {
-		return nil, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, &HintError{fmt.Errorf("%s is not a directory", path), "name a directory, it will be created"}
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return nil, &HintError{
-			fmt.Errorf("%s can be written to by others (mode %04o)", path, mode),
-			"name a subdirectory, it will be created: " + filepath.Join(path, "ticketproxy"),
-		}
-	}
-	return info, nil
-}
-
-// makeDir makes the directory at path, and its parents, where there is none,
-// and makes that durable.
-func makeDir(path string) error {
-	parent := filepath.Dir(path)
-	err := os.Mkdir(path, 0o700)
-	if errors.Is(err, fs.ErrNotExist) && parent != path {
-		if err := makeDir(parent); err != nil {
-			return err
-		}
-		err = os.Mkdir(path, 0o700)
-	}
-	if errors.Is(err, fs.ErrExist) {
-		// Perhaps made by another process a moment ago. A parent that we may
-		// not read is one that neither of us wrote to.
-		syncDir(parent)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	// The umask may have taken from the owner what mkdir gave.
-	if err := os.Chmod(path, 0o700); err != nil {
-		return err
-	}
-	return syncDir(parent)
 }
 
 // Holder returns the id of this process, which is random.

@@ -21,9 +21,9 @@ func TestRefusedDirectories(t *testing.T) {
 		put        func(path string) error
 		want, hint string
 	}{
-		"writable by all":    {mode(0o777), "can be written to by others (mode 0777)", "name a subdirectory, it will be created"},
-		"writable, sticky":   {mode(0o777 | fs.ModeSticky), "can be written to by others (mode 0777)", "name a subdirectory"},
-		"writable by group":  {mode(0o770), "can be written to by others (mode 0770)", "name a subdirectory"},
+		"writable by all":    {mode(0o777), "can be written to by others (mode 0777)", "chmod 700"},
+		"writable, sticky":   {mode(0o777 | fs.ModeSticky), "can be written to by others (mode 0777)", "name a directory"},
+		"writable by group":  {mode(0o770), "can be written to by others (mode 0770)", "chmod 700"},
 		"a file":             {putFile(nil, 0o600), "is not a directory", "name a directory"},
 		"readable by others": {mode(0o755), "", ""},
 		"our own":            {mode(0o700), "", ""},
@@ -43,6 +43,7 @@ func TestRefusedDirectories(t *testing.T) {
 				d.Close()
 			}
 			requirePlain(t, err, path, test.want, test.hint)
+			requireNoPathBelow(t, err, path)
 		})
 	}
 	if _, err := OpenDir(""); err == nil {

@@ -116,27 +116,6 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
-func TestAnotherUsersFile(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "park.json")
-	if err := putFile(encode(t, record(1)), 0o600)(path); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	me := os.Geteuid()
-	if err := private(path, info, me); err != nil {
-		t.Errorf("our own file: %v", err)
-	}
-	if err := private(path, info, 0); err != nil {
-		t.Errorf("any file for root: %v", err)
-	}
-	other := me + 1000
-	requirePlain(t, private(path, info, other), path, "belongs to user "+strconv.Itoa(me), "chown "+strconv.Itoa(other))
-}
-
 func TestRecordTooLargeToLoadIsNotWritten(t *testing.T) {
 	t.Parallel()
 	f := openTest(t, t.TempDir()).Account("park")

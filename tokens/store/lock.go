@@ -33,12 +33,24 @@ func await(ctx context.Context, try func() (io.Closer, error)) (io.Closer, error
 	}
 }
 
-// takeLock takes a flock(2) on the file at path, which open opens for reading
-// and writing with flag. It does not wait: the error is errLocked when the
-// lock is not to be had, or was had on a file that is no longer at path.
-func takeLock(path string, flag, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK|flag, 0o600)
-	if err != nil {
+// takeLock takes a flock(2) on a file of the directory, which it opens for
+// reading and writing with flag. It does not wait: the error is errLocked when
+// another has the lock, or when the file that was locked has left its name.
+func (d folder) takeLock(name string, flag, how int) (*os.File, error) {
+	path := d.join(name)
+	f, err := d.openAt(name, unix.O_RDWR|flag)
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return nil, &HintError{fmt.Errorf("%s is a symbolic link", path), "rm " + path}
+	case errors.Is(err, fs.ErrPermission):
+		// Only the message depends on this check of the path.
+		if info, statErr := os.Lstat(path); statErr == nil {
+			if wrong := ownLock(path, info, os.Geteuid()); wrong != nil {
+				err = wrong
+			}
+		}
+		return nil, err
+	case err != nil:
 		return nil, err
 	}
 	if err := lockOpen(f, path, how); err != nil {
@@ -51,6 +63,9 @@ func takeLock(path string, flag, how int) (*os.File, error) {
 func lockOpen(f *os.File, path string, how int) error {
 	info, err := f.Stat()
 	if err != nil {
+		return err
+	}
+	if err := ownLock(path, info, os.Geteuid()); err != nil {
 		return err
 	}
 	// The umask may have taken from the owner what open gave, and others who

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"ticketproxy/tokens"
 )
 
 // A presence is the lock that a process keeps on a file of its own for as long
@@ -79,7 +81,7 @@ func (p *presence) gone(holder string) bool {
 func (p *presence) unlocked(holder string) (bool, error) {
 	// Shared: of two who look at the same time neither takes the other for
 	// the holder.
-	lock, err := takeLock(p.folder.join(holderFile(holder)), 0, unix.LOCK_SH)
+	lock, err := p.folder.takeLock(holderFile(holder), 0, unix.LOCK_SH)
 	if errors.Is(err, errLocked) {
 		return false, nil
 	}
@@ -95,8 +97,8 @@ func (p *presence) leave() error {
 	if p.named(p.holder) {
 		return p.lock.Close()
 	}
-	err := os.Remove(p.folder.join(holderFile(p.holder)))
-	if errors.Is(err, fs.ErrNotExist) {
+	err := p.folder.remove(holderFile(p.holder))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokens.ErrDamaged) {
 		err = nil
 	}
 	return errors.Join(err, p.lock.Close())
@@ -131,7 +133,7 @@ func (p *presence) tidy() {
 // the lock meanwhile, so that of two who do this neither removes a file that
 // was made anew.
 func (p *presence) forget(holder string) {
-	lock, err := takeLock(p.folder.join(holderFile(holder)), 0, unix.LOCK_EX)
+	lock, err := p.folder.takeLock(holderFile(holder), 0, unix.LOCK_EX)
 	if err != nil {
 		return
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +33,7 @@ func TestKilledHolderIsGone(t *testing.T) {
 	c.kill(t)
 	// It stays known: to us, to who looks at the same time, and to a process
 	// that starts later.
-	lock, err := takeLock(filepath.Join(path, holderFile(holder)), 0, unix.LOCK_SH) // as Gone does
+	lock, err := f.presence.folder.takeLock(holderFile(holder), 0, unix.LOCK_SH) // as Gone does
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// A folder is the disk of the operating system.
+//
+// Each operation opens the directory, checks on the open handle that it is
+// this user's alone, and goes through that handle. Whoever can write to a
+// parent can therefore take the directory away, but cannot put another user's
+// directory in its place between a check and its use.
+type folder struct {
+	path string
+	info fs.FileInfo // of the directory, when it was opened
+}
+
+func (d folder) join(name string) string { return filepath.Join(d.path, name) }
+
+func (d folder) ensure() error {
+	_, err := ensureDir(d.path)
+	return err
+}
+
+// directory opens the directory. The error is tokens.ErrDamaged when it is
+// gone.
+func (d folder) directory() (*os.File, error) {
+	dir, _, err := openDirectory(d.path)
+	if isGone(err) {
+		return nil, d.replaced()
+	}
+	return dir, err
+}
+
+// openAt opens a file of the directory, and does not follow a symbolic link.
+func (d folder) openAt(name string, flag int) (*os.File, error) {
+	dir, err := d.directory()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	// O_NONBLOCK: opening a named pipe would wait for its writer.
+	flag |= unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	var fd int
+	err = uninterrupted(func() error {
+		fd, err = unix.Openat(int(dir.Fd()), name, flag, 0o600)
+		return err
+	})
+	if isGone(err) {
+		return nil, d.missing(dir, &fs.PathError{Op: "open", Path: d.join(name), Err: err})
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: d.join(name), Err: err}
+	}
+	return os.NewFile(uintptr(fd), d.join(name)), nil
+}
+
+// uninterrupted repeats a system call that a signal interrupts.
+func uninterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func (d folder) create(name string) (handle, error) {
+	f, err := d.openAt(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
+	if err != nil {
+		return nil, err
+	}
+	// The umask may have taken from the owner what open gave.
+	if err := f.Chmod(0o600); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (d folder) open(name string) (handle, error) {
+	path := d.join(name)
+	f, err := d.openAt(name, unix.O_RDONLY)
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return nil, damage("put the file itself in place of the link", "%s is a symbolic link", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, d.forbidden(err, path)
+	case err != nil:
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = private(path, info, os.Geteuid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// isGone reports whether a file, or the directory around it, is not there.
+func isGone(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
+}
+
+// missing tells a file that is missing in dir from a directory that is another
+// one: a volume that went away must not look like an account that never had a
+// record.
+func (d folder) missing(dir *os.File, err error) error {
+	info, statErr := dir.Stat()
+	if statErr != nil || !os.SameFile(d.info, info) {
+		return d.replaced()
+	}
+	// A directory that was removed while it was open has no files either.
+	if info, statErr = os.Stat(d.path); statErr != nil || !os.SameFile(d.info, info) {
+		return d.replaced()
+	}
+	return err
+}
+
+func (d folder) replaced() error {
+	return damage("see that its volume is mounted, then start again",
+		"%s is no longer the directory that it was when it was opened", d.path)
+}
+
+// forbidden tells a file that may not be opened, which another may replace,
+// from a directory in which nothing may be looked up.
+func (d folder) forbidden(err error, path string) error {
+	info, statErr := os.Lstat(path)
+	if statErr != nil {
+		return err
+	}
+	if wrong := private(path, info, os.Geteuid()); wrong != nil {
+		return wrong
+	}
+	return damage("chmod 600 "+path, "%w", err)
+}
+
+func (d folder) lock(name string) (io.Closer, error) {
+	return d.takeLock(name, unix.O_CREAT, unix.LOCK_EX)
+}
+
+func (d folder) rename(from, to string) error {
+	return d.within("rename", from, func(dir int) error { return unix.Renameat(dir, from, dir, to) })
+}
+
+func (d folder) remove(name string) error {
+	return d.within("remove", name, func(dir int) error { return unix.Unlinkat(dir, name, 0) })
+}
+
+// within makes a system call that changes the directory.
+func (d folder) within(op, name string, call func(dir int) error) error {
+	dir, err := d.directory()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := uninterrupted(func() error { return call(int(dir.Fd())) }); err != nil {
+		return &fs.PathError{Op: op, Path: d.join(name), Err: err}
+	}
+	return nil
+}
+
+func (d folder) sync() error {
+	dir, err := d.directory()
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
