@@ -11,7 +11,6 @@ import (
 	"log"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -75,7 +74,7 @@ func main() {
 		output:      stderr,
 		signals:     signals,
 		terminal:    isTerminal(os.Stderr),
-		stateHome:   stateHome(),
+		stateHome:   stateHome(os.Getenv, os.Geteuid()),
 		descriptors: descriptors(),
 		memory:      memoryLimit(),
 		listen:      listener.Listen,
@@ -191,16 +190,4 @@ func flatten(err error) []error {
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Mode()&os.ModeDevice != 0
-}
-
-// stateHome is where the XDG base directory specification puts a user's state.
-func stateHome() string {
-	if dir := os.Getenv("XDG_STATE_HOME"); dir != "" {
-		return dir
-	}
-	home, err := os.UserHomeDir()
-	if err != nil || home == "/" {
-		return ""
-	}
-	return filepath.Join(home, ".local", "state")
 }

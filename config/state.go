@@ -45,7 +45,7 @@ func (p *parser) state(c *Config, drafts []*draft, home string) {
 	if c.State.Kind == "" {
 		// The XDG specification has relative paths ignored.
 		if !filepath.IsAbs(home) {
-			p.missing(variable, "this user has no directory for state: write file: and a directory that lasts, like file:/var/lib/ticketproxy")
+			p.missing(variable, "this user has no home directory of its own for state: write file: and a directory that lasts, like file:/var/lib/ticketproxy")
 			return
 		}
 		c.State = State{Kind: "file", Dir: filepath.Join(home, "ticketproxy")}
