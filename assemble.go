@@ -105,12 +105,18 @@ func (l *listener) purpose() string {
 // assemble builds the product that the configuration describes. It opens the
 // state, and listens on nothing yet.
 func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
-	made := &product{config: c, log: log, output: p.output, upstreams: map[string]*reloadable{}, closeState: func() error { return nil }}
-	metrics := admin.NewMetrics(version, made.accounts, made.lostLines)
-	open, err := made.openState()
+	state, err := openState(c.State)
 	if err != nil {
 		return nil, err
 	}
+	made := &product{
+		config:     c,
+		log:        log,
+		output:     p.output,
+		upstreams:  map[string]*reloadable{},
+		closeState: state.close,
+	}
+	metrics := admin.NewMetrics(version, made.accounts, made.lostLines)
 	egress := p.egress()
 	for _, u := range c.Upstreams {
 		made.upstreams[u.Name] = new(reloadable)
@@ -122,7 +128,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 			continue
 		}
 		r := refresher(made.upstreams[u.Name], egress, p.dial)
-		r.Store, r.Holder = open(u.Name)
+		r.Store, r.Holder = state.account(u.Name), state.holder
 		r.Log, r.Observer = log.Named("tokens").With(zap.String("account", u.Name)), metrics.Account(u.Name)
 		if err := readable(r); err != nil {
 			return nil, errors.Join(err, made.closeState())
@@ -191,19 +197,31 @@ func guardOf(c config.Config, l *listener) *proxy.Guard {
 	return g
 }
 
-// openState opens where the records live. What it returns gives an account's
-// store, and the name that this process has there.
-func (m *product) openState() (func(account string) (tokens.Store, string), error) {
-	if m.config.State.Kind == "memory" {
-		holder := rand.Text()
-		return func(string) (tokens.Store, string) { return new(store.Memory), holder }, nil
+// A state is where the accounts' records live, opened.
+type state struct {
+	account func(name string) tokens.Store
+	holder  string // the name of this process there
+	close   func() error
+}
+
+// openState opens the state that the configuration names.
+func openState(c config.State) (*state, error) {
+	if c.Kind == "memory" {
+		return &state{
+			account: func(string) tokens.Store { return new(store.Memory) },
+			holder:  rand.Text(),
+			close:   func() error { return nil },
+		}, nil
 	}
-	dir, err := store.OpenDir(m.config.State.Dir)
+	dir, err := store.OpenDir(c.Dir)
 	if err != nil {
 		return nil, &stateError{err}
 	}
-	m.closeState = dir.Close
-	return func(account string) (tokens.Store, string) { return dir.Account(account), dir.Holder() }, nil
+	return &state{
+		account: func(name string) tokens.Store { return dir.Account(name) },
+		holder:  dir.Holder(),
+		close:   dir.Close,
+	}, nil
 }
 
 // A stateError says that the directory of STATE cannot be used.

@@ -41,13 +41,12 @@ func login(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	// Before the issuer is asked: what it gives cannot be given back.
-	m := &product{config: c}
-	open, err := m.openState()
+	state, err := openState(c.State)
 	if err != nil {
 		return err
 	}
-	d.store, _ = open(u.Name)
-	return errors.Join(d.serve(ctx, obtain), m.closeState())
+	d.store = state.account(u.Name)
+	return errors.Join(d.serve(ctx, obtain), state.close())
 }
 
 // loginOptions are what login's command line says.
