@@ -158,19 +158,21 @@ func TestServerErrorWaitsWhileTheAccessTokenServes(t *testing.T) {
 		}
 		i.mu.Unlock()
 		time.Sleep(9 * time.Minute)
+		i.mu.Lock()
 		for n, at := range asked[1:] {
 			if pause, left := at-asked[n], 10*time.Minute-asked[n]; pause < left/2-time.Second {
 				t.Errorf("asked after %v with %v left", pause, left)
 			}
 		}
+		i.mu.Unlock()
 		time.Sleep(time.Minute)
-		before := len(asked)
+		before, _, _ := i.counts()
 		for range 10 {
 			r.Token(t.Context())
 			time.Sleep(time.Second)
 		}
-		if n := len(asked) - before; n < 4 {
-			t.Errorf("%d token requests after the access token's end", n)
+		if after, _, _ := i.counts(); after-before < 4 {
+			t.Errorf("%d token requests after the access token's end", after-before)
 		}
 	})
 }
