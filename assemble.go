@@ -63,7 +63,8 @@ type product struct {
 	upstreams  map[string]*reloadable
 	output     *lossyWriter // that the log goes to; nil when that loses nothing
 
-	reloadWarning atomic.Pointer[string] // why files could not be read again; nil when they could
+	exposed       atomic.Pointer[[]string] // warnings of files of secrets
+	reloadWarning atomic.Pointer[string]   // why files could not be read again; nil when they could
 	closeState    func() error
 }
 
@@ -116,6 +117,7 @@ func (p *process) assemble(c config.Config, log *zap.Logger) (*product, error) {
 		upstreams:  map[string]*reloadable{},
 		closeState: state.close,
 	}
+	made.lookAtSecrets(c)
 	metrics := admin.NewMetrics(version, made.accounts, made.lostLines)
 	egress := p.egress()
 	for _, u := range c.Upstreams {
@@ -270,6 +272,15 @@ func (p *process) getenv(name string) string {
 	return ""
 }
 
+// lookAtSecrets warns of files of secrets that all users can read.
+func (m *product) lookAtSecrets(c config.Config) {
+	warnings := exposedSecrets(c.SecretFiles, onReadOnlyMount)
+	m.exposed.Store(&warnings)
+	for _, w := range warnings {
+		m.log.Warn("file of a secret is readable by others", zap.String("problem", w))
+	}
+}
+
 // lostLines returns how many lines of the log were lost.
 func (m *product) lostLines() uint64 {
 	if m.output == nil {
@@ -286,6 +297,9 @@ func (m *product) warnings() []string {
 	}
 	if warning := m.reloadWarning.Load(); warning != nil {
 		all = append(all, *warning)
+	}
+	if warnings := m.exposed.Load(); warnings != nil {
+		all = append(all, *warnings...)
 	}
 	return all
 }

@@ -33,6 +33,9 @@ func check(ctx context.Context, p *process, args []string) error {
 	}
 	k := &checklist{out: p.stdout}
 	k.passed("configuration", "%d upstreams", len(c.Upstreams))
+	for _, warning := range exposedSecrets(c.SecretFiles, onReadOnlyMount) {
+		k.warned("configuration", warning)
+	}
 	k.state(ctx, c)
 	seen := map[string]bool{}
 	for _, u := range c.Upstreams {

@@ -29,6 +29,7 @@ func (m *product) reload(p *process) {
 		m.upstreams[u.Name].reload(u)
 	}
 	m.reloadWarning.Store(nil)
+	m.lookAtSecrets(c)
 	m.log.Info("the files were read again")
 }
 

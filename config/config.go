@@ -28,6 +28,13 @@ type Config struct {
 	LogFormat            string        `env:"LOG_FORMAT" default:"json (console on a terminal)" oneof:"json console" desc:"json or console"` // "" when the terminal decides
 	DrainDelay           time.Duration `env:"DRAIN_DELAY" envDefault:"0s" desc:"after SIGTERM: how long to stay open while not ready"`
 	DrainTimeout         time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s" desc:"after SIGTERM: how long to wait for requests in flight"`
+	SecretFiles          []SecretFile  `env:"-"` // that variables name
+}
+
+// A SecretFile is a file that holds a secret.
+type SecretFile struct {
+	Variable string // that names it
+	Path     string
 }
 
 // An Upstream is one API origin and the place where apps reach it.
@@ -114,6 +121,7 @@ func Parse(environment Environment, providers []Provider) (Config, error) {
 	for _, d := range drafts {
 		said.Upstreams = append(said.Upstreams, d.Upstream)
 	}
+	said.SecretFiles = p.secretFiles
 	return said.Config, nil
 }
 

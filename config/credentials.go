@@ -26,6 +26,7 @@ func (p *parser) secret(variable string) string {
 			p.report.add(variable, unreadable(err), "give the path of a readable file that holds the secret and nothing else")
 			return ""
 		}
+		p.secretFiles = append(p.secretFiles, SecretFile{variable, path})
 		text = strings.TrimSuffix(string(content), "\n")
 		if len(text) < len(content) {
 			text = strings.TrimSuffix(text, "\r")

@@ -21,6 +21,8 @@ type parser struct {
 	readFile func(string) ([]byte, error)
 	known    []string // the variables that this environment may have, in order
 	report   report
+
+	secretFiles []SecretFile // that were read
 }
 
 func newParser(environment Environment) *parser {

@@ -71,7 +71,7 @@ func TestRetryAfterIsTrue(t *testing.T) {
 					if asked, _, _ := i.counts(); asked != before {
 						t.Errorf("the issuer is asked before Retry-After")
 					}
-					time.Sleep(2)
+					time.Sleep(2 * time.Nanosecond)
 					if asked, _, _ := i.counts(); asked != before+1 {
 						t.Errorf("%d token requests at Retry-After", asked-before)
 					}
