@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A loginRun is a login of the program that waits for a browser.
+type loginRun struct {
+	*testing.T
+	cmd     *exec.Cmd
+	said    tail
+	address string      // what the browser was given
+	states  chan string // of the authorization requests that came
+}
+
+// startLogin starts a login at an issuer that allows all. The issuer is another
+// site than the redirect URI, as real ones are.
+func startLogin(t *testing.T) *loginRun {
+	t.Helper()
+	l := &loginRun{T: t, states: make(chan string, 8)}
+	issuer := http.NewServeMux()
+	issuer.HandleFunc("GET /authorize", func(w http.ResponseWriter, r *http.Request) {
+		state := r.FormValue("state")
+		l.states <- state
+		back := url.Values{"code": {"a-code"}, "state": {state}}
+		http.Redirect(w, r, r.FormValue("redirect_uri")+"?"+back.Encode(), http.StatusFound)
+	})
+	issuer.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"access_token":"an-access-token","refresh_token":"a-refresh-token","token_type":"bearer","expires_in":3600}`)
+	})
+	origin := serveAPI(t, issuer)
+	_, port, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	opened := filepath.Join(dir, "opened")
+	script := "#!/bin/sh\nprintf %s \"$1\" > '" + opened + ".new'\nmv '" + opened + ".new' '" + opened + "'\n"
+	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l.cmd = exec.Command(binary, "login", "--redirect-uri", "http://localhost:"+port+"/callback", "--timeout", "1m")
+	l.cmd.Env = []string{
+		"PATH=" + dir + ":" + os.Getenv("PATH"),
+		"TICKETPROXY_PROVIDER=generic", "TICKETPROXY_CLIENT_ID=x", "TICKETPROXY_CLIENT_AUTH=none",
+		"TICKETPROXY_STATE=file:" + filepath.Join(dir, "state"),
+		"TICKETPROXY_UPSTREAM_URL=" + origin, "TICKETPROXY_TOKEN_URL=" + origin + "/token", "TICKETPROXY_AUTHORIZE_URL=" + origin + "/authorize",
+	}
+	l.cmd.Stdout, l.cmd.Stderr = &l.said, &l.said
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := l.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if l.cmd.ProcessState == nil {
+			l.cmd.Process.Kill()
+			l.cmd.Wait()
+		}
+		if t.Failed() {
+			t.Logf("the login said:\n%s", l.said.String())
+		}
+	})
+	await(t, 30*time.Second, "a browser is opened", func() bool {
+		address, err := os.ReadFile(opened)
+		l.address = string(address)
+		return err == nil
+	})
+	return l
+}
+
+// mustEnd waits until the login has ended, with this exit code and these words.
+func (l *loginRun) mustEnd(code int, words string) {
+	l.Helper()
+	l.cmd.Wait()
+	if got := l.cmd.ProcessState.ExitCode(); got != code || !strings.Contains(l.said.String(), words) {
+		l.Errorf("exit code %d, want %d and %q", got, code, words)
+	}
+}
+
+// visit opens the address as a program does that keeps no cookies.
+func (l *loginRun) visit() *http.Response {
+	l.Helper()
+	client := http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	res, err := client.Get(l.address)
+	if err != nil {
+		l.Fatal(err)
+	}
+	res.Body.Close()
+	return res
+}
+
+// TestLoginInChromium: the cookie of the one-time address reaches the redirect
+// URI by way of another site, and the state is in no argument.
+func TestLoginInChromium(t *testing.T) {
+	t.Parallel()
+	l := startLogin(t)
+	open(t, l.address)
+	l.mustEnd(0, "logged in, generation 1")
+	state := <-l.states
+	if state == "" || strings.Contains(l.address, state) || strings.Contains(l.said.String(), state) {
+		t.Errorf("state %q, address %s", state, l.address)
+	}
+}
+
+// TestLoginInChromiumAfterAnother: another program has opened the address
+// first. What it got is worthless once the person's browser has come.
+func TestLoginInChromiumAfterAnother(t *testing.T) {
+	t.Parallel()
+	l := startLogin(t)
+	first := l.visit()
+	if first.StatusCode != http.StatusSeeOther {
+		t.Fatalf("the first visit: %v", first)
+	}
+	open(t, l.address)
+	l.mustEnd(1, "two browsers opened the address of this login")
+	select {
+	case <-l.states:
+		t.Error("the second browser was sent to the issuer")
+	default:
+	}
+	if u, err := url.Parse(l.address); err != nil {
+		t.Error(err)
+	} else if conn, err := net.Dial("tcp", "127.0.0.1:"+u.Port()); err == nil {
+		conn.Close()
+		t.Error("something still waits for an answer")
+	}
+}
