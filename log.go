@@ -23,6 +23,6 @@ func (p *process) logger(c config.Config) *zap.Logger {
 		format.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(format)
 	}
-	out := zapcore.Lock(zapcore.AddSync(p.stderr))
+	out := zapcore.Lock(zapcore.AddSync(printableWriter{p.stderr}))
 	return zap.New(zapcore.NewCore(encoder, out, level), zap.ErrorOutput(zapcore.AddSync(io.Discard)))
 }

@@ -2,11 +2,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
+
+	"ticketproxy/config"
 )
 
 func TestErrorsAreToldOfOnceEach(t *testing.T) {
@@ -28,8 +33,8 @@ func TestPrintable(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"plain text, grüezi\n\tand more": "plain text, grüezi\n\tand more",
-		"\x1b[2Jgone":                    `\x1b[2Jgone`,
-		"a\rb\x00\x7f":                   `a\x0db\x00\x7f`,
+		"\x1b[2Jgone":                    `\u001b[2Jgone`,
+		"a\rb\x00\x7f":                   `a\u000db\u0000\u007f`,
 		"\u009b31m":                      `\u009b31m`,
 		"\u202eevil":                     `\u202eevil`,
 		"\xff":                           `\xff`,
@@ -54,5 +59,25 @@ func TestPeersTextIsPrintable(t *testing.T) {
 	k.passed("issuer", "%s", "\x1b[1m")
 	if strings.Contains(out.String(), "\x1b") {
 		t.Errorf("got %q", out.String())
+	}
+}
+
+// A peer's text reaches the log as text that a terminal shows and JSON reads.
+func TestLogIsPrintable(t *testing.T) {
+	t.Parallel()
+	const hostile = "\x1b[2J\u009b31m\u202e\x7f"
+	for _, format := range []string{"json", "console"} {
+		var out bytes.Buffer
+		p := &process{stderr: &out}
+		p.logger(config.Config{LogLevel: "info", LogFormat: format}).Info(hostile, zap.String("error", hostile))
+		if strings.ContainsFunc(out.String(), harmful) {
+			t.Errorf("%s: %q", format, out.String())
+		}
+		var entry map[string]string
+		if format == "json" {
+			if err := json.Unmarshal(out.Bytes(), &entry); err != nil || entry["msg"] != hostile || entry["error"] != hostile {
+				t.Errorf("%v: %q", err, out.String())
+			}
+		}
 	}
 }
