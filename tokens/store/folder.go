@@ -29,11 +29,14 @@ func (d folder) ensure() error {
 }
 
 // directory opens the directory. The error is tokens.ErrDamaged when it is
-// gone.
+// gone, or is no longer this user's alone.
 func (d folder) directory() (*os.File, error) {
 	dir, _, err := openDirectory(d.path)
 	if isGone(err) {
 		return nil, d.replaced()
+	}
+	if hint := (*HintError)(nil); errors.As(err, &hint) {
+		return nil, damage(hint.Hint(), "%w", hint.Unwrap())
 	}
 	return dir, err
 }

@@ -153,6 +153,9 @@ func TestDirectoryReplacedByAShared(t *testing.T) {
 	}
 	_, _, err = f.Load(t.Context())
 	requirePlain(t, err, path, "can be written to by others", "")
+	if !errors.Is(err, tokens.ErrDamaged) {
+		t.Errorf("the record is not lost to a reader: %v", err)
+	}
 	if got := names(t, path); got != "" {
 		t.Errorf("files in the other directory: %s", got)
 	}
