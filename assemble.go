@@ -18,6 +18,7 @@ import (
 
 	"ticketproxy/admin"
 	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/issuer"
@@ -217,7 +218,7 @@ func openState(c config.State) (*state, error) {
 	}
 	dir, err := store.OpenDir(c.Dir)
 	if err != nil {
-		return nil, &stateError{err}
+		return nil, stateError(err)
 	}
 	return &state{
 		account: func(name string) tokens.Store { return dir.Account(name) },
@@ -226,19 +227,14 @@ func openState(c config.State) (*state, error) {
 	}, nil
 }
 
-// A stateError says that the directory of STATE cannot be used.
-type stateError struct{ err error }
-
-func (e *stateError) Error() string { return "TICKETPROXY_STATE: " + e.err.Error() }
-func (e *stateError) Unwrap() error { return e.err }
-
-// Hint returns what to do, as far as the error itself does not know better.
-func (e *stateError) Hint() string {
-	var hinted interface{ Hint() string }
-	if errors.As(e.err, &hinted) {
-		return hinted.Hint()
+// stateError says that the directory of STATE cannot be used, and what to do as
+// far as the error itself does not know better.
+func stateError(err error) error {
+	err = fmt.Errorf("TICKETPROXY_STATE: %w", err)
+	if hint.Of(err) == "" {
+		err = hint.With(err, "set TICKETPROXY_STATE to file: and a directory that this user can make or owns")
 	}
-	return "set TICKETPROXY_STATE to file: and a directory that this user can make or owns"
+	return err
 }
 
 // readable fails where a record exists that cannot be used: that is better

@@ -12,6 +12,7 @@ import (
 
 	"ticketproxy/admin"
 	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/loopback"
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
@@ -69,9 +70,8 @@ func (k *checklist) warned(what, words string) {
 
 func (k *checklist) fails(what string, err error, cure string) {
 	k.failed = true
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		cure = hinted.Hint()
+	if advice := hint.Of(err); advice != "" {
+		cure = advice
 	}
 	fmt.Fprintf(k.out, "FAIL  %s: %s\n      hint: %s\n", what, printable(err.Error()), printable(cure))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"ticketproxy/hint"
 	"ticketproxy/tokens"
 )
 
@@ -14,13 +15,12 @@ func cure(account string) string {
 // remedy says what a person can do about an account that is not well; "" when
 // that is nothing, or waiting.
 func remedy(s tokens.Status) string {
-	var hinted interface{ Hint() string }
 	var e *tokens.IssuerError
 	switch {
 	case s.State == tokens.Dead:
 		return cure(s.Account)
-	case errors.As(s.Cause, &hinted):
-		return hinted.Hint()
+	case hint.Of(s.Cause) != "":
+		return hint.Of(s.Cause)
 	case s.State == tokens.Unsaved:
 		return "make the directory of TICKETPROXY_STATE writable before this instance ends; ticketproxy check tells more"
 	case !errors.As(s.Cause, &e):

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"ticketproxy/hint"
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
 )
 
 func TestRemedies(t *testing.T) {
@@ -29,7 +29,7 @@ func TestRemedies(t *testing.T) {
 		"no connection":          {tokens.Unavailable, &tokens.IssuerError{Class: tokens.NotSent}, "ticketproxy check"},
 		"issuer is down":         {tokens.Degraded, &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500}, ""},
 		"throttled":              {tokens.Degraded, &tokens.IssuerError{Class: tokens.Throttled, Status: 429}, ""},
-		"damaged state":          {tokens.Degraded, fmt.Errorf("loading: %w", &store.HintError{Err: tokens.ErrDamaged, Cure: "move it away"}), "move it away"},
+		"damaged state":          {tokens.Degraded, fmt.Errorf("loading: %w", hint.With(tokens.ErrDamaged, "move it away")), "move it away"},
 		"unsaved":                {tokens.Unsaved, errors.New("input/output error"), "TICKETPROXY_STATE writable"},
 	} {
 		got := remedy(tokens.Status{Account: "park", State: tt.state, Cause: tt.cause})

@@ -16,7 +16,7 @@ func help(_ context.Context, p *process, args []string) error {
 	case len(args) == 1 && args[0] == "env":
 		return config.Help(p.stdout)
 	default:
-		return &usageError{errors.New("help knows no such topic"), "ticketproxy help, or ticketproxy help env"}
+		return usage(errors.New("help knows no such topic"), "ticketproxy help, or ticketproxy help env")
 	}
 	fmt.Fprint(p.stdout, "ticketproxy lets an app that knows nothing of OAuth call an API through plain HTTP on localhost.\n\nusage: ticketproxy [VERB]\n\n")
 	for _, v := range verbs() {
@@ -40,5 +40,5 @@ func noArguments(verb string, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return &usageError{fmt.Errorf("%s takes no arguments, and %q was given", verb, args[0]), "configuration comes from the environment: ticketproxy help env"}
+	return usage(fmt.Errorf("%s takes no arguments, and %q was given", verb, args[0]), "configuration comes from the environment: ticketproxy help env")
 }

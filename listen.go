@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/loopback"
 )
 
@@ -86,17 +86,6 @@ func closeAll(sockets []net.Listener) {
 	}
 }
 
-// A listenError says that an address cannot be listened on.
-type listenError struct {
-	address config.Address
-	hint    string
-	err     error
-}
-
-func (e *listenError) Error() string { return fmt.Sprintf("listening on %s: %v", e.address, e.err) }
-func (e *listenError) Unwrap() error { return e.err }
-func (e *listenError) Hint() string  { return e.hint }
-
 // open opens a listener's sockets.
 func (p *process) open(ctx context.Context, l *listener) ([]net.Listener, error) {
 	var sockets []net.Listener
@@ -107,11 +96,11 @@ func (p *process) open(ctx context.Context, l *listener) ([]net.Listener, error)
 		sockets, err = p.bind(ctx, l.address.Address)
 	}
 	if err != nil {
-		hint := "choose another address with TICKETPROXY_LISTEN"
+		advice := "choose another address with TICKETPROXY_LISTEN"
 		if l.upstreams == nil {
-			hint = "choose another address with TICKETPROXY_ADMIN_LISTEN, or off"
+			advice = "choose another address with TICKETPROXY_ADMIN_LISTEN, or off"
 		}
-		return nil, &listenError{l.address, hint, err}
+		return nil, hint.With(fmt.Errorf("listening on %s: %w", l.address, err), advice)
 	}
 	return sockets, nil
 }

@@ -27,7 +27,7 @@ func login(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	if c.State.Kind == "memory" {
-		return &usageError{errors.New("the state is in memory, which would forget the grant at once"), "set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it"}
+		return usage(errors.New("the state is in memory, which would forget the grant at once"), "set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it")
 	}
 	d := &desk{
 		options: o,
@@ -87,15 +87,15 @@ func loginFlags(p *process, args []string) (loginOptions, error) {
 	case errors.Is(err, flag.ErrHelp):
 		return o, errHelp
 	case err != nil:
-		return o, &usageError{err, hint}
+		return o, usage(err, hint)
 	case flags.NArg() > 0:
-		return o, &usageError{fmt.Errorf("login takes one account, and %q was given too", flags.Arg(0)), hint}
+		return o, usage(fmt.Errorf("login takes one account, and %q was given too", flags.Arg(0)), hint)
 	case o.timeout <= 0:
-		return o, &usageError{errors.New("--timeout is not longer than zero"), "write a duration like 5m"}
+		return o, usage(errors.New("--timeout is not longer than zero"), "write a duration like 5m")
 	case o.callbackPort < 0 || o.callbackPort > 65535:
-		return o, &usageError{fmt.Errorf("--callback-port %d is no port", o.callbackPort), "name a port number, like 8400"}
+		return o, usage(fmt.Errorf("--callback-port %d is no port", o.callbackPort), "name a port number, like 8400")
 	case o.callbackPort != 0 && o.redirectURI != "":
-		return o, &usageError{errors.New("--callback-port and --redirect-uri both say the port"), "leave out --callback-port"}
+		return o, usage(errors.New("--callback-port and --redirect-uri both say the port"), "leave out --callback-port")
 	}
 	flags.Visit(func(f *flag.Flag) { o.given = append(o.given, f.Name) })
 	return o, nil
@@ -115,7 +115,7 @@ func (p *process) owner(c config.Config, name string) (config.Upstream, error) {
 		if len(known) == 1 {
 			return owners[known[0]], nil
 		}
-		return config.Upstream{}, &usageError{errors.New("there is more than one account"), "name it: ticketproxy login " + strings.Join(known, ", or ticketproxy login ")}
+		return config.Upstream{}, usage(errors.New("there is more than one account"), "name it: ticketproxy login "+strings.Join(known, ", or ticketproxy login "))
 	}
 	if u, ok := owners[name]; ok {
 		return u, nil
@@ -126,5 +126,5 @@ func (p *process) owner(c config.Config, name string) (config.Upstream, error) {
 			return owners[u.Account], nil
 		}
 	}
-	return config.Upstream{}, &usageError{fmt.Errorf("%q is not an account", name), "the accounts are: " + strings.Join(known, ", ")}
+	return config.Upstream{}, usage(fmt.Errorf("%q is not an account", name), "the accounts are: "+strings.Join(known, ", "))
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
 )
@@ -146,7 +147,7 @@ func (d *desk) byCode(ctx context.Context) (tokens.Grant, error) {
 	}
 	registered := "see that " + redirect.String() + " is registered for the client, or name the redirect URI that is with --redirect-uri"
 	if got.err != nil {
-		return tokens.Grant{}, &loginError{got.err, "run ticketproxy login " + d.account + " again, and allow the access; or " + registered}
+		return tokens.Grant{}, hint.With(got.err, "run ticketproxy login "+d.account+" again, and allow the access; or "+registered)
 	}
 	grant, err := d.client.Exchange(context.WithoutCancel(ctx), got.code, redirect.String(), c.verifier)
 	return grant, d.explain(err, reading{
@@ -165,10 +166,10 @@ func (d *desk) redirect() (*url.URL, error) {
 	}
 	u, err := url.Parse(said)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(said, "#") || u.Port() == "0" {
-		return nil, &usageError{errors.New("--redirect-uri is no redirect URI"), "write it as it is registered for the client, like http://localhost:1234/callback"}
+		return nil, usage(errors.New("--redirect-uri is no redirect URI"), "write it as it is registered for the client, like http://localhost:1234/callback")
 	}
 	if !d.options.noBrowser && (u.Scheme != "http" || !onLoopback(u.Hostname())) {
-		return nil, &usageError{errors.New("the browser would go to " + u.Hostname() + ", and not come back here"), "add --no-browser, and paste the address at which the browser ends up"}
+		return nil, usage(errors.New("the browser would go to "+u.Hostname()+", and not come back here"), "add --no-browser, and paste the address at which the browser ends up")
 	}
 	return u, nil
 }
@@ -193,10 +194,10 @@ func (d *desk) pasted(ctx context.Context, c *consent) (answer, error) {
 				return got, nil
 			}
 		}
-		wrong := &loginError{errors.New("that address is no answer to this login: it lacks the code, or has the state of another one"), "copy the whole address; it begins with " + c.redirect.String()}
+		wrong := hint.With(errors.New("that address is no answer to this login: it lacks the code, or has the state of another one"), "copy the whole address; it begins with "+c.redirect.String())
 		if person.terminal == nil {
 			return answer{}, wrong
 		}
-		fmt.Fprintf(d.process.stderr, "%v\nhint: %s\n", wrong, wrong.hint)
+		fmt.Fprintf(d.process.stderr, "%v\nhint: %s\n", wrong, hint.Of(wrong))
 	}
 }

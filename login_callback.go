@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"ticketproxy/hint"
 )
 
 // listenFor listens where a redirect URI on loopback points, and puts the port
@@ -21,7 +23,7 @@ func (p *process) listenFor(ctx context.Context, redirect *url.URL) ([]net.Liste
 	address := net.JoinHostPort(redirect.Hostname(), cmp.Or(redirect.Port(), "80"))
 	sockets, err := p.bind(ctx, address)
 	if err != nil {
-		return nil, &loginError{fmt.Errorf("listening for the browser: %w", err), "choose another port with --callback-port, or the redirect URI with --redirect-uri"}
+		return nil, hint.With(fmt.Errorf("listening for the browser: %w", err), "choose another port with --callback-port, or the redirect URI with --redirect-uri")
 	}
 	if redirect.Port() == "0" {
 		redirect.Host = sockets[0].Addr().String()
@@ -66,8 +68,8 @@ func (d *desk) called(ctx context.Context, c *consent, sockets []net.Listener, a
 		case <-release:
 			return arrived, nil
 		case <-twice:
-			return answer{}, &loginError{errTwoBrowsers,
-				"another user of this machine may have opened it: run ticketproxy login " + d.account + " again, in one browser"}
+			return answer{}, hint.With(errTwoBrowsers,
+				"another user of this machine may have opened it: run ticketproxy login "+d.account+" again, in one browser")
 		case err := <-served:
 			return answer{}, fmt.Errorf("waiting for the browser: %w", err)
 		case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/issuer"
@@ -47,7 +48,7 @@ func (d *desk) way() (func(context.Context) (tokens.Grant, error), error) {
 	}
 	for _, f := range o.given {
 		if f != "timeout" && !slices.Contains(knows, f) {
-			return nil, &usageError{fmt.Errorf("--%s has no meaning here: account %s logs in %s", f, d.account, name), "leave it out"}
+			return nil, usage(fmt.Errorf("--%s has no meaning here: account %s logs in %s", f, d.account, name), "leave it out")
 		}
 	}
 	return obtain, nil
@@ -63,19 +64,19 @@ func (d *desk) serve(ctx context.Context, obtain func(context.Context) (tokens.G
 	defer cancel()
 	grant, err := obtain(person)
 	if err == nil && grant.RefreshToken.IsZero() {
-		err = &loginError{
-			errors.New("the issuer gave no refresh token, so the account would end with its access token, " + ends(grant.Expiry)),
-			"nothing was stored; let the issuer give refresh tokens to this client, then run ticketproxy login " + d.account + " again",
-		}
+		err = hint.With(
+			errors.New("the issuer gave no refresh token, so the account would end with its access token, "+ends(grant.Expiry)),
+			"nothing was stored; let the issuer give refresh tokens to this client, then run ticketproxy login "+d.account+" again",
+		)
 	}
 	if err != nil {
 		return fmt.Errorf("logging in account %s: %w", d.account, err)
 	}
 	generation, err := d.keep(ctx, grant)
 	if err != nil {
-		return fmt.Errorf("logging in account %s: %w", d.account, &loginError{
-			fmt.Errorf("the grant could not be stored and is lost: %w", err), "mend the state, then run ticketproxy login " + d.account + " again",
-		})
+		return fmt.Errorf("logging in account %s: %w", d.account, hint.With(
+			fmt.Errorf("the grant could not be stored and is lost: %w", err), "mend the state, then run ticketproxy login "+d.account+" again",
+		))
 	}
 	fmt.Fprintf(d.process.stdout, "account %s: logged in, generation %d, access token %s, refresh token %s\n",
 		d.account, generation, ends(grant.Expiry), ends(grant.RefreshExpiry))
@@ -101,9 +102,8 @@ func (d *desk) keep(ctx context.Context, grant tokens.Grant) (generation uint64,
 			return generation, err
 		}
 		fmt.Fprintf(d.process.stderr, "The grant was obtained, but cannot be stored: %v\n", err)
-		var hinted interface{ Hint() string }
-		if errors.As(err, &hinted) {
-			fmt.Fprintf(d.process.stderr, "hint: %s\n", hinted.Hint())
+		if advice := hint.Of(err); advice != "" {
+			fmt.Fprintf(d.process.stderr, "hint: %s\n", advice)
 		}
 		fmt.Fprintf(d.process.stderr, "Trying again in %v. Ctrl-C gives the grant up.\n", wait)
 		select {
@@ -127,27 +127,17 @@ func (d *desk) begin(grant tokens.Grant, again bool) (generation uint64, _ error
 	return tokens.Begin(ctx, d.store, grant, d.seed())
 }
 
-// A loginError is a login that came to nothing, with its cure.
-type loginError struct {
-	err  error
-	hint string
-}
-
-func (e *loginError) Error() string { return e.err.Error() }
-func (e *loginError) Unwrap() error { return e.err }
-func (e *loginError) Hint() string  { return e.hint }
-
 var (
 	errPatience    = errors.New("nobody answered in time")
 	errInterrupted = errors.New("interrupted")
 )
 
 // gone says why a person is no longer waited for.
-func (d *desk) gone(ctx context.Context, hint string) error {
+func (d *desk) gone(ctx context.Context, advice string) error {
 	if errors.Is(context.Cause(ctx), errPatience) {
-		return &loginError{fmt.Errorf("%w (%v)", errPatience, d.options.timeout), hint + "--timeout waits longer"}
+		return hint.With(fmt.Errorf("%w (%v)", errPatience, d.options.timeout), advice+"--timeout waits longer")
 	}
-	return &loginError{errInterrupted, "no token was asked for, and the state is as it was"}
+	return hint.With(errInterrupted, "no token was asked for, and the state is as it was")
 }
 
 // A reading says what the token endpoint's answers mean to a person.
@@ -170,19 +160,19 @@ func (d *desk) explain(err error, r reading) error {
 	again := "run ticketproxy login " + d.account + " again"
 	switch e.Class {
 	case tokens.Invalid:
-		return &loginError{fmt.Errorf("%s: %w", r.unknown, err), r.cure}
+		return hint.With(fmt.Errorf("%s: %w", r.unknown, err), r.cure)
 	case tokens.NotSent:
-		return &loginError{fmt.Errorf("asking the issuer: %w", err), "see that TOKEN_URL is right and can be reached, and " + again}
+		return hint.With(fmt.Errorf("asking the issuer: %w", err), "see that TOKEN_URL is right and can be reached, and "+again)
 	case tokens.Throttled:
 		if e.RetryAfter > 0 {
 			again += fmt.Sprintf(" in %v", e.RetryAfter)
 		}
-		return &loginError{fmt.Errorf("the issuer asks for silence: %w", err), again}
+		return hint.With(fmt.Errorf("the issuer asks for silence: %w", err), again)
 	case tokens.Ambiguous:
-		return &loginError{fmt.Errorf("the issuer gave no usable answer: %w", err), r.lost}
+		return hint.With(fmt.Errorf("the issuer gave no usable answer: %w", err), r.lost)
 	}
 	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
-		return &loginError{fmt.Errorf("the issuer does not accept this client: %w", err), client}
+		return hint.With(fmt.Errorf("the issuer does not accept this client: %w", err), client)
 	}
-	return &loginError{fmt.Errorf("the issuer does not accept the request: %w", err), r.cure + "; or " + client + ", and its TOKEN_URL"}
+	return hint.With(fmt.Errorf("the issuer does not accept the request: %w", err), r.cure+"; or "+client+", and its TOKEN_URL")
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
 )
@@ -32,7 +33,7 @@ func (d *desk) byPassword(ctx context.Context) (tokens.Grant, error) {
 	}
 	password := secret.New(answer)
 	if username == "" || password.IsZero() {
-		return tokens.Grant{}, &loginError{errors.New("user name or password is empty"), "give both, each on a line of its own"}
+		return tokens.Grant{}, hint.With(errors.New("user name or password is empty"), "give both, each on a line of its own")
 	}
 	grant, err := d.client.Password(context.WithoutCancel(ctx), username, password)
 	return grant, d.explain(err, reading{
@@ -80,7 +81,7 @@ func (d *desk) foreign(ctx context.Context, pasted secret.String) error {
 	known := pasted.Equal(record.Grant.RefreshToken) || pasted.Equal(record.Grant.Fallback) ||
 		pasted.Hash() == record.Seed || slices.Contains(record.Spent, pasted.Hash())
 	if known {
-		return &loginError{errors.New("the account has this refresh token already, and is not known to be dead"), "there is nothing to do; to begin anew, make a new refresh token"}
+		return hint.With(errors.New("the account has this refresh token already, and is not known to be dead"), "there is nothing to do; to begin anew, make a new refresh token")
 	}
 	return nil
 }
@@ -91,7 +92,7 @@ func (d *desk) token(ctx context.Context) (secret.String, error) {
 	if path := d.options.tokenFile; path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return secret.String{}, &loginError{fmt.Errorf("reading the refresh token: %w", err), "name a file that holds the token and nothing else"}
+			return secret.String{}, hint.With(fmt.Errorf("reading the refresh token: %w", err), "name a file that holds the token and nothing else")
 		}
 		text = string(data)
 	} else {
@@ -104,7 +105,7 @@ func (d *desk) token(ctx context.Context) (secret.String, error) {
 	text = strings.TrimSpace(text)
 	// VSCHAR (RFC 6749, appendix A.17).
 	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return secret.String{}, &loginError{errors.New("that is no refresh token: it is empty, or holds a character that no token has"), "copy it again, on one line, without quotation marks"}
+		return secret.String{}, hint.With(errors.New("that is no refresh token: it is empty, or holds a character that no token has"), "copy it again, on one line, without quotation marks")
 	}
 	return secret.New(text), nil
 }
@@ -115,7 +116,7 @@ func (d *desk) unanswered(ctx context.Context, what string, err error) error {
 	case ctx.Err() != nil, errors.Is(err, errInterrupted):
 		return fmt.Errorf("asking for the %s: %w", what, d.gone(ctx, ""))
 	case errors.Is(err, io.EOF):
-		return &loginError{fmt.Errorf("asking for the %s: the input has ended", what), "run it in a terminal, or pipe the answers to it, each on a line of its own"}
+		return hint.With(fmt.Errorf("asking for the %s: the input has ended", what), "run it in a terminal, or pipe the answers to it, each on a line of its own")
 	}
 	return fmt.Errorf("asking for the %s: %w", what, err)
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/proxy"
 )
 
@@ -108,17 +109,16 @@ func run(ctx context.Context, p *process, args []string) error {
 			return v.run(ctx, p, args)
 		}
 	}
-	return &usageError{fmt.Errorf("%q is not a verb", name), "ticketproxy help lists them"}
+	return usage(fmt.Errorf("%q is not a verb", name), "ticketproxy help lists them")
 }
 
 // A usageError says that the command line is wrong.
-type usageError struct {
-	err  error
-	hint string
-}
+type usageError struct{ error }
 
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Hint() string  { return e.hint }
+func (e *usageError) Unwrap() error { return e.error }
+
+// usage returns err as a mistake in the command line.
+func usage(err error, advice string) error { return &usageError{hint.With(err, advice)} }
 
 // errHelp ends a verb that was asked for its flags, and has printed them.
 var errHelp = errors.New("help")
@@ -152,9 +152,8 @@ func exit(stderr io.Writer, err error) int {
 			code = max(code, 1)
 		}
 		text := "ticketproxy: " + printable(one.Error()) + "\n"
-		var hinted interface{ Hint() string }
-		if errors.As(one, &hinted) {
-			text += "hint: " + printable(hinted.Hint()) + "\n"
+		if advice := hint.Of(one); advice != "" {
+			text += "hint: " + printable(advice) + "\n"
 		}
 		if !printed[text] {
 			io.WriteString(stderr, text)

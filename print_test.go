@@ -18,7 +18,7 @@ func TestErrorsAreToldOfOnceEach(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	again := errors.New("park is lost")
-	hinted := &usageError{errors.New("shop is lost"), "log in"}
+	hinted := usage(errors.New("shop is lost"), "log in")
 	code := exit(&out, errors.Join(errors.Join(again, fmt.Errorf("%w: %w", again, io.EOF)), nil, hinted, again))
 	if code != 2 {
 		t.Errorf("exit code %d", code)

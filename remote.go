@@ -14,6 +14,7 @@ import (
 
 	"ticketproxy/admin"
 	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/loopback"
 )
 
@@ -30,7 +31,7 @@ func (p *process) remote() (*remote, error) {
 		return nil, err
 	}
 	if address == "" {
-		return nil, &usageError{errors.New("the admin listener is off"), "set TICKETPROXY_ADMIN_LISTEN to the running instance's"}
+		return nil, usage(errors.New("the admin listener is off"), "set TICKETPROXY_ADMIN_LISTEN to the running instance's")
 	}
 	host, port, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
@@ -55,19 +56,12 @@ func (r *remote) ask(ctx context.Context, method, path string) (status int, body
 	}
 	res, err := r.client.Do(req)
 	if err != nil {
-		return 0, nil, &remoteError{fmt.Errorf("asking the instance at %s: %w", r.address, err)}
+		return 0, nil, hint.With(fmt.Errorf("asking the instance at %s: %w", r.address, err),
+			"start it with ticketproxy serve, or set TICKETPROXY_ADMIN_LISTEN to its admin listener")
 	}
 	defer res.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	return res.StatusCode, body, err
-}
-
-type remoteError struct{ err error }
-
-func (e *remoteError) Error() string { return e.err.Error() }
-func (e *remoteError) Unwrap() error { return e.err }
-func (e *remoteError) Hint() string {
-	return "start it with ticketproxy serve, or set TICKETPROXY_ADMIN_LISTEN to its admin listener"
 }
 
 // status prints each account of a running instance.

@@ -11,12 +11,13 @@ func TestRooms(t *testing.T) {
 	const zap, sync, net, sys = "go.uber.org/zap", "golang.org/x/sync", "golang.org/x/net", "golang.org/x/sys"
 	allowed := map[string][]string{
 		"ticketproxy/secret":        {},
+		"ticketproxy/hint":          {},
 		"ticketproxy/loopback":      {},
 		"ticketproxy/config":        {"ticketproxy/secret", "github.com/caarlos0/env"},
 		"ticketproxy/tokens":        {"ticketproxy/secret", sync, zap},
 		"ticketproxy/egress":        {net},
 		"ticketproxy/tokens/issuer": {"ticketproxy/egress", "ticketproxy/loopback", "ticketproxy/secret", "ticketproxy/tokens"},
-		"ticketproxy/tokens/store":  {"ticketproxy/secret", "ticketproxy/tokens", sys},
+		"ticketproxy/tokens/store":  {"ticketproxy/hint", "ticketproxy/secret", "ticketproxy/tokens", sys},
 		"ticketproxy/proxy":         {"ticketproxy/egress", "ticketproxy/loopback", "ticketproxy/secret", net, sync, zap},
 		"ticketproxy/admin":         {"ticketproxy/proxy", "ticketproxy/tokens", "github.com/prometheus/client_golang"},
 		"ticketproxy/sandbox":       {},

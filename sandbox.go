@@ -30,11 +30,11 @@ func runSandbox(ctx context.Context, p *process, args []string) error {
 	}
 	host, port, err := net.SplitHostPort(*listen)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return &usageError{fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a loopback address, like 127.0.0.1:9100"}
+		return usage(fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a loopback address, like 127.0.0.1:9100")
 	}
 	first, err := net.LookupPort("tcp", port)
 	if err != nil {
-		return &usageError{fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a port number, like 127.0.0.1:9100"}
+		return usage(fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a port number, like 127.0.0.1:9100")
 	}
 	s := sandbox.New(o)
 	g, ctx := errgroup.WithContext(ctx)
@@ -119,7 +119,7 @@ func parseFlags(flags *flag.FlagSet, args []string) error {
 		return errHelp
 	}
 	if err != nil {
-		return &usageError{err, "ticketproxy " + flags.Name() + " --help shows its flags"}
+		return usage(err, "ticketproxy "+flags.Name()+" --help shows its flags")
 	}
 	return noArguments(flags.Name(), flags.Args())
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"ticketproxy/hint"
 )
 
 // A Dir is a directory with the records of any number of accounts, and this
@@ -51,14 +53,14 @@ func openDir(path string) (*Dir, error) {
 	f := folder{path: path, info: info}
 	// Better to hear now than after the first spend that this cannot be done.
 	if err := f.sync(); err != nil {
-		return nil, &HintError{
+		return nil, hint.With(
 			fmt.Errorf("making %s durable: %w", path, err),
 			"keep the state on a local file system",
-		}
+		)
 	}
 	p, err := announce(f)
 	if errors.Is(err, fs.ErrPermission) {
-		err = &HintError{err, "chmod 700 " + path}
+		err = hint.With(err, "chmod 700 "+path)
 	}
 	if err != nil {
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"ticketproxy/hint"
 )
 
 // ensureDir makes the directory at path where there is none, and refuses one
@@ -23,7 +25,7 @@ func ensureDir(path string) (fs.FileInfo, error) {
 	}
 	dir, info, err := openDirectory(path)
 	if errors.Is(err, unix.ENOTDIR) {
-		return nil, &HintError{fmt.Errorf("%s is not a directory", path), "name a directory, it will be created"}
+		return nil, hint.With(fmt.Errorf("%s is not a directory", path), "name a directory, it will be created")
 	}
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"ticketproxy/hint"
 	"ticketproxy/tokens"
 )
 
@@ -143,8 +144,8 @@ func (f *File) decode(data []byte) (tokens.Record, error) {
 		}
 	}
 	if err != nil {
-		return tokens.Record{}, &HintError{err, fmt.Sprintf(
-			"restore the file from a copy, or move it away and run: ticketproxy login %s", f.name)}
+		return tokens.Record{}, hint.With(err, fmt.Sprintf(
+			"restore the file from a copy, or move it away and run: ticketproxy login %s", f.name))
 	}
 	return record, nil
 }
@@ -185,9 +186,9 @@ func (f *File) write(temp string, data []byte) error {
 func (f *File) unwritable(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &HintError{err, "make room on the volume of " + f.path()}
+		return hint.With(err, "make room on the volume of "+f.path())
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return &HintError{err, fmt.Sprintf("make %s writable for user %d", f.dir, os.Geteuid())}
+		return hint.With(err, fmt.Sprintf("make %s writable for user %d", f.dir, os.Geteuid()))
 	}
 	return err
 }
@@ -254,10 +255,10 @@ func (f *File) lock(ctx context.Context) (io.Closer, error) {
 	name := f.name + ".lock"
 	lock, err := await(ctx, func() (io.Closer, error) { return f.disk.lock(name) })
 	if errors.Is(err, errLocked) {
-		return nil, &HintError{
+		return nil, hint.With(
 			fmt.Errorf("%s is %w", f.path(), err),
-			"find the process that keeps the lock: fuser " + filepath.Join(f.dir, name),
-		}
+			"find the process that keeps the lock: fuser "+filepath.Join(f.dir, name),
+		)
 	}
 	return lock, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
 )
@@ -263,7 +264,7 @@ func names(t *testing.T, path string) string {
 
 // requirePlain requires an error that promises that nothing was written, names
 // its object and says what is wrong, and the hint, where it is to have one.
-func requirePlain(t *testing.T, err error, object, want, hint string) {
+func requirePlain(t *testing.T, err error, object, want, advice string) {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want %q", want)
@@ -276,8 +277,7 @@ func requirePlain(t *testing.T, err error, object, want, hint string) {
 	if !strings.Contains(err.Error(), object) || !strings.Contains(err.Error(), want) {
 		t.Errorf("error %q, want %q and %q", err, object, want)
 	}
-	var hinter interface{ Hint() string }
-	if hint != "" && (!errors.As(err, &hinter) || !strings.Contains(hinter.Hint(), hint)) {
-		t.Errorf("error %q has no hint %q", err, hint)
+	if !strings.Contains(hint.Of(err), advice) {
+		t.Errorf("error %q has no hint %q", err, advice)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"ticketproxy/hint"
 )
 
 // A folder is the disk of the operating system.
@@ -35,8 +37,8 @@ func (d folder) directory() (*os.File, error) {
 	if isGone(err) {
 		return nil, d.replaced()
 	}
-	if hint := (*HintError)(nil); errors.As(err, &hint) {
-		return nil, damage(hint.Hint(), "%w", hint.Unwrap())
+	if cure := hint.Of(err); cure != "" {
+		return nil, damage(cure, "%w", err)
 	}
 	return dir, err
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ticketproxy/hint"
 )
 
 // lockInterval is how often a lock that is held is asked for again. It is held
@@ -41,7 +43,7 @@ func (d folder) takeLock(name string, flag, how int) (*os.File, error) {
 	f, err := d.openAt(name, unix.O_RDWR|flag)
 	switch {
 	case errors.Is(err, unix.ELOOP):
-		return nil, &HintError{fmt.Errorf("%s is a symbolic link", path), "rm " + path}
+		return nil, hint.With(fmt.Errorf("%s is a symbolic link", path), "rm "+path)
 	case errors.Is(err, fs.ErrPermission):
 		// Only the message depends on this check of the path.
 		if info, statErr := os.Lstat(path); statErr == nil {
@@ -79,7 +81,7 @@ func lockOpen(f *os.File, path string, how int) error {
 	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
 		return errLocked
 	case err != nil:
-		return &HintError{fmt.Errorf("locking %s: %w", path, err), "keep the state on a local file system"}
+		return hint.With(fmt.Errorf("locking %s: %w", path, err), "keep the state on a local file system")
 	}
 	// Who removed the file meanwhile has made the next one's lock another one.
 	there, err := os.Lstat(path)

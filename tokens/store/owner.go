@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"ticketproxy/hint"
 	"ticketproxy/tokens"
 )
 
@@ -20,15 +21,15 @@ func exclusive(path string, info fs.FileInfo, uid int) error {
 	others := info.Mode().Perm()&0o022 != 0
 	switch owner := ownerOf(info); {
 	case owner != uid && others:
-		return &HintError{foreign(path, owner, uid), another}
+		return hint.With(foreign(path, owner, uid), another)
 	case owner != uid:
 		cure := fmt.Sprintf("if it is for ticketproxy alone, chown %d %s; otherwise %s", uid, path, another)
-		return &HintError{foreign(path, owner, uid), cure}
+		return hint.With(foreign(path, owner, uid), cure)
 	case others && info.Mode()&fs.ModeSticky != 0: // shared on purpose, like /tmp
-		return &HintError{shared(path, info), another}
+		return hint.With(shared(path, info), another)
 	case others:
 		cure := fmt.Sprintf("if it is for ticketproxy alone, chmod 700 %s; otherwise %s", path, another)
-		return &HintError{shared(path, info), cure}
+		return hint.With(shared(path, info), cure)
 	}
 	return nil
 }
@@ -53,10 +54,10 @@ func private(path string, info fs.FileInfo, uid int) error {
 // the lock, or is no regular file.
 func ownLock(path string, info fs.FileInfo, uid int) error {
 	if !info.Mode().IsRegular() {
-		return &HintError{fmt.Errorf("%s is not a regular file", path), "move it away"}
+		return hint.With(fmt.Errorf("%s is not a regular file", path), "move it away")
 	}
 	if owner := ownerOf(info); owner != uid {
-		return &HintError{foreign(path, owner, uid), "stop the programs that use it, then rm " + path}
+		return hint.With(foreign(path, owner, uid), "stop the programs that use it, then rm "+path)
 	}
 	return nil
 }
@@ -68,10 +69,10 @@ func trustedLink(path string, info fs.FileInfo, uid int) error {
 	if info.Mode()&fs.ModeSymlink == 0 || owner == uid || owner == 0 {
 		return nil
 	}
-	return &HintError{
+	return hint.With(
 		fmt.Errorf("%s is a symbolic link that belongs to user %d, and this process is user %d", path, owner, uid),
 		"name the directory itself",
-	}
+	)
 }
 
 func foreign(path string, owner, uid int) error {
@@ -89,5 +90,5 @@ func ownerOf(info fs.FileInfo) int {
 
 // damage is an error, with its cure, of a record that is of no use to anybody.
 func damage(cure, format string, args ...any) error {
-	return &HintError{fmt.Errorf("%w: %w", fmt.Errorf(format, args...), tokens.ErrDamaged), cure}
+	return hint.With(fmt.Errorf("%w: %w", fmt.Errorf(format, args...), tokens.ErrDamaged), cure)
 }

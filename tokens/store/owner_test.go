@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ticketproxy/hint"
 	"ticketproxy/tokens"
 )
 
@@ -90,9 +91,8 @@ func TestOwners(t *testing.T) {
 // directory in which another user may have put something.
 func requireNoPathBelow(t *testing.T, err error, path string) {
 	t.Helper()
-	var hinter interface{ Hint() string }
-	if errors.As(err, &hinter) && strings.Contains(hinter.Hint(), path+"/") {
-		t.Errorf("the hint %q names a path below %s", hinter.Hint(), path)
+	if strings.Contains(hint.Of(err), path+"/") {
+		t.Errorf("the hint %q names a path below %s", hint.Of(err), path)
 	}
 }
 
