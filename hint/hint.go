@@ -1,6 +1,6 @@
 // Package hint lets an error say what a person can do about it. An error's text
-// says what is wrong; its hint says how to mend it. The package knows no other
-// package of ours.
+// says what is wrong; its hint says how to mend it. It can also say that the
+// command line is what is wrong. The package knows no other package of ours.
 package hint
 
 import "errors"
@@ -28,3 +28,16 @@ type hinted struct {
 func (h *hinted) Error() string { return h.err.Error() }
 func (h *hinted) Unwrap() error { return h.err }
 func (h *hinted) Hint() string  { return h.hint }
+
+// Usage returns err as a mistake in the command line, with a hint.
+func Usage(err error, hint string) error { return &usage{With(err, hint)} }
+
+// IsUsage reports whether err is, or wraps, a mistake in the command line.
+func IsUsage(err error) bool {
+	_, ok := errors.AsType[*usage](err)
+	return ok
+}
+
+type usage struct{ error }
+
+func (u *usage) Unwrap() error { return u.error }

@@ -29,3 +29,14 @@ func TestHint(t *testing.T) {
 		t.Error("nil has a hint")
 	}
 }
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("logging in: %w", hint.Usage(io.EOF, "name an account"))
+	if !hint.IsUsage(err) || hint.Of(err) != "name an account" || !errors.Is(err, io.EOF) {
+		t.Errorf("got %v", err)
+	}
+	if hint.IsUsage(hint.With(io.EOF, "name an account")) || hint.IsUsage(nil) {
+		t.Error("an error that is no mistake in the command line is taken for one")
+	}
+}

@@ -1,0 +1,132 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ticketproxy/config"
+	"ticketproxy/hint"
+	"ticketproxy/login"
+	"ticketproxy/server"
+)
+
+// Login obtains the first grant of an account from a person, and stores it. A
+// running instance adopts it when it next looks at the state.
+func Login(ctx context.Context, env *Env, args []string) error {
+	name, o, err := loginFlags(env, args)
+	if err != nil {
+		return err
+	}
+	c, err := env.configure()
+	if err != nil {
+		return err
+	}
+	u, err := env.accountOwner(c, name)
+	if err != nil {
+		return err
+	}
+	if c.State.Kind == "memory" {
+		return hint.Usage(errors.New("the state is in memory, which would forget the grant at once"), "set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it")
+	}
+	account, err := server.OpenAccount(c.State, u, env.network())
+	if err != nil {
+		return err
+	}
+	flow := &login.Flow{
+		Account: u.Name,
+		Client:  account.Client,
+		Seed:    account.Seed,
+		Store:   account.Store,
+		Options: o,
+		Stdin:   env.Stdin,
+		Stdout:  env.Stdout,
+		Stderr:  env.Stderr,
+		Listen:  env.Network.Bind,
+		Browse:  env.browse(),
+	}
+	return errors.Join(flow.Run(ctx), account.Close())
+}
+
+// browse returns what shows a web page to the person. Variables with our secrets
+// are kept from the browser.
+func (e *Env) browse() func(address string) error {
+	if e.Browse != nil {
+		return e.Browse
+	}
+	return login.Browser(slices.DeleteFunc(slices.Clone(e.Environ), func(pair string) bool {
+		return strings.HasPrefix(pair, config.Prefix)
+	}))
+}
+
+// loginFlags reads login's command line; flags may stand on both sides of the
+// account.
+func loginFlags(env *Env, args []string) (account string, o login.Options, err error) {
+	flags := flag.NewFlagSet("login", flag.ContinueOnError)
+	flags.SetOutput(env.Stderr)
+	flags.Usage = func() {
+		fmt.Fprint(env.Stderr, "usage: ticketproxy login [ACCOUNT]\n\n")
+		flags.PrintDefaults()
+	}
+	flags.IntVar(&o.CallbackPort, "callback-port", 0, "`port` on 127.0.0.1 to which the issuer sends the browser back (default: a free one)")
+	flags.StringVar(&o.RedirectURI, "redirect-uri", "", "the whole redirect `URI`, as it is registered for the client: http://localhost:1234/callback")
+	flags.BoolVar(&o.NoBrowser, "no-browser", false, "open no browser: ask for the address at which one on another machine ends up")
+	flags.StringVar(&o.Username, "username", "", "the user's `name`, where the issuer takes name and password")
+	flags.StringVar(&o.TokenFile, "refresh-token-file", "", "`file` that holds a refresh token")
+	flags.DurationVar(&o.Timeout, "timeout", 5*time.Minute, "how long to wait for a person, and for the state")
+	err = flags.Parse(args)
+	if rest := flags.Args(); err == nil && len(rest) > 0 {
+		account = rest[0]
+		err = flags.Parse(rest[1:])
+	}
+	const advice = "ticketproxy login --help shows its flags"
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return account, o, errHelp
+	case err != nil:
+		return account, o, hint.Usage(err, advice)
+	case flags.NArg() > 0:
+		return account, o, hint.Usage(fmt.Errorf("login takes one account, and %q was given too", flags.Arg(0)), advice)
+	case o.Timeout <= 0:
+		return account, o, hint.Usage(errors.New("--timeout is not longer than zero"), "write a duration like 5m")
+	case o.CallbackPort < 0 || o.CallbackPort > 65535:
+		return account, o, hint.Usage(fmt.Errorf("--callback-port %d is no port", o.CallbackPort), "name a port number, like 8400")
+	case o.CallbackPort != 0 && o.RedirectURI != "":
+		return account, o, hint.Usage(errors.New("--callback-port and --redirect-uri both say the port"), "leave out --callback-port")
+	}
+	flags.Visit(func(f *flag.Flag) { o.Given = append(o.Given, f.Name) })
+	return account, o, nil
+}
+
+// accountOwner returns the upstream that owns the account of that name; the name
+// may be empty when there is one account.
+func (e *Env) accountOwner(c config.Config, name string) (config.Upstream, error) {
+	var known []string
+	owners := map[string]config.Upstream{}
+	for _, u := range c.Upstreams {
+		if u.OwnsAccount() {
+			known = append(known, u.Name)
+			owners[u.Name] = u
+		}
+	}
+	if name == "" {
+		if len(known) == 1 {
+			return owners[known[0]], nil
+		}
+		return config.Upstream{}, hint.Usage(errors.New("there is more than one account"), "name it: ticketproxy login "+strings.Join(known, ", or ticketproxy login "))
+	}
+	if u, ok := owners[name]; ok {
+		return u, nil
+	}
+	for _, u := range c.Upstreams {
+		if u.Name == name {
+			fmt.Fprintf(e.Stderr, "%s uses the account of %s: logging in %s\n", name, u.Account, u.Account)
+			return owners[u.Account], nil
+		}
+	}
+	return config.Upstream{}, hint.Usage(fmt.Errorf("%q is not an account", name), "the accounts are: "+strings.Join(known, ", "))
+}

@@ -1,0 +1,114 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ticketproxy/hint"
+	"ticketproxy/sandbox"
+)
+
+// Sandbox runs the built-in issuers and APIs until ctx is done.
+func Sandbox(ctx context.Context, env *Env, args []string) error {
+	var o sandbox.Options
+	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
+	flags.SetOutput(env.Stderr)
+	listen := flags.String("listen", "127.0.0.1:9100", "`address` of the first vendor; the others take the next ports")
+	flags.DurationVar(&o.AccessLifetime, "access-lifetime", 0, "lifetime of access tokens (default: each vendor's)")
+	flags.BoolVar(&o.Rotate, "rotate", false, "let socialboards rotate its refresh tokens too")
+	flags.BoolVar(&o.ReuseDetection, "reuse-detection", false, "revoke everything when a spent refresh token comes again")
+	flags.DurationVar(&o.Grace, "grace", 0, "how long a spent refresh token still works")
+	if err := parseFlags(env, flags, args); err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(*listen)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return hint.Usage(fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a loopback address, like 127.0.0.1:9100")
+	}
+	first, err := net.LookupPort("tcp", port)
+	if err != nil {
+		return hint.Usage(fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a port number, like 127.0.0.1:9100")
+	}
+	s := sandbox.New(o)
+	g, ctx := errgroup.WithContext(ctx)
+	for i, provider := range s.Providers() {
+		at := first
+		if first != 0 {
+			at += i
+		}
+		origin, err := env.play(ctx, g, provider, net.JoinHostPort(host, fmt.Sprint(at)))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(env.Stdout, "# %s at %s, faults at %s/_sandbox/\n", provider.Name, origin, origin)
+		if provider.Username != "" {
+			fmt.Fprintf(env.Stdout, "# login with user name %s, password %s\n", provider.Username, provider.Password)
+		}
+		for _, line := range settings(provider, origin, provider.Seed()) {
+			fmt.Fprintln(env.Stdout, line)
+		}
+		fmt.Fprintln(env.Stdout)
+	}
+	return g.Wait()
+}
+
+// play serves a provider of the sandbox until ctx is done, and returns its
+// origin.
+func (e *Env) play(ctx context.Context, g *errgroup.Group, provider *sandbox.Provider, address string) (string, error) {
+	sockets, err := e.Network.Bind(ctx, address)
+	if err != nil {
+		return "", fmt.Errorf("listening for the sandbox: %w", err)
+	}
+	server := &http.Server{Handler: provider, ReadHeaderTimeout: 10 * time.Second}
+	for _, socket := range sockets {
+		g.Go(func() error {
+			if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		<-ctx.Done()
+		return server.Close()
+	})
+	return "http://" + sockets[0].Addr().String(), nil
+}
+
+// settings returns the variables which make the proxy use a provider of the
+// sandbox as its only upstream.
+func settings(provider *sandbox.Provider, origin, seed string) []string {
+	lines := []string{
+		"TICKETPROXY_PROVIDER=" + provider.Name,
+		"TICKETPROXY_UPSTREAM_URL=" + origin,
+		"TICKETPROXY_TOKEN_URL=" + origin + provider.TokenPath,
+		"TICKETPROXY_CLIENT_ID=" + provider.ClientID,
+	}
+	if provider.AuthorizePath != "" {
+		lines = append(lines, "TICKETPROXY_AUTHORIZE_URL="+origin+provider.AuthorizePath)
+	}
+	if provider.ClientSecret != "" {
+		lines = append(lines, "TICKETPROXY_CLIENT_SECRET="+provider.ClientSecret)
+	}
+	if seed != "" {
+		lines = append(lines, "TICKETPROXY_REFRESH_TOKEN="+seed)
+	}
+	return lines
+}
+
+// named gives the variables of an only upstream the name of one of several.
+func named(name string, lines []string) []string {
+	var all []string
+	for _, line := range lines {
+		all = append(all, "TICKETPROXY_"+strings.ToUpper(name)+"_"+strings.TrimPrefix(line, "TICKETPROXY_"))
+	}
+	return all
+}

@@ -1,0 +1,43 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Wait blocks until a running instance is ready.
+func Wait(ctx context.Context, env *Env, args []string) error {
+	flags := flag.NewFlagSet("wait", flag.ContinueOnError)
+	flags.SetOutput(env.Stderr)
+	timeout := flags.Duration("timeout", time.Minute, "how long to wait")
+	if err := parseFlags(env, flags, args); err != nil {
+		return err
+	}
+	instance, err := env.adminClient()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+	last := errors.New("it was not asked yet")
+	for {
+		code, body, err := instance.ask(ctx, http.MethodGet, "/readyz?verbose")
+		switch {
+		case err == nil && code == http.StatusOK:
+			return nil
+		case err == nil:
+			last = fmt.Errorf("it says: %s", body)
+		case ctx.Err() == nil:
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the instance at %s: not ready after %v: %w", instance.address, *timeout, last)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,220 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	"ticketproxy/hint"
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/issuer"
+)
+
+// Bounds of the waits between two attempts to store a grant.
+const (
+	firstStoreWait = time.Second
+	mostStoreWait  = 15 * time.Second
+)
+
+// storeTimeout bounds one use of the state.
+const storeTimeout = 10 * time.Second
+
+// A Flow obtains a grant of one account from a person, and stores it. All fields
+// must be set. For one call of Run.
+type Flow struct {
+	Account string
+	Client  *issuer.Client
+	Seed    func() secret.String // the operator's current one, which the grant supersedes
+	Store   tokens.Store
+	Options Options
+
+	Stdin          io.Reader // a terminal, or a pipe with one answer on each line
+	Stdout, Stderr io.Writer
+
+	// Listen opens the sockets of an address, host:port.
+	Listen func(ctx context.Context, address string) ([]net.Listener, error)
+	// Browse shows a web page to the person.
+	Browse func(address string) error
+}
+
+// Options are what the person wants otherwise. The zero value is the usual way
+// of the account's issuer.
+type Options struct {
+	CallbackPort int           // on 127.0.0.1; 0 is any free one
+	RedirectURI  string        // the whole redirect URI; "" is /callback at CallbackPort
+	NoBrowser    bool          // ask for the address at which a browser elsewhere ends up
+	Username     string        // for issuers that take name and password
+	TokenFile    string        // holds a refresh token
+	Timeout      time.Duration // how long to wait for a person, and for the state
+	Given        []string      // the names of the flags that were given
+}
+
+func (f *Flow) prompt() *prompt { return newPrompt(f.Stdin, f.Stderr) }
+
+// way returns how the account's issuer gives a first grant: for an
+// authorization code where it can (RFC 6749, section 4.1), for a password
+// where it has nothing better or --username asks for it (section 4.3), and
+// otherwise for a refresh token that was made by hand. Flags of another way
+// are mistakes.
+func (f *Flow) way() (func(context.Context) (tokens.Grant, error), error) {
+	o, dialect := f.Options, f.Client.Dialect
+	code := dialect.Allows(issuer.GrantAuthorizationCode)
+	password := dialect.Allows(issuer.GrantPassword)
+	obtain, name, knows := f.byToken, "with a refresh token", []string{"refresh-token-file"}
+	switch {
+	case o.TokenFile != "":
+	case code && dialect.AuthorizeURL != "" && (o.Username == "" || !password):
+		obtain, name, knows = f.byCode, "through the browser", []string{"callback-port", "redirect-uri", "no-browser"}
+	case password && (o.Username != "" || !code):
+		obtain, name, knows = f.byPassword, "with user name and password", []string{"username"}
+	}
+	for _, given := range o.Given {
+		if given != "timeout" && !slices.Contains(knows, given) {
+			return nil, hint.Usage(fmt.Errorf("--%s has no meaning here: account %s logs in %s", given, f.Account, name), "leave it out")
+		}
+	}
+	return obtain, nil
+}
+
+// Run obtains a grant, stores it, and says so. The issuer is asked only after the
+// state was read, since what it gives cannot be given back. Run returns when ctx
+// is done or Options.Timeout is over.
+func (f *Flow) Run(ctx context.Context) error {
+	obtain, err := f.way()
+	if err != nil {
+		return err
+	}
+	if err := f.readable(ctx); err != nil {
+		return err
+	}
+	person, cancel := context.WithTimeoutCause(ctx, f.Options.Timeout, errPatience)
+	defer cancel()
+	grant, err := obtain(person)
+	if err == nil && grant.RefreshToken.IsZero() {
+		err = hint.With(
+			errors.New("the issuer gave no refresh token, so the account would end with its access token, "+ends(grant.Expiry)),
+			"nothing was stored; let the issuer give refresh tokens to this client, then run ticketproxy login "+f.Account+" again",
+		)
+	}
+	if err != nil {
+		return fmt.Errorf("logging in account %s: %w", f.Account, err)
+	}
+	generation, err := f.keep(ctx, grant)
+	if err != nil {
+		return fmt.Errorf("logging in account %s: %w", f.Account, hint.With(
+			fmt.Errorf("the grant could not be stored and is lost: %w", err), "mend the state, then run ticketproxy login "+f.Account+" again",
+		))
+	}
+	fmt.Fprintf(f.Stdout, "account %s: logged in, generation %d, access token %s, refresh token %s\n",
+		f.Account, generation, ends(grant.Expiry), ends(grant.RefreshExpiry))
+	return nil
+}
+
+// readable fails when a record exists that cannot be used.
+func (f *Flow) readable(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if _, _, err := f.Store.Load(ctx); err != nil && !errors.Is(err, tokens.ErrNone) {
+		return fmt.Errorf("opening account %s: %w", f.Account, err)
+	}
+	return nil
+}
+
+// ends says when a token does.
+func ends(t time.Time) string {
+	if t.IsZero() {
+		return "without a stated end"
+	}
+	return "until " + t.Local().Format(time.RFC3339)
+}
+
+// keep stores a grant, which cannot be obtained twice. It tries until it can,
+// or until the time-out; an interrupt leaves it one last try.
+func (f *Flow) keep(ctx context.Context, grant tokens.Grant) (generation uint64, _ error) {
+	ctx, cancel := context.WithTimeout(ctx, f.Options.Timeout)
+	defer cancel()
+	for wait := firstStoreWait; ; wait = min(2*wait, mostStoreWait) {
+		generation, err := f.begin(grant, wait > firstStoreWait)
+		if err == nil || ctx.Err() != nil {
+			return generation, err
+		}
+		fmt.Fprintf(f.Stderr, "The grant was obtained, but cannot be stored: %v\n", err)
+		if advice := hint.Of(err); advice != "" {
+			fmt.Fprintf(f.Stderr, "hint: %s\n", advice)
+		}
+		fmt.Fprintf(f.Stderr, "Trying again in %v. Ctrl-C gives the grant up.\n", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}
+
+// begin makes the grant the beginning of a line, unless it is tried again and
+// the attempt before, of unknown outcome, has done so. It does not heed an
+// interrupt.
+func (f *Flow) begin(grant tokens.Grant, again bool) (generation uint64, _ error) {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if again {
+		if stored, _, err := f.Store.Load(ctx); err == nil && stored.Grant.Same(grant) {
+			return stored.Generation, nil
+		}
+	}
+	return tokens.Begin(ctx, f.Store, grant, f.Seed())
+}
+
+var (
+	errPatience    = errors.New("nobody answered in time")
+	errInterrupted = errors.New("interrupted")
+)
+
+// gone says why a person is no longer waited for.
+func (f *Flow) gone(ctx context.Context, advice string) error {
+	if errors.Is(context.Cause(ctx), errPatience) {
+		return hint.With(fmt.Errorf("%w (%v)", errPatience, f.Options.Timeout), advice+"--timeout waits longer")
+	}
+	return hint.With(errInterrupted, "no token was asked for, and the state is as it was")
+}
+
+// A reading says what the token endpoint's answers mean to a person.
+type reading struct {
+	unknown string // what invalid_grant means
+	cure    string // of that
+	lost    string // what to do when no answer came
+}
+
+// explain puts a failed token request into words (RFC 6749, section 5.2).
+func (f *Flow) explain(err error, r reading) error {
+	var e *tokens.IssuerError
+	if !errors.As(err, &e) {
+		return err
+	}
+	client := "check CLIENT_ID and CLIENT_SECRET of account " + f.Account
+	if f.Client.Dialect.ClientAuth == issuer.AuthNone {
+		client = "check CLIENT_ID of account " + f.Account
+	}
+	again := "run ticketproxy login " + f.Account + " again"
+	switch e.Class {
+	case tokens.Invalid:
+		return hint.With(fmt.Errorf("%s: %w", r.unknown, err), r.cure)
+	case tokens.NotSent:
+		return hint.With(fmt.Errorf("asking the issuer: %w", err), "see that TOKEN_URL is right and can be reached, and "+again)
+	case tokens.Throttled:
+		if e.RetryAfter > 0 {
+			again += fmt.Sprintf(" in %v", e.RetryAfter)
+		}
+		return hint.With(fmt.Errorf("the issuer asks for silence: %w", err), again)
+	case tokens.Ambiguous:
+		return hint.With(fmt.Errorf("the issuer gave no usable answer: %w", err), r.lost)
+	}
+	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
+		return hint.With(fmt.Errorf("the issuer does not accept this client: %w", err), client)
+	}
+	return hint.With(fmt.Errorf("the issuer does not accept the request: %w", err), r.cure+"; or "+client+", and its TOKEN_URL")
+}

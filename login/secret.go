@@ -1,0 +1,122 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"ticketproxy/hint"
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+)
+
+// byPassword asks for a user's name and password and shows them to the issuer
+// once (RFC 6749, section 4.3). The password is in no variable, flag or file:
+// it is typed unseen, or is the second line of a pipe.
+func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
+	person := f.prompt()
+	username := f.Options.Username
+	if username == "" {
+		answer, err := person.ask(ctx, "User name at "+f.Client.Dialect.Name+": ", false)
+		if err != nil {
+			return tokens.Grant{}, f.unanswered(ctx, "user name", err)
+		}
+		username = strings.TrimSpace(answer)
+	}
+	answer, err := person.ask(ctx, "Password (it is not shown, and not kept): ", true)
+	if err != nil {
+		return tokens.Grant{}, f.unanswered(ctx, "password", err)
+	}
+	password := secret.New(answer)
+	if username == "" || password.IsZero() {
+		return tokens.Grant{}, hint.With(errors.New("user name or password is empty"), "give both, each on a line of its own")
+	}
+	grant, err := f.Client.Password(context.WithoutCancel(ctx), username, password)
+	return grant, f.explain(err, reading{
+		unknown: "user name or password is wrong",
+		cure:    "try them on the website of " + f.Client.Dialect.Name + ", then run ticketproxy login " + f.Account + " again",
+		lost:    "run ticketproxy login " + f.Account + " again",
+	})
+}
+
+// byToken takes a refresh token that a person has made by hand, and proves it
+// by one refresh (RFC 6749, section 6). What the issuer returns is the grant.
+func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
+	pasted, err := f.token(ctx)
+	if err != nil {
+		return tokens.Grant{}, err
+	}
+	if err := f.foreign(ctx, pasted); err != nil {
+		return tokens.Grant{}, err
+	}
+	grant, err := f.Client.Refresh(context.WithoutCancel(ctx), pasted)
+	if err != nil {
+		return tokens.Grant{}, f.explain(err, reading{
+			unknown: "the issuer does not know this refresh token",
+			cure:    "copy the whole token, or make a new one; it must be of the client that CLIENT_ID names, and not be used elsewhere",
+			lost:    "run ticketproxy login " + f.Account + " again with the same token; if it is refused, it was spent: make a new one",
+		})
+	}
+	if grant.RefreshToken.IsZero() {
+		grant.RefreshToken = pasted
+	}
+	if f.Client.Dialect.Rotation == tokens.RotationMaybe && !grant.RefreshToken.Equal(pasted) {
+		grant.Fallback = pasted
+	}
+	return grant, nil
+}
+
+// foreign refuses a refresh token that the account lives on, or has spent: a
+// running instance may be spending it now, and some issuers answer a second
+// use by revoking what came of the first (RFC 9700, section 4.14.2).
+func (f *Flow) foreign(ctx context.Context, pasted secret.String) error {
+	record, _, err := f.Store.Load(ctx)
+	if err != nil || record.Dead != nil {
+		return nil // nothing to protect
+	}
+	known := pasted.Equal(record.Grant.RefreshToken) || pasted.Equal(record.Grant.Fallback) ||
+		pasted.Hash() == record.Seed || slices.Contains(record.Spent, pasted.Hash())
+	if known {
+		return hint.With(errors.New("the account has this refresh token already, and is not known to be dead"), "there is nothing to do; to begin anew, make a new refresh token")
+	}
+	return nil
+}
+
+// token reads the refresh token.
+func (f *Flow) token(ctx context.Context) (secret.String, error) {
+	var text string
+	if path := f.Options.TokenFile; path != "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return secret.String{}, hint.With(fmt.Errorf("reading the refresh token: %w", err), "name a file that holds the token and nothing else")
+		}
+		text = string(data)
+	} else {
+		answer, err := f.prompt().ask(ctx, "Refresh token of "+f.Client.Dialect.Name+", pasted (it is not shown): ", true)
+		if err != nil {
+			return secret.String{}, f.unanswered(ctx, "refresh token", err)
+		}
+		text = answer
+	}
+	text = strings.TrimSpace(text)
+	// VSCHAR (RFC 6749, appendix A.17).
+	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return secret.String{}, hint.With(errors.New("that is no refresh token: it is empty, or holds a character that no token has"), "copy it again, on one line, without quotation marks")
+	}
+	return secret.New(text), nil
+}
+
+// unanswered says why there is no answer to a question.
+func (f *Flow) unanswered(ctx context.Context, what string, err error) error {
+	switch {
+	case ctx.Err() != nil, errors.Is(err, errInterrupted):
+		return fmt.Errorf("asking for the %s: %w", what, f.gone(ctx, ""))
+	case errors.Is(err, io.EOF):
+		return hint.With(fmt.Errorf("asking for the %s: the input has ended", what), "run it in a terminal, or pipe the answers to it, each on a line of its own")
+	}
+	return fmt.Errorf("asking for the %s: %w", what, err)
+}

@@ -1,0 +1,81 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestReaderThatStopsReadingHoldsUpNothing also holds that memory is bounded,
+// and that what was kept is passed on once the reader goes on.
+func TestReaderThatStopsReadingHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		reader, out := io.Pipe()
+		w := NewLossyWriter(out)
+		line := []byte(strings.Repeat("x", 1023) + "\n")
+		for range 2048 {
+			if n, err := w.Write(line); n != len(line) || err != nil {
+				t.Fatalf("%d, %v", n, err)
+			}
+		}
+		if lost := w.Losses(); lost != 1024 {
+			t.Errorf("%d lines are lost, want 1024", lost)
+		}
+		if words := w.Warning(); !strings.Contains(words, "1024 lines") || !strings.Contains(words, "nobody reads it") {
+			t.Errorf("warning %q", words)
+		}
+		began := time.Now()
+		w.Flush()
+		if waited := time.Since(began); waited != flushTimeout {
+			t.Errorf("waited %v for a reader that does not read", waited)
+		}
+		got := make(chan int)
+		go func() {
+			all, _ := io.ReadAll(reader)
+			got <- len(all)
+		}()
+		w.Flush()
+		if words := w.Warning(); words != "" {
+			t.Errorf("warning %q after all was passed on", words)
+		}
+		out.Close()
+		if n := <-got; n != 1<<20 {
+			t.Errorf("%d bytes were passed on", n)
+		}
+	})
+}
+
+// TestOutputThatFailsIsCounted holds that a failed write costs its own line
+// alone, and that the warning ends with the failure.
+func TestOutputThatFailsIsCounted(t *testing.T) {
+	t.Parallel()
+	var passed bytes.Buffer
+	full := true
+	w := NewLossyWriter(writerFunc(func(p []byte) (int, error) {
+		if full {
+			return 0, errors.New("no space left")
+		}
+		return passed.Write(p)
+	}))
+	for i := range 3 {
+		full = i < 2
+		fmt.Fprintf(w, "line %d\n", i)
+		w.Flush()
+		if words := w.Warning(); full != strings.Contains(words, fmt.Sprintf("%d lines of it are lost: no space left", i+1)) {
+			t.Errorf("after line %d: %q", i, words)
+		}
+	}
+	if w.Losses() != 2 || passed.String() != "line 2\n" {
+		t.Errorf("%d lost, %q passed on", w.Losses(), passed.String())
+	}
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }

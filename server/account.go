@@ -1,0 +1,133 @@
+package server
+
+import (
+	"crypto/x509"
+	"os"
+	"sync"
+	"time"
+
+	"ticketproxy/config"
+	"ticketproxy/proxy"
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/issuer"
+)
+
+// refresher makes an account's Refresher, but for its store. It follows what
+// changes in the upstream's files.
+func refresher(u *reloadable, network Network) *tokens.Refresher {
+	said := *u.current.Load()
+	d := dialect(said)
+	asked := new(currentIssuer)
+	r := &tokens.Refresher{
+		Account:  said.Name,
+		Issuer:   asked,
+		Seed:     seed(said),
+		Rotation: d.Rotation,
+		Grace:    d.Grace,
+	}
+	use := func(u config.Upstream) {
+		c := client(u, network)
+		c.Clock = r.Clock
+		asked.client.Store(c)
+	}
+	use(said)
+	u.changed = append(u.changed, use, func(config.Upstream) { r.Retry() })
+	return r
+}
+
+// An Account is one account, opened for a verb that works on it without serving:
+// its issuer, and its record.
+type Account struct {
+	Client *issuer.Client
+	Seed   func() secret.String // the operator's refresh token, as it is now
+	Store  tokens.Store
+	Close  func() error // closes the state
+}
+
+// OpenAccount opens the account of the upstream u, which owns it.
+func OpenAccount(c config.State, u config.Upstream, network Network) (*Account, error) {
+	state, err := openState(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Account{
+		Client: client(u, network),
+		Seed:   seed(u),
+		Store:  state.account(u.Name),
+		Close:  state.close,
+	}, nil
+}
+
+// client makes the client of an account's issuer.
+func client(u config.Upstream, network Network) *issuer.Client {
+	return &issuer.Client{
+		Dialect:      dialect(u),
+		ClientID:     u.ClientID,
+		ClientSecret: u.ClientSecret,
+		Transport:    issuer.Transport(roots(u), network.Proxy, network.Dial),
+	}
+}
+
+// seed returns the account's seed of now. A file is read anew when it changes,
+// so that a mounted secret revives an account without a restart.
+func seed(u config.Upstream) func() secret.String {
+	if u.SeedFile == "" {
+		return func() secret.String { return u.RefreshToken }
+	}
+	var mu sync.Mutex
+	current, changed := u.RefreshToken, time.Time{}
+	return func() secret.String {
+		mu.Lock()
+		defer mu.Unlock()
+		info, err := os.Stat(u.SeedFile)
+		if err != nil || info.ModTime().Equal(changed) {
+			return current
+		}
+		changed = info.ModTime()
+		if next := config.ReadSeed(u.SeedFile); !next.IsZero() {
+			current = next
+		}
+		return current
+	}
+}
+
+// dialect returns the provider's dialect with what the user said otherwise.
+func dialect(u config.Upstream) issuer.Dialect {
+	d, _ := issuer.Lookup(u.Provider) // config lets only these pass
+	d.UpstreamURL, d.TokenURL = u.UpstreamURL.String(), u.TokenURL.String()
+	if u.AuthorizeURL != nil {
+		d.AuthorizeURL = u.AuthorizeURL.String()
+	}
+	if u.RefreshLife > 0 {
+		d.RefreshLifetime = u.RefreshLife
+	}
+	d.ClientAuth, d.Encoding = issuer.ClientAuth(u.ClientAuth), issuer.Encoding(u.TokenEncoding)
+	for _, r := range []tokens.Rotation{tokens.RotationNone, tokens.RotationMaybe, tokens.RotationSingleUse} {
+		if r.String() == u.Rotation {
+			d.Rotation = r
+		}
+	}
+	return d
+}
+
+// placeholder answers at the provider's token paths.
+func placeholder(u config.Upstream) *proxy.Placeholder {
+	d := dialect(u)
+	return &proxy.Placeholder{Paths: append(d.TokenPaths, u.TokenURL.Path), Body: []byte(d.Placeholder())}
+}
+
+// roots returns what an upstream's TLS trusts: nil for the system's alone.
+func roots(u config.Upstream) *x509.CertPool {
+	if len(u.CAs) == 0 {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, c := range u.CAs {
+		pool.AddCert(c)
+	}
+	return pool
+}

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"ticketproxy/admin"
+	"ticketproxy/config"
+	"ticketproxy/hint"
+	"ticketproxy/loopback"
+	"ticketproxy/proxy"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
+)
+
+// checkTimeout bounds one check.
+const checkTimeout = 10 * time.Second
+
+// A Finding is the outcome of one check. It holds when Err is nil and there is no
+// Warning.
+type Finding struct {
+	Subject string // what was checked
+	Text    string // what was found, when it holds
+	Warning string // what may be wrong
+	Err     error  // what is wrong
+	Hint    string // what to do about Err
+}
+
+// Check proves what can be proved without spending a refresh token, and reports
+// each finding: files of secrets, the state and its records, and DNS, TLS and
+// reachability of issuers and APIs. It returns soon after ctx is done.
+func Check(ctx context.Context, c config.Config, network Network, report func(Finding)) {
+	k := &checklist{network, report}
+	for _, warning := range ExposedSecrets(c.SecretFiles) {
+		k.warned("configuration", warning)
+	}
+	k.state(ctx, c)
+	seen := map[string]bool{}
+	for _, u := range c.Upstreams {
+		for i, target := range []*url.URL{u.TokenURL, u.UpstreamURL} {
+			what := [...]string{"issuer ", "upstream "}[i] + target.Host
+			if !seen[what] {
+				seen[what] = true
+				k.origin(ctx, u, what, target)
+			}
+		}
+	}
+}
+
+// A checklist reports findings.
+type checklist struct {
+	network Network
+	report  func(Finding)
+}
+
+func (k *checklist) passed(what, format string, args ...any) {
+	k.report(Finding{Subject: what, Text: fmt.Sprintf(format, args...)})
+}
+
+func (k *checklist) warned(what, words string) {
+	k.report(Finding{Subject: what, Warning: words})
+}
+
+// fails reports an error, with its own hint or else with that one.
+func (k *checklist) fails(what string, err error, advice string) {
+	k.report(Finding{Subject: what, Err: err, Hint: cmp.Or(hint.Of(err), advice)})
+}
+
+// state checks that records can be kept, and what is in those that are there.
+func (k *checklist) state(ctx context.Context, c config.Config) {
+	if c.State.Kind == "memory" {
+		k.passed("state", "in memory, for refresh tokens that do not rotate")
+		return
+	}
+	dir, err := store.OpenDir(c.State.Dir)
+	if err != nil {
+		k.fails("state", err, "set TICKETPROXY_STATE to a directory that this user owns")
+		return
+	}
+	defer dir.Close()
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := dir.Probe(ctx); err != nil {
+		k.fails("state", err, "make "+c.State.Dir+" a directory that this user can write to, on a local disk with room")
+	} else {
+		k.passed("state", "%s was written, locked, synced, replaced and read back", c.State.Dir)
+	}
+	for _, u := range c.Upstreams {
+		if u.OwnsAccount() {
+			k.account(ctx, dir, u)
+		}
+	}
+}
+
+// account checks an account's record.
+func (k *checklist) account(ctx context.Context, dir *store.Dir, u config.Upstream) {
+	what := "account " + u.Name
+	record, _, err := dir.Account(u.Name).Load(ctx)
+	switch {
+	case errors.Is(err, tokens.ErrNone) && u.RefreshToken.IsZero():
+		k.fails(what, errors.New("there is no grant yet"), LoginHint(u.Name))
+	case errors.Is(err, tokens.ErrNone):
+		k.passed(what, "begins with its seed")
+	case err != nil:
+		k.fails(what, err, LoginHint(u.Name))
+	case record.Dead != nil:
+		k.fails(what, errors.New(record.Dead.Reason), LoginHint(u.Name))
+	default:
+		k.passed(what, "generation %d, refreshed %s", record.Generation, admin.Until(time.Now(), record.Grant.Obtained))
+		if expiry := record.Grant.RefreshExpiry; !expiry.IsZero() && time.Until(expiry) <= 0 {
+			k.fails(what, errors.New("its refresh token has expired"), LoginHint(u.Name))
+		}
+	}
+}
+
+// origin checks DNS, TLS and reachability of a URL's host. It asks for nothing
+// but a header at the root, without credentials.
+func (k *checklist) origin(ctx context.Context, u config.Upstream, what string, target *url.URL) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if k.network.Proxy == nil && k.network.Dial == nil && !loopback.IsName(target.Hostname()) {
+		if _, err := net.DefaultResolver.LookupHost(ctx, target.Hostname()); err != nil {
+			k.fails(what, err, "check the name, and this machine's DNS")
+			return
+		}
+	}
+	transport := proxy.NewTransport(checkTimeout, roots(u), k.network.Proxy, k.network.Dial)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, target.Scheme+"://"+target.Host+"/", nil)
+	if err != nil {
+		k.fails(what, err, "check the URL")
+		return
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		k.fails(what, err, "check the URL, TICKETPROXY_CA_FILE, and what is between here and there; HTTPS_PROXY is obeyed")
+		return
+	}
+	res.Body.Close()
+	words := "reached in the clear"
+	if target.Scheme == "https" {
+		words = "reached, and its certificate is trusted"
+	}
+	k.passed(what, "%s", words)
+	if date, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		if skew := tokens.SkewWarning(tokens.Skew(time.Now(), date)); skew != "" {
+			k.warned(what, skew)
+		}
+	}
+}

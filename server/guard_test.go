@@ -1,0 +1,26 @@
+package server
+
+import (
+	"slices"
+	"testing"
+
+	"ticketproxy/config"
+)
+
+// TestListenerAnswersToItsAddress holds that LISTEN names a Host unless it is
+// the unspecified address, which is not an address of this machine.
+func TestListenerAnswersToItsAddress(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string][]string{
+		"127.0.0.2:8080": {"127.0.0.2"},
+		"[fd00::5]:8080": {"fd00::5"},
+		"localhost:8080": {"localhost"},
+		"0.0.0.0:8080":   nil,
+		"[::]:8080":      nil,
+	} {
+		g := guardOf(config.Config{}, &listener{address: config.Address{Network: "tcp", Address: address}})
+		if !slices.Equal(g.Hosts, want) {
+			t.Errorf("%s answers to %q, want %q", address, g.Hosts, want)
+		}
+	}
+}

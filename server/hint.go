@@ -1,0 +1,47 @@
+package server
+
+import (
+	"errors"
+
+	"ticketproxy/hint"
+	"ticketproxy/tokens"
+)
+
+// LoginHint says what revives a dead account.
+func LoginHint(account string) string {
+	return "run ticketproxy login " + account + ", or give it a new TICKETPROXY_REFRESH_TOKEN"
+}
+
+// remedy says what a person can do about an account that is not well; "" when
+// that is nothing, or waiting.
+func remedy(s tokens.Status) string {
+	var e *tokens.IssuerError
+	switch {
+	case s.State == tokens.Dead:
+		return LoginHint(s.Account)
+	case hint.Of(s.Cause) != "":
+		return hint.Of(s.Cause)
+	case s.State == tokens.Unsaved:
+		return "make the directory of TICKETPROXY_STATE writable before this instance ends; ticketproxy check tells more"
+	case !errors.As(s.Cause, &e):
+		return ""
+	case e.Class == tokens.Refused:
+		return refusal(s.Account, e)
+	case e.Class == tokens.NotSent:
+		return "see that the TOKEN_URL of account " + s.Account + " is right and can be reached; ticketproxy check tells more"
+	}
+	return ""
+}
+
+// refusal says what to do when the issuer does not accept the client, or the
+// form of the request (RFC 6749, section 5.2).
+func refusal(account string, e *tokens.IssuerError) string {
+	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
+		return "check CLIENT_ID and CLIENT_SECRET of account " + account + ", and start again with the right ones; " +
+			"where CLIENT_SECRET_FILE holds the secret, SIGHUP is enough"
+	}
+	if e.Code == "temporarily_unavailable" || e.Code == "server_error" || e.Code == "slow_down" {
+		return ""
+	}
+	return "check TOKEN_URL, CLIENT_AUTH and TOKEN_ENCODING of account " + account
+}

@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"ticketproxy/proxy"
+)
+
+// leastFlush is for a refresh under way, however long requests took to drain.
+const leastFlush = 5 * time.Second
+
+// Run listens, serves and refreshes until ctx is done, then drains, and closes
+// the state. Unless ready is nil, it is called once all listen, with the
+// addresses of the listeners for apps in the order of the upstreams. Its error
+// joins all that went wrong. Run may be called once.
+func (s *Server) Run(ctx context.Context, ready func(apps []net.Addr)) error {
+	return errors.Join(s.run(ctx, ready), s.Close())
+}
+
+func (s *Server) run(ctx context.Context, ready func(apps []net.Addr)) error {
+	ctx, s.quit = context.WithCancel(ctx)
+	defer s.quit()
+	var sockets [][]net.Listener // of each listener
+	all := s.apps
+	if s.admin != nil {
+		all = append(all[:len(all):len(all)], s.admin)
+	}
+	for _, l := range all {
+		opened, err := s.options.Network.open(ctx, l)
+		if err != nil {
+			closeAll(slices.Concat(sockets...))
+			return err
+		}
+		sockets = append(sockets, opened)
+	}
+
+	refreshing, stopRefreshing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRefreshing()
+	var refreshers sync.WaitGroup
+	for _, r := range s.refreshers {
+		refreshers.Go(func() { r.Run(refreshing) })
+	}
+	g, failed := errgroup.WithContext(ctx)
+	var apps []net.Addr
+	for i, l := range all {
+		for _, socket := range sockets[i] {
+			g.Go(func() error { return l.server.Serve(socket) })
+			s.log.Info("listening", zap.Stringer("address", socket.Addr()), zap.String("for", l.purpose()))
+		}
+		if l != s.admin {
+			apps = append(apps, sockets[i][0].Addr())
+		}
+	}
+	if ready != nil {
+		ready(apps)
+	}
+
+	s.untilEnd(failed)
+	drained := s.drain(all, s.options.Signals.Hurry) // which ends what g waits for
+	err := errors.Join(g.Wait(), drained)
+	stopRefreshing()
+	refreshers.Wait()
+	return err
+}
+
+// terminalDelay is how long after SIGHUP the terminal may still be there: a
+// shell that ends sends the signal first.
+const terminalDelay = time.Second
+
+// untilEnd returns when ctx is done, or the terminal has been closed. A SIGHUP
+// for any other reason has files read again.
+func (s *Server) untilEnd(ctx context.Context) {
+	var closing <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.options.Signals.Hangup:
+			closing = time.After(terminalDelay)
+			s.reload()
+		case <-closing:
+			closing = nil
+		}
+		if s.options.Signals.TerminalGone() {
+			s.log.Info("the terminal was closed")
+			return
+		}
+	}
+}
+
+// drain ends the servers, and then the refreshers: a token request that is
+// under way is finished, and what it gave is stored. When hurry is closed it
+// cuts off the requests in flight, but not that. Its error joins all that went
+// wrong.
+func (s *Server) drain(servers []*listener, hurry <-chan struct{}) error {
+	s.log.Info("draining")
+	s.draining.Store(true)
+	unhurried, cutOff := context.WithCancel(context.Background())
+	defer cutOff()
+	go func() {
+		select {
+		case <-hurry:
+			s.log.Warn("cutting off requests in flight because a second signal came; token requests are still finished")
+			cutOff()
+		case <-unhurried.Done():
+		}
+	}()
+	select {
+	case <-time.After(s.config.DrainDelay):
+	case <-unhurried.Done():
+	}
+	deadline := time.Now().Add(s.config.DrainTimeout)
+	ctx, cancel := context.WithDeadline(unhurried, deadline)
+	defer cancel()
+	var apps []*proxy.Server
+	for _, l := range servers {
+		if l != s.admin {
+			apps = append(apps, l.server)
+		}
+	}
+	err := drainAll(ctx, apps)
+
+	flush, cancelFlush := context.WithTimeout(context.Background(), max(time.Until(deadline), leastFlush))
+	defer cancelFlush()
+	err = errors.Join(err, drainAll(flush, s.refreshers))
+	if s.admin != nil {
+		err = errors.Join(err, s.admin.server.Drain(flush))
+	}
+	s.log.Info("stopped")
+	return err
+}
+
+// drainAll drains all at the same time and returns every error.
+func drainAll[T interface{ Drain(context.Context) error }](ctx context.Context, all []T) error {
+	errs := make([]error, len(all))
+	var draining sync.WaitGroup
+	for i, one := range all {
+		draining.Go(func() { errs[i] = one.Drain(ctx) })
+	}
+	draining.Wait()
+	return errors.Join(errs...)
+}

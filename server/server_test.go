@@ -1,0 +1,66 @@
+package server
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"ticketproxy/config"
+	"ticketproxy/proxy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newServer returns a server of two upstreams, and the variables it was made
+// with.
+func newServer(t *testing.T, more ...string) *Server {
+	t.Helper()
+	vars := []string{"TICKETPROXY_STATE=memory:", "TICKETPROXY_UPSTREAMS=park,shop", "TICKETPROXY_SHOP_LISTEN=127.0.0.1:8081"}
+	for _, prefix := range []string{"TICKETPROXY_PARK_", "TICKETPROXY_SHOP_"} {
+		vars = append(vars, prefix+"PROVIDER=generic", prefix+"CLIENT_ID=x", prefix+"CLIENT_AUTH=none", prefix+"ROTATION=none",
+			prefix+"UPSTREAM_URL=https://api.example.com", prefix+"TOKEN_URL=https://issuer.example.com/token")
+	}
+	c, err := config.Parse(config.Environment{Vars: append(vars, more...)}, Providers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(c, Options{Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// The bodies that may be sent again take memory of one budget, however many
+// listeners there are.
+func TestListenersShareTheReplayBudget(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	first := s.apps[0].server.Handler.(*proxy.Handler).Budget
+	for _, l := range s.apps[1:] {
+		if l.server.Handler.(*proxy.Handler).Budget != first || first == nil {
+			t.Errorf("%s has a budget of its own", l.purpose())
+		}
+	}
+}
+
+func TestServerWarnsOfExposedSecrets(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, "TICKETPROXY_PARK_REFRESH_TOKEN_FILE="+path)
+	if all := s.warnings(); len(all) != 1 || !strings.Contains(all[0], "TICKETPROXY_PARK_REFRESH_TOKEN_FILE (mode 0644)") {
+		t.Errorf("warnings %q", all)
+	}
+}

@@ -1,0 +1,50 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"ticketproxy/egress"
+	"ticketproxy/proxy"
+	"ticketproxy/tokens"
+)
+
+// A source hands a Refresher's tokens to the proxy, and puts its errors into
+// words for apps.
+type source struct{ refresher *tokens.Refresher }
+
+// Token implements proxy.TokenSource.
+func (s source) Token(ctx context.Context) (proxy.Token, error) {
+	token, err := s.refresher.Token(ctx)
+	return proxy.Token(token), explain(err)
+}
+
+// Renew implements proxy.TokenSource.
+func (s source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, error) {
+	token, err := s.refresher.Renew(ctx, tokens.Token(rejected))
+	return proxy.Token(token), explain(err)
+}
+
+// Refused implements proxy.TokenSource.
+func (s source) Refused(token proxy.Token) { s.refresher.Refused(tokens.Token(token)) }
+
+// explain returns an error whose text apps may see: it names no file or process,
+// which log, status and admin listener do.
+func explain(err error) error {
+	var (
+		dead        *tokens.DeadError
+		unavailable *tokens.UnavailableError
+		out         *egress.Error
+	)
+	switch {
+	case errors.As(err, &dead):
+		return &proxy.TokenError{LoginRequired: true, Detail: dead.Error() + "; " + LoginHint(dead.Account)}
+	case errors.As(err, &unavailable):
+		why := unavailable.Reason()
+		if errors.As(err, &out) {
+			why = out.Error()
+		}
+		return &proxy.TokenError{Detail: "refreshing " + unavailable.Account + ": " + why, RetryAfter: unavailable.RetryAfter}
+	}
+	return err
+}

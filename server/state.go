@@ -1,0 +1,65 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"ticketproxy/config"
+	"ticketproxy/hint"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
+)
+
+// storeTimeout bounds one use of the state.
+const storeTimeout = 10 * time.Second
+
+// A state is where the accounts' records live, opened.
+type state struct {
+	account func(name string) tokens.Store
+	holder  string // the name of this process there
+	close   func() error
+}
+
+// openState opens the state that the configuration names.
+func openState(c config.State) (*state, error) {
+	if c.Kind == "memory" {
+		return &state{
+			account: func(string) tokens.Store { return new(store.Memory) },
+			holder:  rand.Text(),
+			close:   func() error { return nil },
+		}, nil
+	}
+	dir, err := store.OpenDir(c.Dir)
+	if err != nil {
+		return nil, stateError(err)
+	}
+	return &state{
+		account: func(name string) tokens.Store { return dir.Account(name) },
+		holder:  dir.Holder(),
+		close:   dir.Close,
+	}, nil
+}
+
+// stateError says that the directory of STATE cannot be used, and what to do as
+// far as the error itself does not know better.
+func stateError(err error) error {
+	err = fmt.Errorf("TICKETPROXY_STATE: %w", err)
+	if hint.Of(err) == "" {
+		err = hint.With(err, "set TICKETPROXY_STATE to file: and a directory that this user can make or owns")
+	}
+	return err
+}
+
+// readable fails where a record exists that cannot be used: that is better
+// said at the start than with the first request.
+func readable(r *tokens.Refresher) error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	if _, _, err := r.Store.Load(ctx); err != nil && !errors.Is(err, tokens.ErrNone) {
+		return fmt.Errorf("opening account %s: %w", r.Account, err)
+	}
+	return nil
+}

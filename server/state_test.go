@@ -1,0 +1,30 @@
+package server
+
+import (
+	"errors"
+	"testing"
+
+	"ticketproxy/config"
+	"ticketproxy/tokens"
+)
+
+// TestOpenState: whichever kind of state it is, serve and login can use and
+// close what they get.
+func TestOpenState(t *testing.T) {
+	t.Parallel()
+	for _, c := range []config.State{{Kind: "memory"}, {Kind: "file", Dir: t.TempDir()}} {
+		state, err := openState(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := state.account("park").Load(t.Context()); !errors.Is(err, tokens.ErrNone) {
+			t.Errorf("%s: %v, want ErrNone", c.Kind, err)
+		}
+		if state.holder == "" {
+			t.Errorf("%s: this process has no name", c.Kind)
+		}
+		if err := state.close(); err != nil {
+			t.Errorf("%s: %v", c.Kind, err)
+		}
+	}
+}

@@ -1,6 +1,0 @@
-package main
-
-import "golang.org/x/sys/unix"
-
-// The requests of ioctl(2) which get and set a terminal's modes.
-const getTermios, setTermios = unix.TIOCGETA, unix.TIOCSETA
