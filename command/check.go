@@ -20,7 +20,7 @@ func Check(ctx context.Context, env *Env, args []string) error {
 	}
 	fmt.Fprintf(env.Stdout, "ok    configuration: %d upstreams\n", len(c.Upstreams))
 	failed := false
-	server.Check(ctx, c, env.network(), func(f server.Finding) {
+	server.Check(ctx, c, env.Network, func(f server.Finding) {
 		failed = failed || f.Err != nil
 		printFinding(env.Stdout, f)
 	})

@@ -26,7 +26,7 @@ type Env struct {
 	LogOutput *process.LossyWriter       // what Stderr is; nil when no line of it can be lost
 	Signals   process.Signals            // that a verb which drains heeds
 	Limits    process.Limits             // of this process
-	Network   server.Network             // without its Proxy, which Environ names
+	Network   server.Network             // how apps and issuers are reached
 	Browse    func(address string) error // shows a web page; nil is the person's browser
 }
 
@@ -75,7 +75,7 @@ func Run(ctx context.Context, env *Env, args []string) error {
 
 // configure parses the environment.
 func (e *Env) configure() (config.Config, error) {
-	return config.Parse(e.environment(), server.Providers())
+	return config.Parse(e.environment())
 }
 
 func (e *Env) environment() config.Environment {
@@ -89,13 +89,6 @@ func (e *Env) getenv(name string) string {
 		}
 	}
 	return ""
-}
-
-// network returns the network with the proxy that the environment names.
-func (e *Env) network() server.Network {
-	n := e.Network
-	n.Proxy = server.EgressProxy(e.getenv)
-	return n
 }
 
 // noArguments is for verbs that take none. Asked for help, they print that of

@@ -20,6 +20,7 @@ import (
 	"ticketproxy/sandbox"
 	"ticketproxy/secret"
 	"ticketproxy/server"
+	"ticketproxy/tokens/dialect"
 	"ticketproxy/tokens/issuer"
 )
 
@@ -164,7 +165,7 @@ func free(ctx context.Context, network server.Network, address string) string {
 // firstGrant obtains a refresh token as each vendor has a person do it: with a
 // password, by consent in a browser, or copied from a settings page.
 func firstGrant(ctx context.Context, provider *sandbox.Provider, origin string) (secret.String, error) {
-	d, _ := issuer.Lookup(provider.Name)
+	d, _ := dialect.Lookup(provider.Name)
 	d.TokenURL, d.AuthorizeURL = origin+provider.TokenPath, origin+provider.AuthorizePath
 	client := &issuer.Client{Dialect: d, ClientID: provider.ClientID, ClientSecret: secret.New(provider.ClientSecret)}
 	switch {

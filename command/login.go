@@ -33,7 +33,7 @@ func Login(ctx context.Context, env *Env, args []string) error {
 	if c.State.Kind == "memory" {
 		return hint.Usage(errors.New("the state is in memory, which would forget the grant at once"), "set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it")
 	}
-	account, err := server.OpenAccount(c.State, u, env.network())
+	account, err := server.OpenAccount(c, u, env.Network)
 	if err != nil {
 		return err
 	}

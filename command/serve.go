@@ -34,7 +34,7 @@ func (e *Env) server() (*server.Server, error) {
 		Version:   e.Version,
 		Log:       e.logger(c),
 		LogOutput: e.LogOutput,
-		Network:   e.network(),
+		Network:   e.Network,
 		Limits:    e.Limits,
 		Signals:   e.Signals,
 		Reload:    e.configure,

@@ -16,16 +16,17 @@ import (
 	"go.uber.org/goleak"
 
 	"ticketproxy/config"
+	"ticketproxy/tokens/dialect"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func providers() []config.Provider {
-	return []config.Provider{
-		{Name: "socialboards", UpstreamURL: "https://api.boards.test", TokenURL: "https://api.boards.test/token", ClientAuth: "none", TokenEncoding: "form", Rotation: "maybe"},
-		{Name: "openticket", UpstreamURL: "https://api.open.test", TokenURL: "https://auth.open.test/tokens", AuthorizeURL: "https://auth.open.test/authorize", ClientAuth: "body", TokenEncoding: "json", Rotation: "single_use"},
-		{Name: "ticketpark", UpstreamURL: "https://api.park.test", TokenURL: "https://api.park.test/oauth/v2/token", ClientAuth: "basic", TokenEncoding: "form", Rotation: "single_use"},
-		{Name: "generic", ClientAuth: "basic", TokenEncoding: "form", Rotation: "maybe"},
+func dialects() []dialect.Dialect {
+	return []dialect.Dialect{
+		{Name: "socialboards", UpstreamURL: "https://api.boards.test", TokenURL: "https://api.boards.test/token", ClientAuth: "none", Encoding: "form", Rotation: "maybe"},
+		{Name: "openticket", UpstreamURL: "https://api.open.test", TokenURL: "https://auth.open.test/tokens", AuthorizeURL: "https://auth.open.test/authorize", ClientAuth: "body", Encoding: "json", Rotation: "single_use"},
+		{Name: "ticketpark", UpstreamURL: "https://api.park.test", TokenURL: "https://api.park.test/oauth/v2/token", ClientAuth: "basic", Encoding: "form", Rotation: "single_use"},
+		{Name: "generic", ClientAuth: "basic", Encoding: "form", Rotation: "maybe"},
 	}
 }
 
@@ -69,7 +70,7 @@ func (d disk) read(path string) ([]byte, error) {
 }
 
 func parse(vars []string, files disk) (config.Config, error) {
-	return config.Parse(config.Environment{Vars: vars, StateHome: "/home/app/.local/state", ReadFile: files.read}, providers())
+	return config.Parse(config.Environment{Vars: vars, StateHome: "/home/app/.local/state", ReadFile: files.read, Dialects: dialects()})
 }
 
 func good(t *testing.T, vars []string, files disk) config.Config {
@@ -263,7 +264,7 @@ func TestAdminListenAlone(t *testing.T) {
 func TestProcessEnvironmentIsNotRead(t *testing.T) {
 	t.Setenv("TICKETPROXY_PROVIDER", "ticketpark")
 	t.Setenv("TICKETPROXY_", "x")
-	_, err := config.Parse(config.Environment{StateHome: "/state"}, providers())
+	_, err := config.Parse(config.Environment{StateHome: "/state"})
 	wrong, ok := errors.AsType[*config.Error](err)
 	if !ok || !slices.ContainsFunc(wrong.Mistakes, func(m config.Mistake) bool { return m.Variable == "TICKETPROXY_PROVIDER" }) {
 		t.Errorf("error = %v, want PROVIDER missing", err)

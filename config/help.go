@@ -18,9 +18,10 @@ type Variable struct {
 // whole program.
 func Variables() []Variable {
 	var all []Variable
+	meanings := meanings()
 	add := func(declared []field, perUpstream bool) {
 		for _, f := range declared {
-			v := Variable{Name: Prefix + f.key, Meaning: f.meaning, Default: f.fallback, PerUpstream: perUpstream}
+			v := Variable{Name: Prefix + f.key, Meaning: meanings[f.key], Default: f.fallback, PerUpstream: perUpstream}
 			if f.secret {
 				v.File = v.Name + fileSuffix
 			}
@@ -52,22 +53,48 @@ func Help(w io.Writer) error {
 	return err
 }
 
-// Markdown returns the same as two tables, an upstream's and the program's.
-func Markdown() string {
-	const head = "| variable | meaning | default |\n| --- | --- | --- |\n"
-	var b strings.Builder
-	b.WriteString(head)
-	perUpstream := true
-	for _, v := range Variables() {
-		if v.PerUpstream != perUpstream {
-			perUpstream = v.PerUpstream
-			b.WriteString("\n" + head)
-		}
-		name := "`" + v.Name + "`"
-		if v.File != "" {
-			name += ", or `" + v.File + "`"
-		}
-		b.WriteString("| " + name + " | " + v.Meaning + " | " + v.Default + " |\n")
+// meanings says what each variable is for, by its name without the prefix.
+func meanings() map[string]string {
+	return map[string]string{
+		// Of an upstream.
+		"PROVIDER":      "the system's dialect: socialboards, openticket, ticketpark, or generic (plain RFC 6749)",
+		"CLIENT_ID":     "the OAuth client's identifier",
+		"CLIENT_SECRET": "the OAuth client's secret",
+		"REFRESH_TOKEN": "the seed: the first refresh token; after the first rotation the state outranks it, until the " +
+			"seed itself is changed",
+		"UPSTREAM_URL":  "the API's origin, with an optional base path",
+		"TOKEN_URL":     "the issuer's token endpoint",
+		"AUTHORIZE_URL": "the issuer's authorization endpoint, for login through the browser",
+		"LISTEN":        "address of the plain-HTTP listener for apps: host:port, or unix:/path",
+		"SOCKET_MODE": "mode of the file of a unix: listener, in octal: 0600 is for this user alone, 0660 for the file's " +
+			"group too",
+		"HOST":                   "serve this upstream only for that Host name (without a port: any port matches)",
+		"PREFIX":                 "serve this upstream only under that path prefix, which is removed",
+		"ACCOUNT":                "use the account of the upstream of that name instead of an own one",
+		"CLIENT_AUTH":            "how the client authenticates to the issuer: none, body, basic",
+		"TOKEN_ENCODING":         "how requests to the issuer are encoded: form, json",
+		"ROTATION":               "whether a refresh replaces the refresh token: none, maybe, single_use",
+		"REFRESH_TOKEN_LIFETIME": "how long a refresh token lives, where the issuer does not say: 336h is 14 days",
+		"TIMEOUT":                "how long the upstream may take to send response headers",
+		"REWRITE_LOCATION": "in which answers a Location at the API's own origin is made to point to this listener: " +
+			"redirects, all (201, 202 and 204 too), never",
+		"COOKIES": "whether cookies go between apps and the API: drop keeps those of other localhost ports away from " +
+			"it, and its own off localhost; pass lets them through",
+		"CA_FILE": "PEM bundle trusted for this upstream and its issuer, besides the system's",
+
+		// Of the whole program.
+		"UPSTREAMS": "names for several upstreams, like park,shop; each then has variables of its own, like " +
+			"TICKETPROXY_PARK_PROVIDER",
+		"STATE":        "where the tokens live: file:DIR, or memory: (only for what does not rotate)",
+		"ADMIN_LISTEN": "address of the listener for health, metrics and status: host:port, or off",
+		"ADMIN_QUIT":   "whether POST /quit at the admin listener, and with it the verb shutdown, may stop the program",
+		"ALLOWED_HOSTS": "further Host names, each with an optional port, that the listeners answer to; separated by " +
+			"commas",
+		"ALLOWED_ORIGINS":       "web origins that may call the listeners, like https://app.example.com; separated by commas",
+		"ALLOW_UNAUTHENTICATED": "whether listeners may be off loopback, where everyone who reaches them uses the account",
+		"LOG_LEVEL":             "the least important level that is logged: debug, info, warn, error",
+		"LOG_FORMAT":            "json or console",
+		"DRAIN_DELAY":           "after SIGTERM: how long to stay open while not ready",
+		"DRAIN_TIMEOUT":         "after SIGTERM: how long to wait for requests in flight",
 	}
-	return b.String()
 }

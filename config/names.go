@@ -1,20 +1,14 @@
 package config
 
 import (
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// A draft is an upstream while its mistakes are looked for.
-type draft struct {
-	Upstream
-	prefix string // of its variables
-}
-
-func (d *draft) variable(key string) string { return d.prefix + key }
-
-const cureForName = "write names of lower-case letters, digits and -, beginning with a letter, of at most 40 characters, like park,shop"
+const hintForName = "write names of lower-case letters, digits and -, beginning with a letter, of at most 40 characters, like park,shop"
 
 // drafts returns an upstream for each good name in UPSTREAMS, or a single one
 // that has no name yet, and makes their variables known.
@@ -39,7 +33,7 @@ func (p *parser) drafts(said []string) []*draft {
 		d := &draft{Upstream: Upstream{Name: name}, prefix: prefixFor(name)}
 		mine := names[Upstream](d.prefix)
 		if !isName(name) {
-			p.report.add(variable, quote(name)+" is not a name for an upstream", cureForName)
+			p.report.add(variable, quote(name)+" is not a name for an upstream", hintForName)
 		} else if i := slices.IndexFunc(mine, p.taken); i >= 0 {
 			p.report.add(variable, "the name "+quote(name)+" would make "+mine[i]+" mean two things", "choose another name for that upstream")
 		} else {
@@ -49,7 +43,7 @@ func (p *parser) drafts(said []string) []*draft {
 		p.known = append(p.known, mine...)
 	}
 	if len(seen) == 0 {
-		p.report.add(variable, "names no upstream", cureForName)
+		p.report.add(variable, "names no upstream", hintForName)
 	}
 	return all
 }
@@ -81,10 +75,104 @@ func find(drafts []*draft, name string) *draft {
 	return drafts[i]
 }
 
-// cureFor suggests the word that was probably meant.
-func cureFor(wrong string, words []string) string {
+// hintFor suggests the word that was probably meant.
+func hintFor(wrong string, words []string) string {
 	if near := nearest(wrong, words); near != "" {
 		return "did you mean " + strconv.Quote(near) + "?"
 	}
 	return "write " + alternatives(words)
+}
+
+// unknownVariables reports the variables that have our prefix but no meaning here.
+func (p *parser) unknownVariables(drafts []*draft) {
+	bare := names[Upstream](Prefix)
+	for _, name := range slices.Sorted(maps.Keys(p.vars)) {
+		switch {
+		case slices.Contains(p.known, name):
+		case slices.Contains(bare, name):
+			if p.vars[name] != "" {
+				p.report.add(name, "belongs to no upstream, since TICKETPROXY_UPSTREAMS gives them names", p.hintForBare(name, drafts))
+			}
+		case isServiceLink(name, p.vars[name]):
+		default:
+			p.report.add(name, "is not a variable of ticketproxy", p.hintForUnknown(name))
+		}
+	}
+}
+
+func (p *parser) hintForBare(name string, drafts []*draft) string {
+	var right []string
+	for _, d := range drafts {
+		right = append(right, d.variable(strings.TrimPrefix(name, Prefix)))
+	}
+	if len(right) == 0 {
+		return "correct TICKETPROXY_UPSTREAMS, or leave it out"
+	}
+	return "write " + alternatives(right)
+}
+
+func (p *parser) hintForUnknown(name string) string {
+	key := strings.TrimPrefix(name, Prefix)
+	var keys []string
+	for _, known := range p.known {
+		keys = append(keys, strings.TrimPrefix(known, Prefix))
+	}
+	if near := nearest(key, keys); near != "" {
+		return "did you mean " + Prefix + near + "?"
+	}
+	for _, variable := range names[Upstream]("_") {
+		owner, ok := strings.CutSuffix(key, variable)
+		owner = strings.ToLower(strings.ReplaceAll(owner, "_", "-"))
+		if ok && owner != "" && isName(owner) {
+			return "if " + quote(owner) + " is an upstream, name it in TICKETPROXY_UPSTREAMS; otherwise remove the variable"
+		}
+	}
+	if base, ok := strings.CutSuffix(name, fileSuffix); ok && slices.Contains(p.known, base) {
+		return "set " + base + " itself: only secrets can be given as files"
+	}
+	return seeHelp
+}
+
+// isServiceLink reports whether a variable is one that Kubernetes sets in
+// every pod that shares a namespace with a Service called ticketproxy or
+// ticketproxy-something. Nobody wrote it, so it is no misspelling.
+//
+// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+func isServiceLink(name, value string) bool {
+	shape := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+	port := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_PORT$`)
+	return shape.MatchString(name) || port.MatchString(name) && strings.Contains(value, "://")
+}
+
+// nearest returns the word that text is most likely a misspelling of, or "".
+func nearest(text string, words []string) string {
+	near, limit := "", min(3, max(1, len(text)/4))
+	for _, word := range words {
+		if d := distance(text, word); d <= limit {
+			near, limit = word, d-1
+		}
+	}
+	return near
+}
+
+// distance returns how many bytes must be inserted, deleted or replaced to
+// make b of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

@@ -1,16 +1,22 @@
 package config
 
 import (
+	"cmp"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/url"
 	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens/dialect"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -19,6 +25,7 @@ import (
 type parser struct {
 	vars     map[string]string // those with our prefix
 	readFile func(string) ([]byte, error)
+	dialects []dialect.Dialect
 	known    []string // the variables that this environment may have, in order
 	report   report
 
@@ -29,10 +36,14 @@ func newParser(environment Environment) *parser {
 	p := &parser{
 		vars:     make(map[string]string),
 		readFile: environment.ReadFile,
+		dialects: environment.Dialects,
 		known:    names[settings](Prefix),
 	}
 	if p.readFile == nil {
 		p.readFile = readFile
+	}
+	if p.dialects == nil {
+		p.dialects = dialect.All()
 	}
 	for _, line := range environment.Vars {
 		if name, value, ok := strings.Cut(line, "="); ok && strings.HasPrefix(name, Prefix) {
@@ -59,20 +70,21 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// fill sets target, a pointer to a struct, from the variables under a prefix.
-func (p *parser) fill(target any, prefix string) {
+// fill sets target, a pointer to a struct, from the variables under a prefix, and
+// from defaults by key where a variable is not set.
+func (p *parser) fill(target any, prefix string, defaults map[string]string) {
 	into := reflect.ValueOf(target).Elem()
 	declared := fieldsOf(into.Type())
 	// Never nil: env would read the process's own environment.
-	said := make(map[string]string, len(declared))
+	values := make(map[string]string, len(declared))
 	for _, f := range declared {
 		if f.secret {
-			said[prefix+f.key] = p.secret(prefix + f.key)
+			values[prefix+f.key] = p.secret(prefix + f.key)
 		} else {
-			said[prefix+f.key] = p.vars[prefix+f.key]
+			values[prefix+f.key] = cmp.Or(p.vars[prefix+f.key], defaults[f.key])
 		}
 	}
-	err := env.ParseWithOptions(target, env.Options{Environment: said, Prefix: prefix, FuncMap: syntaxes()})
+	err := env.ParseWithOptions(target, env.Options{Environment: values, Prefix: prefix, FuncMap: syntaxes()})
 	if err != nil {
 		p.flaws(err, declared, prefix)
 	}
@@ -100,7 +112,12 @@ func (p *parser) flaws(err error, declared []field, prefix string) {
 			panic("config: " + one.Error())
 		}
 		i := slices.IndexFunc(declared, func(f field) bool { return f.name == parse.Name })
-		p.report.flaw(prefix+declared[i].key, parse.Err)
+		variable := prefix + declared[i].key
+		if p.vars[variable] == "" {
+			p.report.add(variable, "the provider's default "+parse.Err.Error(), "say the URL, and report this as a bug")
+			continue
+		}
+		p.report.flaw(variable, parse.Err)
 	}
 }
 
@@ -135,22 +152,177 @@ func syntaxes() map[reflect.Type]env.ParserFunc {
 	}
 }
 
-func parseBool(text string) (any, error) {
-	b, err := strconv.ParseBool(text)
-	if err != nil {
-		return nil, &flaw{quote(text) + " is neither true nor false", "write true or false"}
-	}
-	return b, nil
+// fileSuffix makes of a secret's variable the one that holds a path instead.
+const fileSuffix = "_FILE"
+
+// A field is a struct field that a variable fills, as its tags declare it.
+type field struct {
+	name     string // the Go field's
+	key      string // the variable's, without any prefix
+	fallback string // as the user is told
+	choices  []string
+	need     string // the hint when it is missing; "" when it is not required, or not always
+	account  bool   // it belongs to the account
+	secret   bool
+	index    []int
 }
 
-func parseDuration(text string) (any, error) {
-	d, err := time.ParseDuration(text)
-	if err == nil {
-		return d, nil
+// variables returns the names of the variables that may fill the field.
+func (f field) variables(prefix string) []string {
+	if f.secret {
+		return []string{prefix + f.key, prefix + f.key + fileSuffix}
 	}
-	cure := "write a number and a unit, like 500ms, 60s or 2m"
-	if _, err := strconv.ParseUint(text, 10, 32); err == nil {
-		cure = "write a unit, like " + text + "s"
+	return []string{prefix + f.key}
+}
+
+// fields returns T's fields that variables fill, in order of declaration.
+func fields[T any]() []field { return fieldsOf(reflect.TypeFor[T]()) }
+
+func fieldsOf(t reflect.Type) []field {
+	var all []field
+	for _, sf := range reflect.VisibleFields(t) {
+		key := sf.Tag.Get("env")
+		if key == "" || key == "-" {
+			continue
+		}
+		fallback, ok := sf.Tag.Lookup("envDefault")
+		if !ok {
+			fallback = sf.Tag.Get("default")
+		}
+		all = append(all, field{
+			name:     sf.Name,
+			key:      key,
+			fallback: fallback,
+			choices:  strings.Fields(sf.Tag.Get("oneof")),
+			need:     sf.Tag.Get("need"),
+			account:  sf.Tag.Get("scope") == "account",
+			secret:   sf.Type == reflect.TypeFor[secret.String](),
+			index:    sf.Index,
+		})
 	}
-	return nil, &flaw{quote(text) + " is not a duration", cure}
+	return all
+}
+
+// names returns the names of all variables of T under a prefix.
+func names[T any](prefix string) []string {
+	var all []string
+	for _, f := range fields[T]() {
+		all = append(all, f.variables(prefix)...)
+	}
+	return all
+}
+
+// defaultsOf returns what a dialect says of variables, by key. A URL or duration
+// that the dialect does not know is "".
+func defaultsOf(d dialect.Dialect) map[string]string {
+	all := map[string]string{}
+	value := reflect.ValueOf(d)
+	for _, sf := range reflect.VisibleFields(value.Type()) {
+		key := sf.Tag.Get("env")
+		if key == "" {
+			continue
+		}
+		all[key] = ""
+		if v := value.FieldByIndex(sf.Index); !v.IsZero() {
+			all[key] = fmt.Sprint(v.Interface())
+		}
+	}
+	return all
+}
+
+// withSettings returns the dialect with an upstream's variables in place of its
+// defaults.
+func withSettings(d dialect.Dialect, u Upstream) dialect.Dialect {
+	into, from := reflect.ValueOf(&d).Elem(), reflect.ValueOf(u)
+	byKey := map[string]reflect.Value{}
+	for _, f := range fields[Upstream]() {
+		byKey[f.key] = from.FieldByIndex(f.index)
+	}
+	for _, sf := range reflect.VisibleFields(into.Type()) {
+		value, ok := byKey[sf.Tag.Get("env")]
+		if !ok || value.IsZero() {
+			continue
+		}
+		if u, ok := value.Interface().(*url.URL); ok {
+			value = reflect.ValueOf(u.String())
+		}
+		into.FieldByIndex(sf.Index).Set(value.Convert(sf.Type))
+	}
+	return d
+}
+
+// secret returns a secret's text, from its variable or from the file that the
+// variable's _FILE names; "" when there is none or it is wrong. Neither the
+// text nor the path is ever shown, for a path may be a secret put in the wrong
+// variable.
+func (p *parser) secret(variable string) string {
+	text, path := p.vars[variable], p.vars[variable+fileSuffix]
+	if text != "" && path != "" {
+		p.report.add(variable, "is given twice, also as "+variable+fileSuffix, "keep one of the two")
+		return ""
+	}
+	if path != "" {
+		variable += fileSuffix
+		content, err := p.readFile(path)
+		if err != nil {
+			p.report.add(variable, unreadable(err), "give the path of a readable file that holds the secret and nothing else")
+			return ""
+		}
+		p.secretFiles = append(p.secretFiles, SecretFile{variable, path})
+		text = strings.TrimSuffix(string(content), "\n")
+		if len(text) < len(content) {
+			text = strings.TrimSuffix(text, "\r")
+		}
+		if text == "" {
+			p.report.add(variable, "names a file that is empty", "write the secret into the file")
+			return ""
+		}
+	}
+	if err := checkCredential(text); err != nil {
+		p.report.flaw(variable, err)
+		return ""
+	}
+	return text
+}
+
+// authorities reads the certificates of CA_FILE.
+func (p *parser) authorities(d *draft) {
+	if d.CAFile == "" {
+		return
+	}
+	variable := d.variable("CA_FILE")
+	rest, err := p.readFile(d.CAFile)
+	if err != nil {
+		p.report.add(variable, unreadable(err), "give the path of a readable PEM bundle")
+		return
+	}
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			p.report.add(variable, fmt.Sprintf("certificate %d of the file is broken", len(d.CAs)+1), "export the bundle again, in PEM")
+			return
+		}
+		d.CAs = append(d.CAs, certificate)
+	}
+	if len(d.CAs) == 0 {
+		p.report.add(variable, "names a file without any certificate", `give a PEM bundle, with "BEGIN CERTIFICATE" lines`)
+	}
+}
+
+// unreadable says why a file cannot be read, in words without its path.
+func unreadable(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "names a file that does not exist"
+	case errors.Is(err, fs.ErrPermission):
+		return "names a file that may not be read by this user"
+	}
+	return "names a file that cannot be read"
 }

@@ -1,98 +1,156 @@
 package config
 
-import "slices"
+import (
+	"crypto/x509"
+	"io/fs"
+	"net/url"
+	"reflect"
+	"slices"
+	"time"
 
-// upstreams checks each upstream and fills in what it left to its dialect or
-// to the upstream whose account it uses.
-func (p *parser) upstreams(drafts []*draft, dialects []Provider) {
+	"ticketproxy/secret"
+	"ticketproxy/tokens/dialect"
+)
+
+// An Upstream is one API origin and the address at which apps reach it.
+//
+// A field with scope account belongs to the upstream's account. When the account
+// is another upstream's, the credentials here are empty, and the other fields of
+// that scope are copied.
+type Upstream struct {
+	Name          string              `env:"-"` // [a-z][a-z0-9-]*; the provider's name when there is but one upstream
+	Provider      string              `env:"PROVIDER" default:"required"`
+	ClientID      string              `env:"CLIENT_ID" scope:"account" default:"required" need:"set it to the client's identifier, as the provider shows it"`
+	ClientSecret  secret.String       `env:"CLIENT_SECRET" scope:"account" default:"required as the dialect needs"`
+	RefreshToken  secret.String       `env:"REFRESH_TOKEN" scope:"account" default:"none: login can write the state instead"`
+	SeedFile      string              `env:"-"`                                                                                                                          // that REFRESH_TOKEN_FILE names; its content may change while the program runs
+	UpstreamURL   *url.URL            `env:"UPSTREAM_URL" default:"the dialect's; required for generic" need:"set it to the API's origin, like https://api.example.com"` // Path is "" or begins with a slash and ends without one
+	TokenURL      *url.URL            `env:"TOKEN_URL" scope:"account" default:"the dialect's; required for generic" need:"set it to the issuer's token endpoint, like https://issuer.example.com/token"`
+	AuthorizeURL  *url.URL            `env:"AUTHORIZE_URL" scope:"account" default:"the dialect's"` // nil when there is none
+	Listen        Address             `env:"LISTEN" envDefault:"127.0.0.1:8080"`
+	SocketMode    fs.FileMode         `env:"SOCKET_MODE" envDefault:"0600"`
+	Host          string              `env:"HOST" default:"any"`       // lower case; IPv6 in brackets; "" is any
+	Prefix        string              `env:"PREFIX" envDefault:"/"`    // "/" is all; otherwise without a trailing slash
+	Account       string              `env:"ACCOUNT" default:"itself"` // the name of the upstream that owns the account
+	ClientAuth    string              `env:"CLIENT_AUTH" scope:"account" default:"the dialect's" oneof:"none body basic" need:"choose"`
+	TokenEncoding string              `env:"TOKEN_ENCODING" scope:"account" default:"the dialect's" oneof:"form json" need:"choose"`
+	Rotation      string              `env:"ROTATION" scope:"account" default:"the dialect's" oneof:"none maybe single_use" need:"choose"`
+	RefreshLife   time.Duration       `env:"REFRESH_TOKEN_LIFETIME" scope:"account" default:"what the issuer says, or the dialect's"`
+	Timeout       time.Duration       `env:"TIMEOUT" envDefault:"60s"`
+	Locations     string              `env:"REWRITE_LOCATION" envDefault:"redirects" oneof:"redirects all never"`
+	Cookies       string              `env:"COOKIES" envDefault:"drop" oneof:"drop pass"`
+	CAFile        string              `env:"CA_FILE" default:"none"`
+	CAs           []*x509.Certificate `env:"-"` // from CAFile
+	Dialect       dialect.Dialect     `env:"-"` // the provider's, with what the user said otherwise
+}
+
+// OwnsAccount reports whether the upstream's account is its own, and not that
+// of another upstream.
+func (u Upstream) OwnsAccount() bool { return u.Account == u.Name }
+
+// A draft is an upstream while its mistakes are looked for.
+type draft struct {
+	Upstream
+	prefix string // of its variables
+}
+
+func (d *draft) variable(key string) string { return d.prefix + key }
+
+// fillUpstream fills a draft from its variables and from the dialect that
+// PROVIDER names. An upstream that uses another one's account has its provider.
+func (p *parser) fillUpstream(d *draft) {
+	provider := p.vars[d.variable("PROVIDER")]
+	if account := p.vars[d.variable("ACCOUNT")]; provider == "" && account != "" && d.prefix != Prefix {
+		provider = p.vars[prefixFor(account)+"PROVIDER"]
+	}
+	if i := slices.IndexFunc(p.dialects, func(known dialect.Dialect) bool { return known.Name == provider }); i >= 0 {
+		d.Dialect = p.dialects[i]
+	}
+	p.fill(&d.Upstream, d.prefix, defaultsOf(d.Dialect))
+}
+
+// upstreams checks each upstream, and completes those that use another one's
+// account.
+func (p *parser) upstreams(drafts []*draft) {
 	for _, d := range drafts {
 		if d.prefix == Prefix {
 			d.Name = d.Provider
 		}
 		if d.prefix == Prefix && d.Account != "" && d.Account != d.Name {
-			p.report.add(d.variable("ACCOUNT"), quote(d.Account)+" is not an upstream: there is but one", "leave it out, or name several upstreams in TICKETPROXY_UPSTREAMS")
+			p.report.add(d.variable("ACCOUNT"), quote(d.Account)+" is not an upstream: there is but one",
+				"leave it out, or name several upstreams in TICKETPROXY_UPSTREAMS")
 			d.Account = ""
 		}
 		if d.Account == "" {
 			d.Account = d.Name
 		}
+		p.basePath(d)
 		if d.OwnsAccount() {
-			p.own(d, dialects)
+			p.own(d)
 		}
 		if d.Timeout <= 0 && !p.report.blames(d.variable("TIMEOUT")) {
 			p.report.add(d.variable("TIMEOUT"), quote(d.Timeout.String())+" is not longer than zero", "write a duration like 60s")
 		}
 		if d.RefreshLife < 0 {
-			p.report.add(d.variable("REFRESH_TOKEN_LIFETIME"), quote(d.RefreshLife.String())+" is not longer than zero", "write a duration like 336h")
+			p.report.add(d.variable("REFRESH_TOKEN_LIFETIME"), quote(d.RefreshLife.String())+" is not longer than zero",
+				"write a duration like 336h")
 		}
 		p.authorities(d)
 	}
 	for _, d := range drafts {
 		if !d.OwnsAccount() {
-			p.shared(d, drafts, dialects)
+			p.shared(d, drafts)
 		}
+		d.Dialect = withSettings(d.Dialect, d.Upstream)
 	}
 }
 
-// own completes an upstream with an account of its own.
-func (p *parser) own(d *draft, dialects []Provider) {
-	if d.ClientID == "" {
-		p.missing(d.variable("CLIENT_ID"), "set it to the client's identifier, as the provider shows it")
-	} else if err := checkCredential(d.ClientID); err != nil {
+// own checks an upstream with an account of its own.
+func (p *parser) own(d *draft) {
+	if err := checkCredential(d.ClientID); err != nil {
 		p.report.flaw(d.variable("CLIENT_ID"), err)
 	}
-	dialect, ok := p.dialect(d, dialects)
-	if !ok {
+	if !p.hasProvider(d) {
+		if d.ClientID == "" {
+			p.need(d, "CLIENT_ID")
+		}
 		return
 	}
-	p.upstreamURL(d, dialect)
-	d.TokenURL = p.urlOr(d.variable("TOKEN_URL"), d.TokenURL, dialect.TokenURL)
-	if d.TokenURL == nil {
-		p.missing(d.variable("TOKEN_URL"), "set it to the issuer's token endpoint, like https://issuer.example.com/token")
+	for _, f := range fields[Upstream]() {
+		if f.need != "" && reflect.ValueOf(d.Upstream).FieldByIndex(f.index).IsZero() {
+			p.need(d, f.key)
+		}
 	}
-	d.AuthorizeURL = p.urlOr(d.variable("AUTHORIZE_URL"), d.AuthorizeURL, dialect.AuthorizeURL)
-	p.choose(d, "CLIENT_AUTH", &d.ClientAuth, dialect.ClientAuth)
-	p.choose(d, "TOKEN_ENCODING", &d.TokenEncoding, dialect.TokenEncoding)
-	p.choose(d, "ROTATION", &d.Rotation, dialect.Rotation)
 	p.clientSecret(d)
 	d.SeedFile = p.vars[d.variable("REFRESH_TOKEN"+fileSuffix)]
 }
 
-// dialect finds what PROVIDER names.
-func (p *parser) dialect(d *draft, dialects []Provider) (Provider, bool) {
+// hasProvider reports whether PROVIDER names a dialect.
+func (p *parser) hasProvider(d *draft) bool {
 	var known []string
-	for _, dialect := range dialects {
-		if dialect.Name == d.Provider && d.Provider != "" {
-			return dialect, true
+	for _, one := range p.dialects {
+		if one.Name == d.Provider && d.Provider != "" {
+			return true
 		}
-		known = append(known, dialect.Name)
+		known = append(known, one.Name)
 	}
 	if d.Provider == "" {
 		p.missing(d.variable("PROVIDER"), "write "+alternatives(known))
 	} else {
-		p.report.add(d.variable("PROVIDER"), quote(d.Provider)+" is not a provider", cureFor(d.Provider, known))
+		p.report.add(d.variable("PROVIDER"), quote(d.Provider)+" is not a provider", hintFor(d.Provider, known))
 	}
-	return Provider{}, false
+	return false
 }
 
-func (p *parser) upstreamURL(d *draft, dialect Provider) {
-	variable := d.variable("UPSTREAM_URL")
-	d.UpstreamURL = p.urlOr(variable, d.UpstreamURL, dialect.UpstreamURL)
-	if d.UpstreamURL == nil {
-		p.missing(variable, "set it to the API's origin, like https://api.example.com")
+// need reports that a variable is required.
+func (p *parser) need(d *draft, key string) {
+	all := fields[Upstream]()
+	f := all[slices.IndexFunc(all, func(f field) bool { return f.key == key })]
+	hint := f.need
+	if len(f.choices) > 0 {
+		hint = "write " + alternatives(f.choices)
 	}
-	p.base(variable, d.UpstreamURL)
-}
-
-// choose fills in the dialect's choice.
-func (p *parser) choose(d *draft, key string, said *string, dialects string) {
-	if *said == "" {
-		*said = dialects
-	}
-	if *said == "" {
-		i := slices.IndexFunc(fields[Upstream](), func(f field) bool { return f.key == key })
-		p.missing(d.variable(key), "write "+alternatives(fields[Upstream]()[i].choices))
-	}
+	p.missing(d.variable(key), hint)
 }
 
 // clientSecret checks that there is a client secret if and only if the client
@@ -109,6 +167,97 @@ func (p *parser) clientSecret(d *draft) {
 		if p.vars[variable] == "" {
 			variable += fileSuffix
 		}
-		p.report.add(variable, "is never used, since the client authenticates by none", "remove it, or set "+d.variable("CLIENT_AUTH")+" to body or basic")
+		p.report.add(variable, "is never used, since the client authenticates by none",
+			"remove it, or set "+d.variable("CLIENT_AUTH")+" to body or basic")
+	}
+}
+
+// shared completes an upstream that uses another one's account.
+func (p *parser) shared(d *draft, drafts []*draft) {
+	owner := p.owner(d, drafts)
+	if owner == nil {
+		return
+	}
+	p.ownersVariables(d, owner)
+	switch d.Provider {
+	case "":
+		d.Provider = owner.Provider
+	case owner.Provider:
+	default:
+		if !p.report.blames(owner.variable("PROVIDER")) {
+			p.report.add(d.variable("PROVIDER"), quote(d.Provider)+" is not the provider of the account of "+quote(owner.Name),
+				"leave it out: the account brings its provider")
+		}
+		return
+	}
+	copyAccount(&d.Upstream, owner.Upstream)
+	variable := d.variable("UPSTREAM_URL")
+	switch {
+	case d.Dialect.Name == "": // the owner's mistake
+	case d.UpstreamURL == nil:
+		p.need(d, "UPSTREAM_URL")
+	case p.vars[variable] == "" && owner.UpstreamURL != nil && *d.UpstreamURL == *owner.UpstreamURL:
+		p.missing(variable, "say which API this upstream is: without it, it would be "+quote(owner.Name)+" once more")
+	}
+}
+
+// owner returns the upstream whose account d uses, or nil if there is none
+// that has one.
+func (p *parser) owner(d *draft, drafts []*draft) *draft {
+	variable := d.variable("ACCOUNT")
+	owner := find(drafts, d.Account)
+	if owner == nil {
+		if p.report.blames(Prefix + "UPSTREAMS") {
+			return nil
+		}
+		var owners []string
+		for _, other := range drafts {
+			if other.OwnsAccount() {
+				owners = append(owners, other.Name)
+			}
+		}
+		hint := "leave it out: no other upstream has an account"
+		if len(owners) > 0 {
+			hint = hintFor(d.Account, owners)
+		}
+		p.report.add(variable, quote(d.Account)+" is not an upstream", hint)
+		return nil
+	}
+	if !owner.OwnsAccount() {
+		hint := "leave it out, and give the account's variables here"
+		if last := find(drafts, owner.Account); last != nil && last.OwnsAccount() {
+			hint = "write " + last.Name
+		}
+		p.report.add(variable, quote(owner.Name)+" uses another upstream's account itself", hint)
+		return nil
+	}
+	return owner
+}
+
+// ownersVariables reports variables of d that belong to the account, and so to
+// its owner.
+func (p *parser) ownersVariables(d, owner *draft) {
+	for _, f := range fields[Upstream]() {
+		if !f.account {
+			continue
+		}
+		for _, variable := range f.variables("") {
+			if name := d.variable(variable); p.vars[name] != "" && !p.report.blames(name) {
+				p.report.add(name, "belongs to the account, which is that of "+quote(owner.Name),
+					"remove it, or say it as "+owner.variable(variable))
+			}
+		}
+	}
+}
+
+// copyAccount copies to d what has a default in the dialect and belongs to the
+// account of owner.
+func copyAccount(d *Upstream, owner Upstream) {
+	defaults := defaultsOf(owner.Dialect)
+	from, to := reflect.ValueOf(owner), reflect.ValueOf(d).Elem()
+	for _, f := range fields[Upstream]() {
+		if _, ok := defaults[f.key]; ok && f.account {
+			to.FieldByIndex(f.index).Set(from.FieldByIndex(f.index))
+		}
 	}
 }

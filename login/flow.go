@@ -12,6 +12,7 @@ import (
 	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/dialect"
 	"ticketproxy/tokens/issuer"
 )
 
@@ -62,13 +63,13 @@ func (f *Flow) prompt() *prompt { return newPrompt(f.Stdin, f.Stderr) }
 // otherwise for a refresh token that was made by hand. Flags of another way
 // are mistakes.
 func (f *Flow) way() (func(context.Context) (tokens.Grant, error), error) {
-	o, dialect := f.Options, f.Client.Dialect
-	code := dialect.Allows(issuer.GrantAuthorizationCode)
-	password := dialect.Allows(issuer.GrantPassword)
+	o, d := f.Options, f.Client.Dialect
+	code := d.Allows(dialect.GrantAuthorizationCode)
+	password := d.Allows(dialect.GrantPassword)
 	obtain, name, knows := f.byToken, "with a refresh token", []string{"refresh-token-file"}
 	switch {
 	case o.TokenFile != "":
-	case code && dialect.AuthorizeURL != "" && (o.Username == "" || !password):
+	case code && d.AuthorizeURL != "" && (o.Username == "" || !password):
 		obtain, name, knows = f.byCode, "through the browser", []string{"callback-port", "redirect-uri", "no-browser"}
 	case password && (o.Username != "" || !code):
 		obtain, name, knows = f.byPassword, "with user name and password", []string{"username"}
@@ -196,7 +197,7 @@ func (f *Flow) explain(err error, r reading) error {
 		return err
 	}
 	client := "check CLIENT_ID and CLIENT_SECRET of account " + f.Account
-	if f.Client.Dialect.ClientAuth == issuer.AuthNone {
+	if f.Client.Dialect.ClientAuth == dialect.AuthNone {
 		client = "check CLIENT_ID of account " + f.Account
 	}
 	again := "run ticketproxy login " + f.Account + " again"

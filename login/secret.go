@@ -12,6 +12,7 @@ import (
 	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/dialect"
 )
 
 // byPassword asks for a user's name and password and shows them to the issuer
@@ -64,7 +65,7 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	if grant.RefreshToken.IsZero() {
 		grant.RefreshToken = pasted
 	}
-	if f.Client.Dialect.Rotation == tokens.RotationMaybe && !grant.RefreshToken.Equal(pasted) {
+	if f.Client.Dialect.Rotation == dialect.RotationMaybe && !grant.RefreshToken.Equal(pasted) {
 		grant.Fallback = pasted
 	}
 	return grant, nil

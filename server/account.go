@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/x509"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,19 +16,19 @@ import (
 
 // refresher makes an account's Refresher, but for its store. It follows what
 // changes in the upstream's files.
-func refresher(u *reloadable, network Network) *tokens.Refresher {
+func refresher(u *reloadable, out outbound) *tokens.Refresher {
 	said := *u.current.Load()
-	d := dialect(said)
+	d := said.Dialect
 	asked := new(currentIssuer)
 	r := &tokens.Refresher{
 		Account:  said.Name,
 		Issuer:   asked,
 		Seed:     seed(said),
-		Rotation: d.Rotation,
+		Rotation: tokens.Rotation(d.Rotation),
 		Grace:    d.Grace,
 	}
 	use := func(u config.Upstream) {
-		c := client(u, network)
+		c := client(u, out)
 		c.Clock = r.Clock
 		asked.client.Store(c)
 	}
@@ -46,13 +47,13 @@ type Account struct {
 }
 
 // OpenAccount opens the account of the upstream u, which owns it.
-func OpenAccount(c config.State, u config.Upstream, network Network) (*Account, error) {
-	state, err := openState(c)
+func OpenAccount(c config.Config, u config.Upstream, network Network) (*Account, error) {
+	state, err := openState(c.State)
 	if err != nil {
 		return nil, err
 	}
 	return &Account{
-		Client: client(u, network),
+		Client: client(u, network.outbound(c)),
 		Seed:   seed(u),
 		Store:  state.account(u.Name),
 		Close:  state.close,
@@ -60,12 +61,12 @@ func OpenAccount(c config.State, u config.Upstream, network Network) (*Account, 
 }
 
 // client makes the client of an account's issuer.
-func client(u config.Upstream, network Network) *issuer.Client {
+func client(u config.Upstream, out outbound) *issuer.Client {
 	return &issuer.Client{
-		Dialect:      dialect(u),
+		Dialect:      u.Dialect,
 		ClientID:     u.ClientID,
 		ClientSecret: u.ClientSecret,
-		Transport:    issuer.Transport(roots(u), network.Proxy, network.Dial),
+		Transport:    issuer.Transport(roots(u), out.proxy, out.dial),
 	}
 }
 
@@ -92,29 +93,9 @@ func seed(u config.Upstream) func() secret.String {
 	}
 }
 
-// dialect returns the provider's dialect with what the user said otherwise.
-func dialect(u config.Upstream) issuer.Dialect {
-	d, _ := issuer.Lookup(u.Provider) // config lets only these pass
-	d.UpstreamURL, d.TokenURL = u.UpstreamURL.String(), u.TokenURL.String()
-	if u.AuthorizeURL != nil {
-		d.AuthorizeURL = u.AuthorizeURL.String()
-	}
-	if u.RefreshLife > 0 {
-		d.RefreshLifetime = u.RefreshLife
-	}
-	d.ClientAuth, d.Encoding = issuer.ClientAuth(u.ClientAuth), issuer.Encoding(u.TokenEncoding)
-	for _, r := range []tokens.Rotation{tokens.RotationNone, tokens.RotationMaybe, tokens.RotationSingleUse} {
-		if r.String() == u.Rotation {
-			d.Rotation = r
-		}
-	}
-	return d
-}
-
 // placeholder answers at the provider's token paths.
 func placeholder(u config.Upstream) *proxy.Placeholder {
-	d := dialect(u)
-	return &proxy.Placeholder{Paths: append(d.TokenPaths, u.TokenURL.Path), Body: []byte(d.Placeholder())}
+	return &proxy.Placeholder{Paths: append(slices.Clone(u.Dialect.TokenPaths), u.TokenURL.Path), Body: []byte(u.Dialect.StubAnswer)}
 }
 
 // roots returns what an upstream's TLS trusts: nil for the system's alone.

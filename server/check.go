@@ -36,7 +36,7 @@ type Finding struct {
 // each finding: files of secrets, the state and its records, and DNS, TLS and
 // reachability of issuers and APIs. It returns soon after ctx is done.
 func Check(ctx context.Context, c config.Config, network Network, report func(Finding)) {
-	k := &checklist{network, report}
+	k := &checklist{network.outbound(c), report}
 	for _, warning := range ExposedSecrets(c.SecretFiles) {
 		k.warned("configuration", warning)
 	}
@@ -55,8 +55,8 @@ func Check(ctx context.Context, c config.Config, network Network, report func(Fi
 
 // A checklist reports findings.
 type checklist struct {
-	network Network
-	report  func(Finding)
+	out    outbound
+	report func(Finding)
 }
 
 func (k *checklist) passed(what, format string, args ...any) {
@@ -124,13 +124,13 @@ func (k *checklist) account(ctx context.Context, dir *store.Dir, u config.Upstre
 func (k *checklist) origin(ctx context.Context, u config.Upstream, what string, target *url.URL) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if k.network.Proxy == nil && k.network.Dial == nil && !loopback.IsName(target.Hostname()) {
+	if k.out.proxy == nil && k.out.dial == nil && !loopback.IsName(target.Hostname()) {
 		if _, err := net.DefaultResolver.LookupHost(ctx, target.Hostname()); err != nil {
 			k.fails(what, err, "check the name, and this machine's DNS")
 			return
 		}
 	}
-	transport := proxy.NewTransport(checkTimeout, roots(u), k.network.Proxy, k.network.Dial)
+	transport := proxy.NewTransport(checkTimeout, roots(u), k.out.proxy, k.out.dial)
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, target.Scheme+"://"+target.Host+"/", nil)
 	if err != nil {

@@ -16,25 +16,7 @@ import (
 	"ticketproxy/process"
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/issuer"
 )
-
-// Providers tells config what the dialects say of themselves.
-func Providers() []config.Provider {
-	var all []config.Provider
-	for _, d := range issuer.Dialects() {
-		all = append(all, config.Provider{
-			Name:          d.Name,
-			UpstreamURL:   d.UpstreamURL,
-			TokenURL:      d.TokenURL,
-			AuthorizeURL:  d.AuthorizeURL,
-			ClientAuth:    string(d.ClientAuth),
-			TokenEncoding: string(d.Encoding),
-			Rotation:      d.Rotation.String(),
-		})
-	}
-	return all
-}
 
 // Options are what a Server takes from its surroundings.
 type Options struct {
@@ -52,6 +34,7 @@ type Server struct {
 	config     config.Config
 	options    Options
 	log        *zap.Logger
+	outbound   outbound
 	refreshers []*tokens.Refresher
 	apps       []*listener
 	admin      *listener // nil when off
@@ -111,6 +94,7 @@ func New(c config.Config, o Options) (*Server, error) {
 		config:     c,
 		options:    o,
 		log:        o.Log,
+		outbound:   o.Network.outbound(c),
 		upstreams:  map[string]*reloadable{},
 		closeState: state.close,
 	}
@@ -142,7 +126,7 @@ func (s *Server) addAccounts(state *state, metrics *admin.Metrics) (map[string]p
 		if !u.OwnsAccount() {
 			continue
 		}
-		r := refresher(s.upstreams[u.Name], s.options.Network)
+		r := refresher(s.upstreams[u.Name], s.outbound)
 		r.Store, r.Holder = state.account(u.Name), state.holder
 		r.Log, r.Observer = s.log.Named("tokens").With(zap.String("account", u.Name)), metrics.Account(u.Name)
 		if err := readable(r); err != nil {
@@ -156,12 +140,12 @@ func (s *Server) addAccounts(state *state, metrics *admin.Metrics) (map[string]p
 
 // addApps makes the listeners for apps.
 func (s *Server) addApps(sources map[string]proxy.TokenSource, metrics *admin.Metrics) {
-	log, limits, network := s.log.Named("proxy"), s.options.Limits, s.options.Network
+	log, limits := s.log.Named("proxy"), s.options.Limits
 	answers := proxy.NewAnswerMemory(share(limits, mostAnswer))
 	for _, u := range s.config.Upstreams {
 		files := s.upstreams[u.Name]
 		transport := &proxy.Aging{New: func() *http.Transport {
-			return proxy.NewTransport(u.Timeout, roots(*files.current.Load()), network.Proxy, network.Dial)
+			return proxy.NewTransport(u.Timeout, roots(*files.current.Load()), s.outbound.proxy, s.outbound.dial)
 		}}
 		files.changed = append(files.changed, func(config.Upstream) { transport.Leave() })
 		s.listener(u).add(&proxy.Upstream{
@@ -171,7 +155,7 @@ func (s *Server) addApps(sources map[string]proxy.TokenSource, metrics *admin.Me
 			Prefix:    u.Prefix,
 			Locations: proxy.LocationPolicy(u.Locations),
 			Cookies:   u.Cookies == "pass",
-			DropQuery: dialect(u).QueryTokens,
+			DropQuery: u.Dialect.QueryTokens,
 			Own:       placeholder(u),
 			Source:    sources[u.Account],
 			Transport: transport,

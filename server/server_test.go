@@ -24,7 +24,7 @@ func newServer(t *testing.T, more ...string) *Server {
 		vars = append(vars, prefix+"PROVIDER=generic", prefix+"CLIENT_ID=x", prefix+"CLIENT_AUTH=none", prefix+"ROTATION=none",
 			prefix+"UPSTREAM_URL=https://api.example.com", prefix+"TOKEN_URL=https://issuer.example.com/token")
 	}
-	c, err := config.Parse(config.Environment{Vars: append(vars, more...)}, Providers())
+	c, err := config.Parse(config.Environment{Vars: append(vars, more...)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,16 +78,12 @@ func (e *IssuerError) Error() string {
 
 func (e *IssuerError) Unwrap() error { return e.Err }
 
-// A Rotation says what becomes of a refresh token once it is redeemed.
-type Rotation int
+// A Rotation says what becomes of a refresh token once it is redeemed. It is
+// written as the variable ROTATION is.
+type Rotation string
 
 const (
-	RotationNone      Rotation = iota // it stays as it is
-	RotationMaybe                     // a new one may come, and whether the old one dies is not documented
-	RotationSingleUse                 // it is spent, and a new one comes
+	RotationNone      Rotation = "none"       // it stays as it is
+	RotationMaybe     Rotation = "maybe"      // a new one may come, and whether the old one dies is not documented
+	RotationSingleUse Rotation = "single_use" // it is spent, and a new one comes
 )
-
-// String returns the rotation as configuration writes it.
-func (r Rotation) String() string {
-	return [...]string{"none", "maybe", "single_use"}[r]
-}

@@ -60,7 +60,7 @@ func (r *Refresher) Status() Status {
 		Account:       r.Account,
 		Usable:        live,
 		Began:         r.began,
-		Rotation:      r.Rotation.String(),
+		Rotation:      string(r.Rotation),
 		Generation:    r.held.Generation,
 		Expiry:        r.held.Grant.Expiry.Round(0),
 		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),

@@ -65,7 +65,7 @@ func TestGrants(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			g, err := refresh(t, dialect(t, "openticket"), answering(200, nil, tt.body))
+			g, err := refresh(t, lookup(t, "openticket"), answering(200, nil, tt.body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +73,7 @@ func TestGrants(t *testing.T) {
 				t.Errorf("tokens are %q and %q", g.AccessToken.Reveal(), g.RefreshToken.Reveal())
 			}
 			if tt.refresh != "" && tt.refreshExpiry == 0 {
-				tt.refreshExpiry = dialect(t, "openticket").RefreshLifetime
+				tt.refreshExpiry = lookup(t, "openticket").RefreshLifetime
 			}
 			checkAfter(t, "expiry", g.Obtained, g.Expiry, tt.expiry)
 			checkAfter(t, "refresh expiry", g.Obtained, g.RefreshExpiry, tt.refreshExpiry)
@@ -85,11 +85,11 @@ func TestGrants(t *testing.T) {
 func TestLongTokens(t *testing.T) {
 	t.Parallel()
 	for length, fits := range map[int]bool{16 << 10: true, 16<<10 + 1: false} {
-		_, err := refresh(t, dialect(t, "generic"), answering(201, nil, `{"access_token":"`+strings.Repeat("a", length)+`"}`))
+		_, err := refresh(t, lookup(t, "generic"), answering(201, nil, `{"access_token":"`+strings.Repeat("a", length)+`"}`))
 		if fits != (err == nil) {
 			t.Errorf("a token of %d bytes: %v", length, err)
 		}
-		_, err = refresh(t, dialect(t, "generic"), answering(200, nil, `{"access_token":"a","refresh_token":"`+strings.Repeat("r", length)+`"}`))
+		_, err = refresh(t, lookup(t, "generic"), answering(200, nil, `{"access_token":"a","refresh_token":"`+strings.Repeat("r", length)+`"}`))
 		if fits != (err == nil) {
 			t.Errorf("a refresh token of %d bytes: %v", length, err)
 		}
@@ -221,7 +221,7 @@ func TestFailures(t *testing.T) {
 			if tt.dialect == "" {
 				tt.dialect = "generic"
 			}
-			g, err := refresh(t, dialect(t, tt.dialect), answering(tt.status, tt.header, tt.body))
+			g, err := refresh(t, lookup(t, tt.dialect), answering(tt.status, tt.header, tt.body))
 			e := failure(t, err)
 			if e.Class != tt.class || e.Status != tt.status || e.Code != tt.code || e.RetryAfter != tt.after {
 				t.Errorf("got %v, status %d, code %q, after %v; want %v, %d, %q, %v (%v)",
@@ -237,7 +237,7 @@ func TestFailures(t *testing.T) {
 // TestLeagueDialectIsOfRefreshOnly: a refused code is a matter of the login.
 func TestLeagueDialectIsOfRefreshOnly(t *testing.T) {
 	t.Parallel()
-	c := client(dialect(t, "openticket"), "https://issuer.example")
+	c := client(lookup(t, "openticket"), "https://issuer.example")
 	c.Transport = answering(401, nil, `{"error":"invalid_request"}`)
 	_, err := byExchange(c)
 	if e := failure(t, err); e.Class != tokens.Refused {
@@ -249,7 +249,7 @@ func TestLeagueDialectIsOfRefreshOnly(t *testing.T) {
 func TestCodeThatIsASecret(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"a_token_of_plain_letters", "x_a_token_of_plain_letters_x", "token_of_plain"} {
-		c := client(dialect(t, "generic"), "https://issuer.example")
+		c := client(lookup(t, "generic"), "https://issuer.example")
 		c.Transport = answering(400, nil, `{"error":"`+code+`"}`)
 		_, err := c.Refresh(context.Background(), secret.New("a_token_of_plain_letters"))
 		if e := failure(t, err); e.Code != "" || e.Class != tokens.Refused {
@@ -268,7 +268,7 @@ func TestRedirectTargetGetsNothing(t *testing.T) {
 			conn.Write([]byte("HTTP/1.1 307 Temporary Redirect\r\nLocation: http://" + target + "/token\r\nContent-Length: 0\r\n\r\n"))
 		}
 	})
-	_, err := byRefresh(client(dialect(t, "generic"), "http://"+addr))
+	_, err := byRefresh(client(lookup(t, "generic"), "http://"+addr))
 	if e := failure(t, err); e.Class != tokens.Refused || e.Status != 307 {
 		t.Errorf("got %v %d", e.Class, e.Status)
 	}
@@ -285,7 +285,7 @@ func TestClock(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 400, 503} {
 		var got []time.Time
-		c := client(dialect(t, "generic"), "https://issuer.example")
+		c := client(lookup(t, "generic"), "https://issuer.example")
 		c.Transport = answering(status, header("Date", "Wed, 21 Oct 2015 07:28:00 GMT"), "{}")
 		c.Clock = func(date time.Time) { got = append(got, date) }
 		byRefresh(c)
@@ -315,12 +315,12 @@ func TestPackedAnswer(t *testing.T) {
 		"cut":        {"gzip", pack(text + strings.Repeat(" ", 9000))[:60]},
 		"no trailer": {"gzip", pack(text)[:len(pack(text))-8]},
 	} {
-		g, err := refresh(t, dialect(t, "generic"), answering(200, header("Content-Encoding", tt.coding), tt.body))
+		g, err := refresh(t, lookup(t, "generic"), answering(200, header("Content-Encoding", tt.coding), tt.body))
 		if err != nil || g.AccessToken.Reveal() != "a" || g.RefreshToken.Reveal() != "r" {
 			t.Errorf("%s: %q, %q, %v", name, g.AccessToken.Reveal(), g.RefreshToken.Reveal(), err)
 		}
 	}
-	_, err := refresh(t, dialect(t, "generic"), answering(200, header("Content-Encoding", "gzip"), pack(strings.Repeat(" ", 2<<20)+text)))
+	_, err := refresh(t, lookup(t, "generic"), answering(200, header("Content-Encoding", "gzip"), pack(strings.Repeat(" ", 2<<20)+text)))
 	if e := failure(t, err); e.Class != tokens.Ambiguous {
 		t.Errorf("a bomb is %v", e.Class)
 	}
@@ -331,7 +331,7 @@ func TestTokenAnswerHasOneContentCoding(t *testing.T) {
 	t.Parallel()
 	twice := header("Content-Encoding", "gzip", "Content-Encoding", "identity", "Content-Encoding", "x-gzip")
 	for status, want := range map[int]tokens.Class{200: tokens.Ambiguous, 400: tokens.Refused} {
-		_, err := refresh(t, dialect(t, "generic"), answering(status, twice, pack(pack(`{"access_token":"a","error":"invalid_grant"}`))))
+		_, err := refresh(t, lookup(t, "generic"), answering(status, twice, pack(pack(`{"access_token":"a","error":"invalid_grant"}`))))
 		e := failure(t, err)
 		if e.Class != want || !strings.Contains(e.Error(), "more than one content coding") {
 			t.Errorf("%d: %v: %v", status, e.Class, e)

@@ -8,12 +8,13 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/dialect"
 )
 
 // An attempt is one token request and the reading of its answer.
 type attempt struct {
-	dialect  Dialect
-	grant    GrantType
+	dialect  dialect.Dialect
+	grant    dialect.GrantType
 	secrets  []secret.String // what the request held and no error may
 	obtained time.Time       // before the request was sent
 }
@@ -86,7 +87,7 @@ func (a attempt) classify(status int, code string) tokens.Class {
 		return tokens.Ambiguous
 	case code == "invalid_grant":
 		return tokens.Invalid
-	case a.grant == GrantRefreshToken && slices.Contains(a.dialect.Invalid, Answer{status, code}):
+	case a.grant == dialect.GrantRefreshToken && slices.Contains(a.dialect.Invalid, dialect.Answer{Status: status, Code: code}):
 		return tokens.Invalid
 	}
 	return tokens.Refused

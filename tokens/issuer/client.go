@@ -12,6 +12,7 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/dialect"
 )
 
 // An issuer that has the request may have acted on it: its answer is worth
@@ -25,9 +26,9 @@ const (
 // tokens.Issuer. Its fields are set before first use; it is then safe for
 // concurrent use, and has no state.
 type Client struct {
-	Dialect      Dialect
+	Dialect      dialect.Dialect
 	ClientID     string
-	ClientSecret secret.String     // not sent when empty, or with AuthNone
+	ClientSecret secret.String     // not sent when empty, or with dialect.AuthNone
 	Transport    http.RoundTripper // what Transport returns; when nil, one with the system's roots
 	Timeout      time.Duration     // in which the request is sent; 10 s when 0; the answer's last byte may take three times as long
 	// Clock is told the Date of every answer (RFC 9110, section 6.6.1), which
@@ -41,7 +42,7 @@ var _ tokens.Issuer = (*Client)(nil)
 // RefreshToken is empty when the issuer returned none, whatever the dialect's
 // Rotation. The error is a *tokens.IssuerError, as with Password and Exchange.
 func (c *Client) Refresh(ctx context.Context, refreshToken secret.String) (tokens.Grant, error) {
-	return c.ask(ctx, GrantRefreshToken, map[string]secret.String{
+	return c.ask(ctx, dialect.GrantRefreshToken, map[string]secret.String{
 		"refresh_token": refreshToken,
 	}, nil)
 }
@@ -49,7 +50,7 @@ func (c *Client) Refresh(ctx context.Context, refreshToken secret.String) (token
 // Password obtains a grant with a user's name and password (RFC 6749, section
 // 4.3). Class Invalid says that they are wrong.
 func (c *Client) Password(ctx context.Context, username string, password secret.String) (tokens.Grant, error) {
-	return c.ask(ctx, GrantPassword, map[string]secret.String{
+	return c.ask(ctx, dialect.GrantPassword, map[string]secret.String{
 		"password": password,
 	}, map[string]string{"username": username})
 }
@@ -62,7 +63,7 @@ func (c *Client) Exchange(ctx context.Context, code secret.String, redirectURI s
 	if c.Dialect.PKCE && !verifier.IsZero() {
 		secrets["code_verifier"] = verifier
 	}
-	return c.ask(ctx, GrantAuthorizationCode, secrets, map[string]string{"redirect_uri": redirectURI})
+	return c.ask(ctx, dialect.GrantAuthorizationCode, secrets, map[string]string{"redirect_uri": redirectURI})
 }
 
 // AuthorizeURL returns where a browser asks for consent (RFC 6749, section
@@ -89,7 +90,7 @@ func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
 // ask is the one place that sends. It calls the round tripper itself, without
 // an http.Client, so that there is nothing which would follow a redirect, keep
 // a cookie or try again.
-func (c *Client) ask(ctx context.Context, grant GrantType, secrets map[string]secret.String, plain map[string]string) (tokens.Grant, error) {
+func (c *Client) ask(ctx context.Context, grant dialect.GrantType, secrets map[string]secret.String, plain map[string]string) (tokens.Grant, error) {
 	a := attempt{dialect: c.Dialect, grant: grant, secrets: []secret.String{c.ClientSecret}}
 	for _, s := range secrets {
 		a.secrets = append(a.secrets, s)

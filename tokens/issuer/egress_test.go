@@ -24,7 +24,7 @@ func TestEgressProxyIsNamed(t *testing.T) {
 		io.WriteString(c, "HTTP/1.1 407 "+password+"\r\n\r\n")
 	})
 	through := &url.URL{Scheme: "http", Host: at, User: url.UserPassword("me", password)}
-	c := client(dialect(t, "generic"), "https://issuer.test")
+	c := client(lookup(t, "generic"), "https://issuer.test")
 	c.Transport = issuer.Transport(nil, func(*http.Request) (*url.URL, error) { return through, nil }, nil)
 	_, err := c.Refresh(context.Background(), secret.New(refreshToken))
 	e := failure(t, err)

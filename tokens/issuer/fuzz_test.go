@@ -31,7 +31,7 @@ func FuzzAnswer(f *testing.F) {
 		h := http.Header{}
 		h.Add(name, value)
 		for _, d := range []string{"generic", "openticket", "ticketpark"} {
-			g, err := refresh(t, dialect(t, d), answering(status, h, body))
+			g, err := refresh(t, lookup(t, d), answering(status, h, body))
 			if err != nil {
 				e := failure(t, err)
 				if e.RetryAfter < 0 || e.RetryAfter > 0 && e.Class != tokens.Throttled {
@@ -67,7 +67,7 @@ func FuzzRetryAfter(f *testing.F) {
 	digits := regexp.MustCompile(`^[0-9]+$`)
 	const most = 100 * 365 * 24 * time.Hour
 	f.Fuzz(func(t *testing.T, value string) {
-		_, err := refresh(t, dialect(t, "generic"), answering(429, http.Header{"Retry-After": {value}}, ""))
+		_, err := refresh(t, lookup(t, "generic"), answering(429, http.Header{"Retry-After": {value}}, ""))
 		e := failure(t, err)
 		if e.Class != tokens.Throttled || e.RetryAfter < 0 || e.RetryAfter > most {
 			t.Errorf("%q: %v after %v", value, e.Class, e.RetryAfter)

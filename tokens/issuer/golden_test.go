@@ -13,6 +13,7 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/dialect"
 	"ticketproxy/tokens/issuer"
 )
 
@@ -37,24 +38,24 @@ func TestGolden(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, tt := range []struct {
 		name, dialect string
-		auth          issuer.ClientAuth // the dialect's when empty
-		encoding      issuer.Encoding   // the same
+		auth          dialect.ClientAuth // the dialect's when empty
+		encoding      dialect.Encoding   // the same
 		ask           func(*issuer.Client) (tokens.Grant, error)
 		expiry        time.Duration
 		refreshExpiry time.Duration
 	}{
 		{"socialboards_refresh", "socialboards", "", "", byRefresh, 3599 * time.Second, 0},
 		{"openticket_refresh", "openticket", "", "", byRefresh, 259200 * time.Second, 31535999 * time.Second},
-		{"openticket_refresh_form", "openticket", "", issuer.EncodingForm, byRefresh, 259200 * time.Second, 31535999 * time.Second},
+		{"openticket_refresh_form", "openticket", "", dialect.EncodingForm, byRefresh, 259200 * time.Second, 31535999 * time.Second},
 		{"openticket_exchange", "openticket", "", "", byExchange, 259200 * time.Second, 31535999 * time.Second},
 		{"ticketpark_refresh", "ticketpark", "", "", byRefresh, 600 * time.Second, 14 * day},
 		{"ticketpark_password", "ticketpark", "", "", byPassword, 600 * time.Second, 14 * day},
-		{"generic_refresh_none_form", "generic", issuer.AuthNone, issuer.EncodingForm, byRefresh, time.Hour, 0},
-		{"generic_refresh_none_json", "generic", issuer.AuthNone, issuer.EncodingJSON, byRefresh, time.Hour, 0},
-		{"generic_refresh_body_form", "generic", issuer.AuthBody, issuer.EncodingForm, byRefresh, time.Hour, 0},
-		{"generic_refresh_body_json", "generic", issuer.AuthBody, issuer.EncodingJSON, byRefresh, time.Hour, 0},
-		{"generic_refresh_basic_form", "generic", issuer.AuthBasic, issuer.EncodingForm, byRefresh, time.Hour, 0},
-		{"generic_refresh_basic_json", "generic", issuer.AuthBasic, issuer.EncodingJSON, byRefresh, time.Hour, 0},
+		{"generic_refresh_none_form", "generic", dialect.AuthNone, dialect.EncodingForm, byRefresh, time.Hour, 0},
+		{"generic_refresh_none_json", "generic", dialect.AuthNone, dialect.EncodingJSON, byRefresh, time.Hour, 0},
+		{"generic_refresh_body_form", "generic", dialect.AuthBody, dialect.EncodingForm, byRefresh, time.Hour, 0},
+		{"generic_refresh_body_json", "generic", dialect.AuthBody, dialect.EncodingJSON, byRefresh, time.Hour, 0},
+		{"generic_refresh_basic_form", "generic", dialect.AuthBasic, dialect.EncodingForm, byRefresh, time.Hour, 0},
+		{"generic_refresh_basic_json", "generic", dialect.AuthBasic, dialect.EncodingJSON, byRefresh, time.Hour, 0},
 		{"generic_password", "generic", "", "", byPassword, time.Hour, 0},
 		{"generic_exchange", "generic", "", "", byExchange, time.Hour, 0},
 	} {
@@ -72,7 +73,7 @@ func TestGolden(t *testing.T) {
 				}
 			})
 
-			d := dialect(t, tt.dialect)
+			d := lookup(t, tt.dialect)
 			path := "/token?tenant=one"
 			if u, err := url.Parse(d.TokenURL); err != nil {
 				t.Fatal(err)

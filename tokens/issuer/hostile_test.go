@@ -100,7 +100,7 @@ func TestHostileIssuer(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			addr, connections := listen(t, tt.handle)
-			c := client(dialect(t, "generic"), "http://"+addr)
+			c := client(lookup(t, "generic"), "http://"+addr)
 			began := time.Now()
 			_, err := byRefresh(c)
 			if took := time.Since(began); took >= 10*time.Second {
@@ -121,7 +121,7 @@ func TestHostileIssuer(t *testing.T) {
 func TestCloseOnAccept(t *testing.T) {
 	t.Parallel()
 	addr, connections := listen(t, func(net.Conn) {})
-	_, err := byRefresh(client(dialect(t, "generic"), "http://"+addr))
+	_, err := byRefresh(client(lookup(t, "generic"), "http://"+addr))
 	if e := failure(t, err); e.Class != tokens.Ambiguous && e.Class != tokens.NotSent {
 		t.Errorf("class is %v", e.Class)
 	}
@@ -134,7 +134,7 @@ func TestCloseOnAccept(t *testing.T) {
 func TestWholeObjectCutShort(t *testing.T) {
 	t.Parallel()
 	addr, _ := listen(t, saying(ok+"Content-Length: 99\r\n\r\n{\"access_token\":\"a\",\"refresh_token\":\"r\"}\n"))
-	g, err := byRefresh(client(dialect(t, "generic"), "http://"+addr))
+	g, err := byRefresh(client(lookup(t, "generic"), "http://"+addr))
 	if err != nil || g.RefreshToken.Reveal() != "r" {
 		t.Errorf("got %q, %v", g.RefreshToken.Reveal(), err)
 	}
@@ -149,7 +149,7 @@ func TestEarlyAnswer(t *testing.T) {
 		conn.(*net.TCPConn).CloseWrite()
 		io.Copy(io.Discard, conn)
 	})
-	_, err := byRefresh(client(dialect(t, "generic"), "http://"+addr))
+	_, err := byRefresh(client(lookup(t, "generic"), "http://"+addr))
 	if e := failure(t, err); e.Class != tokens.Throttled || e.RetryAfter != 9*time.Second {
 		t.Errorf("got %v", err)
 	}
@@ -165,7 +165,7 @@ func TestConnectionRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.Close()
-	_, err = byRefresh(client(dialect(t, "generic"), "http://"+ln.Addr().String()))
+	_, err = byRefresh(client(lookup(t, "generic"), "http://"+ln.Addr().String()))
 	if e := failure(t, err); e.Class != tokens.NotSent || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("got %v: %v", e.Class, err)
 	}
@@ -180,7 +180,7 @@ func TestTLSToPlainServer(t *testing.T) {
 		conn.Read(make([]byte, 1024))
 		io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
 	})
-	_, err := byRefresh(client(dialect(t, "generic"), "https://"+addr))
+	_, err := byRefresh(client(lookup(t, "generic"), "https://"+addr))
 	if e := failure(t, err); e.Class != tokens.NotSent || err.Error() != "issuer does not speak TLS" {
 		t.Errorf("got %v: %v", e.Class, err)
 	}
@@ -219,7 +219,7 @@ func TestTLS(t *testing.T) {
 		{"wrong name", strings.Replace(srv.URL, "127.0.0.1", "localhost", 1), roots, "not localhost"},
 		{"TLS 1.1", old.URL, roots, "protocol version"},
 	} {
-		c := client(dialect(t, "generic"), tt.url)
+		c := client(lookup(t, "generic"), tt.url)
 		c.Transport = issuer.Transport(tt.roots, nil, nil)
 		_, err := byRefresh(c)
 		if e := failure(t, err); e.Class != tokens.NotSent || !strings.Contains(err.Error(), tt.text) {
@@ -229,7 +229,7 @@ func TestTLS(t *testing.T) {
 	if n := requests.Load(); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
-	c := client(dialect(t, "generic"), srv.URL)
+	c := client(lookup(t, "generic"), srv.URL)
 	c.Transport = issuer.Transport(roots, nil, nil)
 	if g, err := byRefresh(c); err != nil || g.AccessToken.Reveal() != "a" {
 		t.Errorf("the right CA: %v", err)
@@ -245,7 +245,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 		cancel()
 		conn.Read(make([]byte, 1)) // until the client has closed
 	}))
-	_, err := client(dialect(t, "generic"), "http://"+addr).Refresh(ctx, secret.New(refreshToken))
+	_, err := client(lookup(t, "generic"), "http://"+addr).Refresh(ctx, secret.New(refreshToken))
 	if e := failure(t, err); e.Class != tokens.Ambiguous || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v: %v", e.Class, err)
 	}
@@ -265,7 +265,7 @@ func TestForeignWords(t *testing.T) {
 		"valid for\nanother":             "certificate of the issuer is not trusted",
 		strings.Repeat("valid for ", 99): "certificate of the issuer is not trusted",
 	} {
-		_, err := refresh(t, dialect(t, "generic"), fakeIssuer(func(*http.Request) (*http.Response, error) {
+		_, err := refresh(t, lookup(t, "generic"), fakeIssuer(func(*http.Request) (*http.Response, error) {
 			return nil, &tls.CertificateVerificationError{Err: errors.New(words)}
 		}))
 		if e := failure(t, err); e.Class != tokens.NotSent || err.Error() != want {

@@ -17,6 +17,7 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/dialect"
 	"ticketproxy/tokens/issuer"
 )
 
@@ -32,9 +33,9 @@ const (
 	verifier     = "the-verifier"
 )
 
-func dialect(t testing.TB, name string) issuer.Dialect {
+func lookup(t testing.TB, name string) dialect.Dialect {
 	t.Helper()
-	d, ok := issuer.Lookup(name)
+	d, ok := dialect.Lookup(name)
 	if !ok {
 		t.Fatalf("there is no dialect %q", name)
 	}
@@ -42,7 +43,7 @@ func dialect(t testing.TB, name string) issuer.Dialect {
 }
 
 // client returns a client of the dialect whose issuer is at base.
-func client(d issuer.Dialect, base string) *issuer.Client {
+func client(d dialect.Dialect, base string) *issuer.Client {
 	d.TokenURL = base + "/token"
 	return &issuer.Client{
 		Dialect:      d,
@@ -148,7 +149,7 @@ func answering(status int, header http.Header, body string) fakeIssuer {
 }
 
 // refresh asks a client whose issuer is a fake one.
-func refresh(t testing.TB, d issuer.Dialect, transport http.RoundTripper) (tokens.Grant, error) {
+func refresh(t testing.TB, d dialect.Dialect, transport http.RoundTripper) (tokens.Grant, error) {
 	t.Helper()
 	c := client(d, "https://issuer.example")
 	c.Transport = transport

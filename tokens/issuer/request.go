@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"ticketproxy/secret"
+	"ticketproxy/tokens/dialect"
 )
 
 var (
@@ -25,7 +26,7 @@ var (
 
 // request makes a token request (RFC 6749, section 3.2). Its errors hold no
 // part of it.
-func (c *Client) request(ctx context.Context, end time.Time, grant GrantType, secrets map[string]secret.String, plain map[string]string) (*http.Request, *body, error) {
+func (c *Client) request(ctx context.Context, end time.Time, grant dialect.GrantType, secrets map[string]secret.String, plain map[string]string) (*http.Request, *body, error) {
 	params := map[string]string{"grant_type": string(grant)}
 	for name, value := range plain {
 		params[name] = value
@@ -33,11 +34,11 @@ func (c *Client) request(ctx context.Context, end time.Time, grant GrantType, se
 	for name, value := range secrets {
 		params[name] = value.Reveal()
 	}
-	basic := c.Dialect.ClientAuth == AuthBasic
+	basic := c.Dialect.ClientAuth == dialect.AuthBasic
 	if !basic && c.ClientID != "" {
 		params["client_id"] = c.ClientID
 	}
-	if c.Dialect.ClientAuth == AuthBody && !c.ClientSecret.IsZero() {
+	if c.Dialect.ClientAuth == dialect.AuthBody && !c.ClientSecret.IsZero() {
 		params["client_secret"] = c.ClientSecret.Reveal()
 	}
 	text, mediaType, err := encode(c.Dialect.Encoding, params)
@@ -64,7 +65,7 @@ func (c *Client) request(ctx context.Context, end time.Time, grant GrantType, se
 	return req, sent, nil
 }
 
-// basic returns the Authorization of AuthBasic. RFC 6749, section 2.3.1,
+// basic returns the Authorization of dialect.AuthBasic. RFC 6749, section 2.3.1,
 // form-encodes id and secret first, which is not what RFC 7617 does and not
 // what every issuer undoes.
 func (c *Client) basic() string {
@@ -77,8 +78,8 @@ func (c *Client) basic() string {
 
 // encode returns the parameters, in the order of their names, and their media
 // type.
-func encode(encoding Encoding, params map[string]string) ([]byte, string, error) {
-	if encoding != EncodingJSON {
+func encode(encoding dialect.Encoding, params map[string]string) ([]byte, string, error) {
+	if encoding != dialect.EncodingJSON {
 		form := url.Values{}
 		for name, value := range params {
 			form.Set(name, value)

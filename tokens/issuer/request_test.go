@@ -12,18 +12,19 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/dialect"
 	"ticketproxy/tokens/issuer"
 )
 
 func TestDialects(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for _, d := range issuer.Dialects() {
+	for _, d := range dialect.All() {
 		names = append(names, d.Name)
-		if !d.Allows(issuer.GrantRefreshToken) {
+		if !d.Allows(dialect.GrantRefreshToken) {
 			t.Errorf("%s cannot refresh", d.Name)
 		}
-		if d.Name != "generic" && d.Allows(issuer.GrantAuthorizationCode) != (d.AuthorizeURL != "") {
+		if d.Name != "generic" && d.Allows(dialect.GrantAuthorizationCode) != (d.AuthorizeURL != "") {
 			t.Errorf("%s: authorize URL and grants differ", d.Name)
 		}
 		for i := range d.Grants { // a fresh value is nobody else's
@@ -34,11 +35,11 @@ func TestDialects(t *testing.T) {
 		t.Errorf("dialects are %q, want %q", names, want)
 	}
 	for _, name := range names {
-		if d := dialect(t, name); d.Name != name || !d.Allows(issuer.GrantRefreshToken) {
+		if d := lookup(t, name); d.Name != name || !d.Allows(dialect.GrantRefreshToken) {
 			t.Errorf("%s was changed by a caller", name)
 		}
 	}
-	if _, ok := issuer.Lookup("Generic"); ok {
+	if _, ok := dialect.Lookup("Generic"); ok {
 		t.Error("a name is matched without its case")
 	}
 }
@@ -47,7 +48,7 @@ func TestDialects(t *testing.T) {
 // request again, or elsewhere.
 func TestNothingForNetHTTPToRepeat(t *testing.T) {
 	t.Parallel()
-	refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+	refresh(t, lookup(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
 		if req.GetBody != nil || req.Body == nil || req.ContentLength <= 0 || !req.Close {
 			t.Errorf("GetBody %v, length %d, close %v", req.GetBody != nil, req.ContentLength, req.Close)
 		}
@@ -69,7 +70,7 @@ func TestNothingForNetHTTPToRepeat(t *testing.T) {
 func TestNotSentIsProven(t *testing.T) {
 	t.Parallel()
 	var left io.Reader
-	_, err := refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+	_, err := refresh(t, lookup(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
 		left = req.Body
 		return nil, errors.New("lost")
 	}))
@@ -79,7 +80,7 @@ func TestNotSentIsProven(t *testing.T) {
 	if text, err := io.ReadAll(left); len(text) > 0 || err == nil {
 		t.Errorf("sealed body still gave %d bytes", len(text))
 	}
-	_, err = refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+	_, err = refresh(t, lookup(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
 		req.Body.Read(make([]byte, 1))
 		return nil, errors.New("lost")
 	}))
@@ -101,7 +102,7 @@ func TestUnsendable(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	c := client(dialect(t, "socialboards"), "https://issuer.example")
+	c := client(lookup(t, "socialboards"), "https://issuer.example")
 	c.Transport = refuse
 	_, err := byPassword(c)
 	check("password at socialboards", err)
@@ -112,7 +113,7 @@ func TestUnsendable(t *testing.T) {
 		_, err := byRefresh(c)
 		check("token URL "+u, err)
 	}
-	c = client(dialect(t, "openticket"), "https://issuer.example")
+	c = client(lookup(t, "openticket"), "https://issuer.example")
 	c.Transport = refuse
 	_, err = c.Refresh(context.Background(), secret.New("\xff"))
 	check("not UTF-8", err)
@@ -122,7 +123,7 @@ func TestCancelledBefore(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, err := client(dialect(t, "generic"), "http://127.0.0.1:1").Refresh(ctx, secret.New(refreshToken))
+	_, err := client(lookup(t, "generic"), "http://127.0.0.1:1").Refresh(ctx, secret.New(refreshToken))
 	if e := failure(t, err); e.Class != tokens.NotSent || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v: %v", e.Class, err)
 	}
@@ -131,7 +132,7 @@ func TestCancelledBefore(t *testing.T) {
 func TestAuthorizeURL(t *testing.T) {
 	t.Parallel()
 	const callback, state, challenge = "http://127.0.0.1:8085/callback?x=1&y=2", "the state/", "the-challenge"
-	ask := func(d issuer.Dialect) url.Values {
+	ask := func(d dialect.Dialect) url.Values {
 		t.Helper()
 		u, err := url.Parse(client(d, "").AuthorizeURL(callback, state, challenge))
 		if err != nil {
@@ -146,7 +147,7 @@ func TestAuthorizeURL(t *testing.T) {
 		}
 		return q
 	}
-	d := dialect(t, "openticket")
+	d := lookup(t, "openticket")
 	if q := ask(d); len(q) != 4 {
 		t.Errorf("openticket knows four parameters, not %v", q)
 	}
@@ -154,7 +155,7 @@ func TestAuthorizeURL(t *testing.T) {
 	if q := ask(d); q.Get("code_challenge") != challenge || q.Get("code_challenge_method") != "S256" || q.Get("scope") != "openid" {
 		t.Errorf("query is %v", q)
 	}
-	if u := client(dialect(t, "ticketpark"), "").AuthorizeURL(callback, state, challenge); u != "" {
+	if u := client(lookup(t, "ticketpark"), "").AuthorizeURL(callback, state, challenge); u != "" {
 		t.Errorf("ticketpark has an authorize URL: %s", u)
 	}
 }
@@ -163,7 +164,7 @@ func TestAuthorizeURL(t *testing.T) {
 func TestObtainedIsMonotonic(t *testing.T) {
 	t.Parallel()
 	var sent time.Time
-	g, err := refresh(t, dialect(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
+	g, err := refresh(t, lookup(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
 		sent = time.Now()
 		return answering(200, nil, `{"access_token":"a","expires_in":60}`)(req)
 	}))

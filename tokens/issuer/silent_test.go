@@ -81,7 +81,7 @@ func TestSilentIssuer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dials := 0
 				var serving sync.WaitGroup
-				c := client(dialect(t, "generic"), tt.scheme+"://issuer.example")
+				c := client(lookup(t, "generic"), tt.scheme+"://issuer.example")
 				c.Timeout = tt.timeout
 				c.Transport = issuer.Transport(nil, nil, func(ctx context.Context, _, _ string) (net.Conn, error) {
 					dials++
@@ -128,7 +128,7 @@ func TestSilentIssuer(t *testing.T) {
 func TestWholeObjectThenSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := client(dialect(t, "generic"), "http://issuer.example")
+		c := client(lookup(t, "generic"), "http://issuer.example")
 		c.Transport = issuer.Transport(nil, nil, func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() {

@@ -1,10 +1,14 @@
-package issuer
+// Package dialect knows how each provider deviates from RFC 6749, as plain data:
+// no state, no I/O. It knows no other package of ours.
+//
+// A provider is a file. In it, [D] marks what a vendor's page states, [V] what its
+// published code shows, and [I] what is inferred from the library that the vendor
+// seems to run: documented by nobody, and so a default to override.
+package dialect
 
 import (
 	"slices"
 	"time"
-
-	"ticketproxy/tokens"
 )
 
 // A ClientAuth is how a client shows who it is (RFC 6749, section 2.3.1).
@@ -33,17 +37,23 @@ const (
 	GrantAuthorizationCode GrantType = "authorization_code" // section 4.1
 )
 
-// A Dialect is one provider's deviation from RFC 6749. It is a value: no
-// state, no I/O. Its zero value is a public client which speaks the RFC.
-//
-// In the files of the dialects, [D] marks what a vendor's page states, [V] what
-// its published code shows, and [I] what is inferred from the library that the
-// vendor seems to run: documented by nobody, and so a default to override.
+// A Rotation says what becomes of a refresh token once it is redeemed.
+type Rotation string
+
+const (
+	RotationNone      Rotation = "none"       // it stays as it is
+	RotationMaybe     Rotation = "maybe"      // a new one may come, and whether the old one dies is not documented
+	RotationSingleUse Rotation = "single_use" // it is spent, and a new one comes
+)
+
+// A Dialect is one provider's deviation from RFC 6749. Its zero value is a public
+// client which speaks the RFC. A field with an env tag is the default of the
+// variable of that name.
 type Dialect struct {
 	Name         string
-	UpstreamURL  string // the API's origin
-	TokenURL     string // a query in it is kept (RFC 6749, section 3.2)
-	AuthorizeURL string // empty without the authorization code grant; a query in it is kept
+	UpstreamURL  string `env:"UPSTREAM_URL"`  // the API's origin; empty if the user must say it
+	TokenURL     string `env:"TOKEN_URL"`     // a query in it is kept (RFC 6749, section 3.2); empty as above
+	AuthorizeURL string `env:"AUTHORIZE_URL"` // empty without the authorization code grant; a query in it is kept
 
 	// TokenPaths are where apps of this provider ask for tokens, besides the
 	// path of TokenURL.
@@ -52,8 +62,8 @@ type Dialect struct {
 	// token too, and refuses one that comes twice (RFC 6750, section 2).
 	QueryTokens []string
 
-	ClientAuth ClientAuth
-	Encoding   Encoding
+	ClientAuth ClientAuth `env:"CLIENT_AUTH"`
+	Encoding   Encoding   `env:"TOKEN_ENCODING"`
 	// PlainBasic leaves out the form-encoding of id and secret which RFC 6749
 	// puts before the base64 of AuthBasic, for issuers that do not undo it.
 	PlainBasic bool
@@ -62,16 +72,20 @@ type Dialect struct {
 	PKCE   bool
 	Grants []GrantType
 
-	Rotation tokens.Rotation
+	Rotation Rotation `env:"ROTATION"`
 	// Grace says that a spent refresh token still works for a while, so that a
 	// lost answer may be asked for again soon.
 	Grace bool
 	// RefreshLifetime is assumed of a new refresh token when the issuer does
 	// not say; 0 when it is not known.
-	RefreshLifetime time.Duration
+	RefreshLifetime time.Duration `env:"REFRESH_TOKEN_LIFETIME"`
 	// Invalid lists the answers which, besides invalid_grant, mean that the
 	// issuer does not know the refresh token.
 	Invalid []Answer
+	// StubAnswer is a token answer in the provider's own form, for apps that do
+	// their own OAuth. Its tokens are worthless. It has every member that the
+	// vendor's clients demand.
+	StubAnswer string
 }
 
 // An Answer is a status and the error code that came with it (RFC 6749,
@@ -84,14 +98,14 @@ type Answer struct {
 // Allows reports whether the dialect knows the grant.
 func (d Dialect) Allows(grant GrantType) bool { return slices.Contains(d.Grants, grant) }
 
-// Dialects returns every dialect, freshly made.
-func Dialects() []Dialect {
+// All returns every dialect, freshly made.
+func All() []Dialect {
 	return []Dialect{socialBoards(), openTicket(), ticketpark(), generic()}
 }
 
 // Lookup returns the dialect of that name, freshly made.
 func Lookup(name string) (Dialect, bool) {
-	for _, d := range Dialects() {
+	for _, d := range All() {
 		if d.Name == name {
 			return d, true
 		}

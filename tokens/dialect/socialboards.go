@@ -1,6 +1,4 @@
-package issuer
-
-import "ticketproxy/tokens"
+package dialect
 
 // socialBoards follows "Access tokens v2" on developers.socialboards.com.
 //
@@ -22,6 +20,8 @@ func socialBoards() Dialect {
 		Encoding:    EncodingForm,
 		PlainBasic:  true,
 		Grants:      []GrantType{GrantRefreshToken},
-		Rotation:    tokens.RotationMaybe,
+		Rotation:    RotationMaybe,
+		StubAnswer: `{"access_token":"ticketproxy-placeholder","token_type":"bearer","expires_in":3599,` +
+			`"refresh_token":"ticketproxy-placeholder"}`,
 	}
 }

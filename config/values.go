@@ -2,9 +2,54 @@ package config
 
 import (
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// parseURL parses the URL of an upstream or an issuer: absolute, https (or
+// http to this machine itself), and without credentials, query and fragment.
+// Nothing of it but its host is ever shown.
+func parseURL(text string) (any, error) {
+	const cure = "write it like https://api.example.com"
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, &flaw{"is not a URL", cure}
+	}
+	if u.User != nil {
+		return nil, &flaw{"must not hold credentials", "remove what stands before the @; credentials have variables of their own"}
+	}
+	host, port, ok := splitHost(u.Host)
+	switch {
+	case !ok || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, &flaw{"is not an absolute https URL", cure}
+	case u.Scheme == "http" && !isLoopback(host):
+		return nil, &flaw{"uses http to " + quote(host) + ", but tokens may go unencrypted to loopback hosts only", "write https://"}
+	case strings.ContainsAny(text, "?#"):
+		return nil, &flaw{"must not have a query or a fragment", "remove what stands after the ? or #"}
+	}
+	u.Host = host
+	if port != "" {
+		u.Host += ":" + port
+	}
+	return *u, nil
+}
+
+// basePath drops the trailing slash of UPSTREAM_URL's path, which must be of the
+// kind that paths can be joined to.
+func (p *parser) basePath(d *draft) {
+	u, variable := d.UpstreamURL, d.variable("UPSTREAM_URL")
+	if u == nil || u.Path == "" {
+		return
+	}
+	path, err := parsePath(u.EscapedPath())
+	if err != nil {
+		p.report.add(variable, "its path "+err.Error(), "write it like https://api.example.com/v2")
+		return
+	}
+	u.Path, u.RawPath = strings.TrimSuffix(path, "/"), ""
+}
 
 // splitHost parses host or host:port as URLs and Host headers write them: a
 // name in ASCII, an IPv4 address, or an IPv6 address in brackets. The host
@@ -131,4 +176,43 @@ func parsePath(text string) (string, error) {
 		}
 	}
 	return path, nil
+}
+
+// checkCredential holds a client id, a client secret or a refresh token to the
+// characters that RFC 6749, appendix A, gives them (VSCHAR), and tells apart
+// what commonly happens on the way from a page to a variable.
+func checkCredential(text string) error {
+	const cure = "copy it again, without line breaks, quotation marks or blanks around it"
+	if strings.TrimSpace(text) != text {
+		return &flaw{"begins or ends with a blank or a line break", cure}
+	}
+	for _, r := range text {
+		switch {
+		case r < ' ' || r == 0x7f:
+			return &flaw{"holds a line break or another control character", cure}
+		case r > '~':
+			return &flaw{"holds a character that is not ASCII, which no credential has (RFC 6749, appendix A)", cure}
+		}
+	}
+	return nil
+}
+
+func parseBool(text string) (any, error) {
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		return nil, &flaw{quote(text) + " is neither true nor false", "write true or false"}
+	}
+	return b, nil
+}
+
+func parseDuration(text string) (any, error) {
+	d, err := time.ParseDuration(text)
+	if err == nil {
+		return d, nil
+	}
+	cure := "write a number and a unit, like 500ms, 60s or 2m"
+	if _, err := strconv.ParseUint(text, 10, 32); err == nil {
+		cure = "write a unit, like " + text + "s"
+	}
+	return nil, &flaw{quote(text) + " is not a duration", cure}
 }

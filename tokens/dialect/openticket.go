@@ -1,10 +1,8 @@
-package issuer
+package dialect
 
 import (
 	"net/http"
 	"time"
-
-	"ticketproxy/tokens"
 )
 
 // openTicket follows "Request token" and "Refreshing a token" on
@@ -30,8 +28,10 @@ func openTicket() Dialect {
 		Encoding:        EncodingJSON,
 		PlainBasic:      true,
 		Grants:          []GrantType{GrantAuthorizationCode, GrantRefreshToken},
-		Rotation:        tokens.RotationSingleUse,
+		Rotation:        RotationSingleUse,
 		RefreshLifetime: 365 * 24 * time.Hour,
 		Invalid:         []Answer{{http.StatusUnauthorized, "invalid_request"}},
+		StubAnswer: `{"token_type":"Bearer","expires_in":259200,"access_token":"ticketproxy-placeholder",` +
+			`"refresh_token":"ticketproxy-placeholder","refresh_token_expires_in":31535999,"info":{"user":{},"companies":[]}}`,
 	}
 }

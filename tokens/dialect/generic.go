@@ -1,6 +1,4 @@
-package issuer
-
-import "ticketproxy/tokens"
+package dialect
 
 // generic is RFC 6749 to the letter. Its URLs are the user's. An issuer may
 // return a new refresh token with every use, after which the old one must no
@@ -12,6 +10,8 @@ func generic() Dialect {
 		Encoding:   EncodingForm,
 		PKCE:       true,
 		Grants:     []GrantType{GrantAuthorizationCode, GrantPassword, GrantRefreshToken},
-		Rotation:   tokens.RotationMaybe,
+		Rotation:   RotationMaybe,
+		StubAnswer: `{"access_token":"ticketproxy-placeholder","token_type":"Bearer","expires_in":3600,` +
+			`"refresh_token":"ticketproxy-placeholder"}`,
 	}
 }

@@ -1,9 +1,7 @@
-package issuer
+package dialect
 
 import (
 	"time"
-
-	"ticketproxy/tokens"
 )
 
 // ticketpark follows "Authentication" in github.com/Ticketpark/api-docs.
@@ -28,7 +26,9 @@ func ticketpark() Dialect {
 		Encoding:        EncodingForm,
 		PlainBasic:      true,
 		Grants:          []GrantType{GrantPassword, GrantRefreshToken},
-		Rotation:        tokens.RotationSingleUse,
+		Rotation:        RotationSingleUse,
 		RefreshLifetime: 14 * 24 * time.Hour,
+		StubAnswer: `{"access_token":"ticketproxy-placeholder","expires_in":600,"token_type":"bearer","scope":null,` +
+			`"refresh_token":"ticketproxy-placeholder"}`,
 	}
 }
