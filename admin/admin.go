@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/tokens"
 )
 
@@ -15,7 +15,7 @@ import (
 // first request and not changed.
 type Admin struct {
 	Version   string
-	Guard     *proxy.Guard
+	Guard     *inbound.Guard
 	Metrics   http.Handler
 	Accounts  func() []tokens.Status
 	Warnings  func() []string // what a person should know of the program as a whole; may be nil

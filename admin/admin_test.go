@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ticketproxy/admin"
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/tokens"
 )
 
@@ -43,7 +43,7 @@ func newDesk(accounts ...tokens.Status) *desk {
 	all := func() []tokens.Status { return d.accounts }
 	d.Admin = &admin.Admin{
 		Version:   "1.2.3",
-		Guard:     &proxy.Guard{Hosts: []string{"admin.test"}, Origins: []string{"https://app.test"}},
+		Guard:     &inbound.Guard{Hosts: []string{"admin.test"}, Origins: []string{"https://app.test"}},
 		Metrics:   admin.NewMetrics("1.2.3", all, func() uint64 { return 0 }).Handler(),
 		Accounts:  all,
 		Upstreams: []admin.Upstream{{Name: "park", Listen: "127.0.0.1:8080", URL: "https://api.test/", Account: "park"}},
@@ -284,7 +284,7 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
-// The listener is a proxy.Server like every other: what it serves, it serves
+// The listener is a inbound.Server like every other: what it serves, it serves
 // over a socket too.
 func TestOverASocket(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 // BenchmarkProxy sends requests through a bare ReverseProxy and through this
@@ -34,9 +35,9 @@ func BenchmarkProxy(b *testing.B) {
 				w := &world{TB: b, front: listen(b), back: listen(b)}
 				w.serveAPI(api)
 				transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
-				w.source, w.guard = newSource(), new(proxy.Guard)
+				w.source, w.guard = newSource(), new(inbound.Guard)
 				w.upstream = &proxy.Upstream{Name: "park", URL: parse(b, "http://api.test"), Source: w.source, Transport: transport, Observer: new(silent)}
-				w.server = &proxy.Server{Handler: proxied.handler(w)}
+				w.server = inbound.NewServer(proxied.handler(w), nil, nil)
 				w.serve()
 				b.Cleanup(transport.CloseIdleConnections)
 				b.ReportAllocs()

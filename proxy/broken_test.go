@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 // saying is an API that answers each connection's first request with a text,
@@ -46,7 +47,7 @@ func TestStatusThatIsNone(t *testing.T) {
 		w := beginRaw(t, saying("HTTP/1.1 "+status+" x\r\nContent-Length: 0\r\n\r\n"))
 		res, _ := w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		is(t, "status", res.StatusCode, 502)
-		is(t, "code", res.Header.Get(proxy.ErrorHeader), "upstream_unreachable")
+		is(t, "code", res.Header.Get(inbound.ErrorHeader), "upstream_unreachable")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
 )
 
@@ -48,7 +49,7 @@ func TestBudgetIsPaidBack(t *testing.T) {
 	transport := NewTransport(0, nil, nil, nil)
 	defer transport.CloseIdleConnections()
 	budget := NewReplayBudget()
-	h := NewHandler(new(Guard), budget, &Upstream{URL: to, Source: fixed{}, Transport: transport})
+	h := NewHandler(new(inbound.Guard), budget, &Upstream{URL: to, Source: fixed{}, Transport: transport})
 	app := httptest.NewServer(h)
 
 	post := func(listener *httptest.Server, path string, size int) int {
@@ -76,7 +77,7 @@ func TestBudgetIsPaidBack(t *testing.T) {
 	}
 
 	// The budget is spent, by another listener as well as by this one.
-	other := httptest.NewServer(NewHandler(new(Guard), budget, h.Upstreams...))
+	other := httptest.NewServer(NewHandler(new(inbound.Guard), budget, h.Upstreams...))
 	defer other.Close()
 	app = httptest.NewServer(h)
 	defer app.Close()

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 // A row is what an app sends on one connection, and what may come of it.
@@ -173,7 +174,7 @@ func summary(t *testing.T, answers []byte, raw string, open, waits bool) string 
 			return "101, waits"
 		}
 		body := read(t, res)
-		code := res.Header.Get(proxy.ErrorHeader)
+		code := res.Header.Get(inbound.ErrorHeader)
 		if code != "" {
 			is(t, "type of our answer", res.Header.Get("Content-Type"), "application/problem+json")
 		} else if res.StatusCode == http.StatusOK && method != "HEAD" && res.Header.Get("Pragma") == "" {

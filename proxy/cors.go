@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"ticketproxy/proxy/inbound"
+
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -56,7 +58,7 @@ func share(h http.Header, origin string) {
 // of h, and those that we may add. An asterisk would mean nothing to a request
 // with credentials (Fetch standard, CORS protocol and credentials).
 func exposable(h http.Header) string {
-	names := []string{"Allow", "Content-Length", "Date", "Retry-After", ErrorHeader}
+	names := []string{"Allow", "Content-Length", "Date", "Retry-After", inbound.ErrorHeader}
 	for name := range h {
 		if httpguts.ValidHeaderFieldName(name) {
 			names = append(names, name)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
 )
 
@@ -28,7 +29,7 @@ type exchange struct {
 	origin      string              // of that page, when it is an allowed one
 	header      http.Header         // of the answer to the app
 	last        bool                // the connection closes after it
-	conn        *patientConn
+	conn        *inbound.Conn
 	control     *http.ResponseController
 	unread      atomic.Bool // the app's body has not ended, and the upstream's transport may be reading it
 	broken      atomic.Bool // the app's body could not be read
@@ -76,7 +77,7 @@ func (x *exchange) end() {
 // server would eat the rest of the body first. The app is to leave a draining
 // server, too.
 func (x *exchange) answered(status int) {
-	if (x.last || x.unread.Load() || x.conn.draining()) && status != http.StatusSwitchingProtocols {
+	if (x.last || x.unread.Load() || x.conn.Draining()) && status != http.StatusSwitchingProtocols {
 		x.header.Set("Connection", "close")
 	}
 	x.status = status

@@ -1,12 +1,10 @@
 package proxy
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"sync"
-	"time"
 )
 
 // An expectation is that an app will be told whether its body is wanted (RFC
@@ -76,63 +74,5 @@ func (x *exchange) expect(req *http.Request) *http.Request {
 func (e *expectation) end() {
 	if e != nil {
 		e.note(&e.over, true)
-	}
-}
-
-// expected is a body that an app sends when it is asked for it, which the server
-// does when it is first read.
-type expected struct {
-	io.ReadCloser
-
-	mu    sync.Mutex
-	stage asking
-}
-
-// asking is how far an app has been asked for its body.
-type asking int
-
-const (
-	unasked asking = iota
-	beingAsked
-	wasAsked
-)
-
-func (e *expected) Read(p []byte) (int, error) {
-	e.reach(beingAsked)
-	defer e.reach(wasAsked)
-	return e.ReadCloser.Read(p)
-}
-
-func (e *expected) reach(stage asking) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.stage = max(e.stage, stage)
-}
-
-// speak has an interim answer be written, but not at the same time as the
-// server's own 100, for it would come in between: what comes until the app has
-// sent the first of its body is dropped. On a nil body there is no 100.
-func (e *expected) speak(write func()) {
-	if e == nil {
-		write()
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stage != beingAsked {
-		write()
-	}
-}
-
-// unaskedIdle is how long an app may take to send the body that it was not asked
-// for: it may have begun before it was answered.
-const unaskedIdle = time.Second
-
-// forgo keeps the server from waiting long for a body that nobody asked for.
-func (e *expected) forgo(control *http.ResponseController) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.stage == unasked {
-		control.SetReadDeadline(time.Now().Add(unaskedIdle))
 	}
 }

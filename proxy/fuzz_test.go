@@ -15,6 +15,7 @@ import (
 	logged "go.uber.org/zap/zaptest/observer"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 // A recorder notes what is wrong with the requests that reach the API.
@@ -84,7 +85,7 @@ func FuzzRequest(f *testing.F) {
 			return w.back.DialContext(ctx, network, address)
 		})
 	})
-	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, proxy.NewReplayBudget(), w.upstream), Log: zap.New(core)}
+	w.server = inbound.NewServer(proxy.NewHandler(w.guard, proxy.NewReplayBudget(), w.upstream), nil, zap.New(core))
 	w.front = listen(f)
 	w.serve()
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -7,12 +7,12 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	guard := &proxy.Guard{Hosts: []string{"Park.Internal", "fd00::5", "other.test:8080", "127.0.0.3"}, Origins: []string{"https://app.test"}}
+	guard := &inbound.Guard{Hosts: []string{"Park.Internal", "fd00::5", "other.test:8080", "127.0.0.3"}, Origins: []string{"https://app.test"}}
 	tcp := &net.TCPAddr{IP: net.ParseIP("192.0.2.7"), Port: 8080}
 	loopback := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8080}
 	loopback6 := &net.TCPAddr{IP: net.IPv6loopback, Port: 8080}
@@ -155,7 +155,7 @@ func TestGuardOnTheWire(t *testing.T) {
 	} {
 		res, _ := w.ask(raw)
 		is(t, raw, res.StatusCode, want.status)
-		is(t, raw, res.Header.Get(proxy.ErrorHeader), want.code)
+		is(t, raw, res.Header.Get(inbound.ErrorHeader), want.code)
 		if want.code != "" { // a page that shows it may load nothing on its behalf
 			is(t, raw, res.Header.Get("Content-Security-Policy"), "default-src 'none'; sandbox")
 		}

@@ -3,19 +3,21 @@ package proxy
 import (
 	"net/http"
 
+	"ticketproxy/proxy/inbound"
+
 	"golang.org/x/sync/semaphore"
 )
 
 // A Handler serves the upstreams of one listener. Its exported fields are set
 // before the first request and not changed.
 type Handler struct {
-	Guard     *Guard
+	Guard     *inbound.Guard
 	Upstreams []*Upstream
 	Budget    *semaphore.Weighted // of NewReplayBudget; one for all handlers of the program
 }
 
 // NewHandler returns the handler of a listener.
-func NewHandler(guard *Guard, budget *semaphore.Weighted, upstreams ...*Upstream) *Handler {
+func NewHandler(guard *inbound.Guard, budget *semaphore.Weighted, upstreams ...*Upstream) *Handler {
 	return &Handler{Guard: guard, Budget: budget, Upstreams: upstreams}
 }
 
@@ -33,7 +35,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u := route(h.Upstreams, r)
 	if u == nil {
 		share(w.Header(), origin)
-		newProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)
+		inbound.NewProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)
 		return
 	}
 	u.serve(w, r, h.Budget, origin)

@@ -19,6 +19,7 @@ import (
 	"testing/iotest"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 const replayLimit = 1 << 20
@@ -155,7 +156,7 @@ func TestOverTheReplayLimit(t *testing.T) {
 		res, answer := w.do("POST", "/", body)
 		is(t, "status", res.StatusCode, 401)
 		is(t, "answer", answer, strings.Repeat("no", 1000))
-		is(t, "mark", res.Header.Get(proxy.ErrorHeader), "")
+		is(t, "mark", res.Header.Get(inbound.ErrorHeader), "")
 		is(t, "challenge", res.Header.Get("Www-Authenticate"), "Bearer")
 		is(t, "outcome", w.observer.outcomes(), "unreplayable")
 		is(t, "visits", len(api.seen()), 1)
@@ -171,7 +172,7 @@ func TestSecondUnauthorizedIsTheApps(t *testing.T) {
 	res, answer := w.do("POST", "/", strings.NewReader("x"))
 	is(t, "status", res.StatusCode, 401)
 	is(t, "answer", answer, strings.Repeat("no", 1000))
-	is(t, "mark", res.Header.Get(proxy.ErrorHeader), "")
+	is(t, "mark", res.Header.Get(inbound.ErrorHeader), "")
 	is(t, "visits", len(api.seen()), 2)
 	is(t, "outcome", w.observer.outcomes(), "refused")
 }
@@ -208,8 +209,8 @@ func TestRenewFails(t *testing.T) {
 		w.source.refresh = func(context.Context) error { return err }
 		res, body := w.do("POST", "/", strings.NewReader("x"))
 		is(t, "status", res.StatusCode, 503)
-		is(t, "mark", res.Header.Get(proxy.ErrorHeader), code)
-		var p proxy.Problem
+		is(t, "mark", res.Header.Get(inbound.ErrorHeader), code)
+		var p inbound.Problem
 		if err := json.Unmarshal([]byte(body), &p); err != nil {
 			t.Fatal(err)
 		}
@@ -295,7 +296,7 @@ func TestUnauthorizedInAPauseIsTheApps(t *testing.T) {
 	res, answer := w.do("POST", "/", strings.NewReader("x"))
 	is(t, "status", res.StatusCode, 401)
 	is(t, "answer", answer, strings.Repeat("no", 1000))
-	is(t, "mark", res.Header.Get(proxy.ErrorHeader), "")
+	is(t, "mark", res.Header.Get(inbound.ErrorHeader), "")
 	is(t, "visits", len(api.seen()), 1)
 	is(t, "outcome", w.observer.outcomes(), "paused")
 }

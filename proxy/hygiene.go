@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // clean removes from an outgoing request what an app cannot vouch for: where it
@@ -65,10 +67,10 @@ func sanitizeTrailer(h http.Header, token string) {
 	}
 }
 
-// isErrorHeader reports whether an app could take the name for ErrorHeader. Some
+// isErrorHeader reports whether an app could take the name for inbound.ErrorHeader. Some
 // servers take a header's underscore for a hyphen.
 func isErrorHeader(name string) bool {
-	return len(name) == len(ErrorHeader) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), ErrorHeader)
+	return len(name) == len(inbound.ErrorHeader) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), inbound.ErrorHeader)
 }
 
 // redact hides the token where an upstream shows it in a header of its answer: in

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
 )
 
@@ -91,7 +92,7 @@ func TestBasePathCannotBeLeft(t *testing.T) {
 			c.send("GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
 			res := c.receive("GET")
 			is(t, name+" "+path, res.StatusCode, 400)
-			is(t, "code", res.Header.Get(proxy.ErrorHeader), "bad_path")
+			is(t, "code", res.Header.Get(inbound.ErrorHeader), "bad_path")
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // interim vets what the upstream says before its answer (1xx; RFC 9110, section
@@ -14,8 +16,8 @@ import (
 type interim struct {
 	http.ResponseWriter
 	vet    func(http.Header)
-	http10 bool      // the app knows of none (RFC 9110, section 15.2)
-	body   *expected // nil when there is none
+	http10 bool                  // the app knows of none (RFC 9110, section 15.2)
+	body   *inbound.ExpectedBody // nil when there is none
 }
 
 // WriteHeader implements http.ResponseWriter. The server itself says 100 when
@@ -38,7 +40,7 @@ func (w interim) WriteHeader(status int) {
 			h.Del(name)
 		}
 		w.vet(h)
-		w.body.speak(func() { w.ResponseWriter.WriteHeader(status) })
+		w.body.WriteInterim(func() { w.ResponseWriter.WriteHeader(status) })
 		return
 	}
 	if w.http10 { // whose answers are not chunked, and so have no trailers

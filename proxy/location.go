@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // A LocationPolicy says in which answers a Location that points to the
@@ -44,7 +46,7 @@ func (u *Upstream) locate(res *http.Response, host string) {
 // upstream's, and so is the base path without its slash to whom it was asked for
 // with one, which is the same here.
 func (u *Upstream) relocate(location, host, asked string) string {
-	scheme, authority, rest := split(location)
+	scheme, authority, rest := inbound.SplitReference(location)
 	path, tail := cutPath(rest)
 	switch {
 	case authority != "":
@@ -122,29 +124,6 @@ func cleaned(path string) string {
 		}
 	}
 	return strings.Join(kept, "/")
-}
-
-// split cuts a URI reference into its scheme and authority, if it has these, and
-// what comes after them, which begins with a slash then (RFC 3986, section 4.2).
-// It knows no wrong ones: what an
-// API says is not ours to mend.
-func split(reference string) (scheme, authority, rest string) {
-	scheme, rest, ok := strings.Cut(reference, "//")
-	if ok && scheme != "" {
-		scheme, ok = strings.CutSuffix(scheme, ":")
-	}
-	if !ok || strings.ContainsAny(scheme, "/?#") {
-		return "", "", reference
-	}
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		return scheme, rest, "/"
-	}
-	authority, rest = rest[:end], rest[end:]
-	if rest[0] != '/' {
-		rest = "/" + rest
-	}
-	return scheme, authority, rest
 }
 
 // at reports whether a scheme, which may be "" for the same, and an authority

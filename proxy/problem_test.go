@@ -18,13 +18,14 @@ import (
 	"time"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 // problem checks that an answer is ours and whole, and returns it.
-func problem(t *testing.T, res *http.Response, body string, status int, code string) proxy.Problem {
+func problem(t *testing.T, res *http.Response, body string, status int, code string) inbound.Problem {
 	t.Helper()
 	is(t, "status", res.StatusCode, status)
-	is(t, "mark", res.Header.Get(proxy.ErrorHeader), code)
+	is(t, "mark", res.Header.Get(inbound.ErrorHeader), code)
 	is(t, "type", res.Header.Get("Content-Type"), "application/problem+json")
 	is(t, "cache", res.Header.Get("Cache-Control"), "no-store")
 	var members map[string]any
@@ -42,7 +43,7 @@ func problem(t *testing.T, res *http.Response, body string, status int, code str
 	if strings.Contains(body, "access-token") {
 		t.Errorf("the token is in %s", body)
 	}
-	var p proxy.Problem
+	var p inbound.Problem
 	json.Unmarshal([]byte(body), &p)
 	return p
 }
@@ -115,7 +116,7 @@ func TestUpstreamRefusesConnections(t *testing.T) {
 		}
 	}
 	res, _ := w.do("HEAD", "/", nil)
-	is(t, "mark for HEAD", res.Header.Get(proxy.ErrorHeader), "upstream_unreachable")
+	is(t, "mark for HEAD", res.Header.Get(inbound.ErrorHeader), "upstream_unreachable")
 	is(t, "counted as", w.observer.exchanges[0].Status, 502)
 }
 

@@ -9,14 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ticketproxy/proxy/inbound"
+
 	"golang.org/x/sync/semaphore"
 )
 
-const (
-	replayLimit = 1 << 20          // of one request's body
-	bodyIdle    = 60 * time.Second // in which an app must send bodyLeast of its body, or its end
-	bodyLeast   = 1 << 10
-)
+// replayLimit bounds what is kept of one request's body, in bytes.
+const replayLimit = 1 << 20
 
 // NewReplayBudget returns what the request bodies that all handlers of the
 // program keep at a time may take, in bytes.
@@ -36,7 +35,7 @@ type replay struct {
 
 	reading sync.Mutex // held while reading source
 	whole   bool       // source has ended, and may be closed
-	// How long the app may still take for the next bodyLeast bytes, of which
+	// How long the app may still take for the next inbound.BodyLeast bytes, of which
 	// it has sent got. The time in which the upstream takes nothing is not its.
 	patience time.Duration
 	got      int
@@ -57,7 +56,7 @@ const (
 )
 
 func newReplay(req *http.Request, x *exchange) *replay {
-	r := &replay{source: req.Body, expects: req.Header["Expect"] != nil, x: x, patience: bodyIdle}
+	r := &replay{source: req.Body, expects: req.Header["Expect"] != nil, x: x, patience: inbound.BodyIdle}
 	if req.Body == http.NoBody {
 		r.source = nil
 	}
@@ -185,12 +184,12 @@ func (r *replay) read(p []byte) (int, error) {
 	}
 	began := time.Now()
 	r.x.readBy(began.Add(r.patience))
-	r.x.conn.sends.from(began.Add(r.patience - bodyIdle))
+	r.x.conn.BodyDue(began.Add(r.patience - inbound.BodyIdle))
 	n, err := r.source.Read(p)
-	r.x.conn.sends.done()
+	r.x.conn.BodyDone()
 	r.patience -= time.Since(began)
-	if r.got += n; r.got >= bodyLeast {
-		r.got, r.patience = 0, bodyIdle
+	if r.got += n; r.got >= inbound.BodyLeast {
+		r.got, r.patience = 0, inbound.BodyIdle
 	}
 	switch err {
 	case nil:
@@ -254,17 +253,3 @@ func (a *attempt) end() {
 	a.ended.Store(true)
 	a.expectation.end()
 }
-
-// A budget bounds what all requests together keep in memory.
-type budget struct{ left atomic.Int64 }
-
-// take reports whether n bytes could be had.
-func (b *budget) take(n int) bool {
-	if b.left.Add(int64(-n)) >= 0 {
-		return true
-	}
-	b.left.Add(int64(n))
-	return false
-}
-
-func (b *budget) give(n int) { b.left.Add(int64(n)) }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 func TestRoutes(t *testing.T) {
@@ -55,7 +56,7 @@ func TestRoutes(t *testing.T) {
 		res, got := w.ask("OPTIONS " + test.path + " HTTP/1.1\r\nHost: " + test.host + "\r\n\r\n")
 		if test.want == "" {
 			is(t, test.path, res.StatusCode, 404)
-			is(t, test.path, res.Header.Get(proxy.ErrorHeader), "no_such_upstream")
+			is(t, test.path, res.Header.Get(inbound.ErrorHeader), "no_such_upstream")
 			continue
 		}
 		is(t, test.host+" "+test.path, got, test.want)

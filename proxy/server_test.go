@@ -22,6 +22,7 @@ import (
 	logged "go.uber.org/zap/zaptest/observer"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 )
 
 // virtual runs f in virtual time.
@@ -228,7 +229,7 @@ func TestDrainWithNothingInFlight(t *testing.T) {
 
 func TestDrainBeforeServe(t *testing.T) {
 	t.Parallel()
-	s := &proxy.Server{Handler: http.NotFoundHandler()}
+	s := inbound.NewServer(http.NotFoundHandler(), nil, nil)
 	if err := s.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -291,7 +292,7 @@ func TestLongHeadersAtATime(t *testing.T) {
 		go io.WriteString(c, long)
 		res := c.receive("GET")
 		is(t, "status", res.StatusCode, 503)
-		is(t, "code", res.Header.Get(proxy.ErrorHeader), "header_too_large")
+		is(t, "code", res.Header.Get(inbound.ErrorHeader), "header_too_large")
 		is(t, "when to try again", res.Header.Get("Retry-After"), "1")
 		read(t, res)
 		is(t, "connection is closed", res.Close, true)
@@ -317,7 +318,7 @@ func TestServeReportsABrokenListener(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
 	l.Close()
-	if err := new(proxy.Server).Serve(l); err == nil {
+	if err := inbound.NewServer(http.NotFoundHandler(), nil, nil).Serve(l); err == nil {
 		t.Error("Serve returned nil")
 	}
 }
@@ -349,7 +350,7 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 		late.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		res = late.receive("GET")
 		is(t, "late status", res.StatusCode, 503)
-		is(t, "late mark", res.Header.Get(proxy.ErrorHeader), "draining")
+		is(t, "late mark", res.Header.Get(inbound.ErrorHeader), "draining")
 		is(t, "late close", res.Close, true)
 		kept.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		is(t, "hint", kept.receive("GET").StatusCode, 103)
@@ -475,10 +476,7 @@ func TestPanicIsLogged(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &proxy.Server{
-				Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { test.panics() }),
-				Log:     zap.New(core),
-			}
+			s := inbound.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { test.panics() }), nil, zap.New(core))
 			served := make(chan error)
 			go func() { served <- s.Serve(l) }()
 			if res, err := http.Get("http://" + l.Addr().String()); err == nil {
@@ -520,7 +518,7 @@ func TestFailedAcceptIsLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &proxy.Server{Handler: http.NotFoundHandler(), Log: zap.New(core)}
+	s := inbound.NewServer(http.NotFoundHandler(), nil, zap.New(core))
 	served := make(chan error)
 	go func() { served <- s.Serve(&failing{Listener: l}) }()
 	res, err := http.Get("http://" + l.Addr().String())

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"ticketproxy/proxy/inbound"
+
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 )
@@ -71,7 +73,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 	}
 	if u.confined() && leaves(path) {
 		share(w.Header(), origin)
-		newProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path", "it has a dot segment, . or .., which the app is to resolve").Answer(w)
+		inbound.NewProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path", "it has a dot segment, . or .., which the app is to resolve").Answer(w)
 		return
 	}
 	u.once.Do(u.build)
@@ -85,10 +87,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		control: http.NewResponseController(w),
 		answer:  answerMeter{all: u.Answers},
 	}
-	var ours bool
-	if x.conn, ours = r.Context().Value(connKey{}).(*patientConn); !ours { // of another's server
-		x.conn = new(patientConn)
-	}
+	x.conn = inbound.ConnOf(r.Context())
 	defer x.end()
 	if u.Observer != nil {
 		u.Observer.Begin()
@@ -102,7 +101,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 			panic(p)
 		}
 	}()
-	body, _ := r.Body.(*expected)
+	body, _ := r.Body.(*inbound.ExpectedBody)
 	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }, !r.ProtoAtLeast(1, 1), body}, r.WithContext(withExchange(r.Context(), x)))
 }
 

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
 )
 
@@ -185,11 +186,11 @@ type world struct {
 	front, back wire
 	source      *source
 	observer    *observer
-	guard       *proxy.Guard
+	guard       *inbound.Guard
 	upstream    *proxy.Upstream
 	others      []*proxy.Upstream
-	room        *proxy.Room
-	server      *proxy.Server
+	limiter     *inbound.ConnLimiter
+	server      *inbound.Server
 	served      chan error   // what Serve returned
 	app         *http.Client // follows no redirect and unpacks nothing
 }
@@ -259,12 +260,12 @@ func (w *world) serveConns(api func(net.Conn)) {
 func (w *world) start(change ...func(*world)) {
 	w.Helper()
 	transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
-	w.source, w.observer, w.guard = newSource(), new(observer), new(proxy.Guard)
+	w.source, w.observer, w.guard = newSource(), new(observer), new(inbound.Guard)
 	w.upstream = &proxy.Upstream{Name: "park", Cookies: true, URL: parse(w, "http://api.test"), Source: w.source, Transport: transport, Observer: w.observer}
 	for _, f := range change {
 		f(w)
 	}
-	w.server = &proxy.Server{Handler: proxy.NewHandler(w.guard, proxy.NewReplayBudget(), append(w.others, w.upstream)...), Room: w.room}
+	w.server = inbound.NewServer(proxy.NewHandler(w.guard, proxy.NewReplayBudget(), append(w.others, w.upstream)...), w.limiter, nil)
 	w.serve()
 	w.Cleanup(func() {
 		transport.CloseIdleConnections()

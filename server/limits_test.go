@@ -9,7 +9,7 @@ import (
 	"ticketproxy/process"
 )
 
-func TestRoomForApps(t *testing.T) {
+func TestConnectionsOfApps(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		descriptors uint64
@@ -28,7 +28,7 @@ func TestRoomForApps(t *testing.T) {
 		{1 << 20, 1, 1, 1},
 	} {
 		limits := process.Limits{Files: test.descriptors, Memory: test.memory}
-		if got := appRoom(limits, test.upstreams, zap.NewNop()).Places(); got != test.want {
+		if got := appLimiter(limits, test.upstreams, zap.NewNop()).Slots(); got != test.want {
 			t.Errorf("%d files, %d bytes, %d upstreams: %d connections, want %d", test.descriptors, test.memory, test.upstreams, got, test.want)
 		}
 	}

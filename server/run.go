@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"ticketproxy/proxy/inbound"
+
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
-
-	"ticketproxy/proxy"
 )
 
 // leastFlush is for a refresh under way, however long requests took to drain.
@@ -120,7 +120,7 @@ func (s *Server) drain(servers []*listener, hurry <-chan struct{}) error {
 	deadline := time.Now().Add(s.config.DrainTimeout)
 	ctx, cancel := context.WithDeadline(unhurried, deadline)
 	defer cancel()
-	var apps []*proxy.Server
+	var apps []*inbound.Server
 	for _, l := range servers {
 		if l != s.admin {
 			apps = append(apps, l.server)

@@ -15,6 +15,7 @@ import (
 	"ticketproxy/config"
 	"ticketproxy/process"
 	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/tokens"
 )
 
@@ -52,7 +53,8 @@ type listener struct {
 	address   config.Address
 	mode      fs.FileMode       // of a Unix socket
 	upstreams []*proxy.Upstream // none for the admin listener
-	server    *proxy.Server
+	handler   *proxy.Handler    // nil for the admin listener
+	server    *inbound.Server
 }
 
 func (l *listener) add(u *proxy.Upstream) { l.upstreams = append(l.upstreams, u) }
@@ -165,13 +167,10 @@ func (s *Server) addApps(sources map[string]proxy.TokenSource, metrics *admin.Me
 		})
 	}
 	budget := proxy.NewReplayBudget()
-	room := appRoom(limits, len(s.config.Upstreams), s.log)
+	limiter := appLimiter(limits, len(s.config.Upstreams), s.log)
 	for _, l := range s.apps {
-		l.server = &proxy.Server{
-			Handler: proxy.NewHandler(guardOf(s.config, l), budget, l.upstreams...),
-			Room:    room,
-			Log:     log,
-		}
+		l.handler = proxy.NewHandler(guardOf(s.config, l), budget, l.upstreams...)
+		l.server = inbound.NewServer(l.handler, limiter, log)
 	}
 }
 
@@ -200,18 +199,14 @@ func (s *Server) addAdmin(metrics *admin.Metrics) {
 		a.Quit = func() { s.quit() }
 	}
 	log := s.log.Named("admin")
-	s.admin.server = &proxy.Server{
-		Handler: a.Handler(),
-		Room:    proxy.NewRoom(adminPlaces, adminHeaders, log),
-		Log:     log,
-	}
+	s.admin.server = inbound.NewServer(a.Handler(), inbound.NewConnLimiter(adminConnections, adminHeaders, log), log)
 }
 
 // guardOf returns the guard of a listener, which answers to its own address
 // and to its upstreams' names. The unspecified address is no address of its own:
 // browsers connect to it and do not say which page asks.
-func guardOf(c config.Config, l *listener) *proxy.Guard {
-	g := &proxy.Guard{Hosts: append([]string(nil), c.AllowedHosts...)}
+func guardOf(c config.Config, l *listener) *inbound.Guard {
+	g := &inbound.Guard{Hosts: append([]string(nil), c.AllowedHosts...)}
 	if l.upstreams != nil { // who may call an API is no administrator yet
 		g.Origins = c.AllowedOrigins
 	}

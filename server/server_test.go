@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"ticketproxy/config"
-	"ticketproxy/proxy"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,9 +44,9 @@ func newServer(t *testing.T, more ...string) *Server {
 func TestListenersShareTheReplayBudget(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	first := s.apps[0].server.Handler.(*proxy.Handler).Budget
+	first := s.apps[0].handler.Budget
 	for _, l := range s.apps[1:] {
-		if l.server.Handler.(*proxy.Handler).Budget != first || first == nil {
+		if l.handler.Budget != first || first == nil {
 			t.Errorf("%s has a budget of its own", l.purpose())
 		}
 	}

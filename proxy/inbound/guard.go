@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"net"
@@ -26,12 +26,12 @@ type Guard struct {
 // Refuse returns the problem with a request; nil when it may pass.
 func (g *Guard) Refuse(r *http.Request) *Problem {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		p := newProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This method is not served", "CONNECT and TRACE are never passed on")
+		p := NewProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This method is not served", "CONNECT and TRACE are never passed on")
 		p.Allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 		return p
 	}
 	if !g.knows(r) {
-		return newProblem(http.StatusMisdirectedRequest, "host_not_allowed", "This Host is not served here",
+		return NewProblem(http.StatusMisdirectedRequest, "host_not_allowed", "This Host is not served here",
 			"the Host header names none of this listener's names; TICKETPROXY_ALLOWED_HOSTS adds one")
 	}
 	return g.RefuseSite(r)
@@ -45,8 +45,8 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
 	site, browser := r.Header["Sec-Fetch-Site"]
-	if sent && !own || slices.ContainsFunc(site, foreign) && !g.leadsHere(r) || speculative(r.Header) || browser && !g.refers(r) {
-		return newProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
+	if sent && !own || slices.ContainsFunc(site, crossSite) && !g.leadsHere(r) || speculative(r.Header) || browser && !g.refers(r) {
+		return NewProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
 			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 	}
 	return nil
@@ -67,7 +67,7 @@ func (g *Guard) knows(r *http.Request) bool {
 	if r.URL.Scheme != "" && !ownForm(r.URL, local) {
 		return false
 	}
-	name, _ := hostport(r.Host)
+	name, _ := splitHost(r.Host)
 	switch name {
 	case "localhost", "127.0.0.1", "::1":
 		return true
@@ -80,7 +80,7 @@ func (g *Guard) knows(r *http.Request) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(g.Hosts, func(h string) bool { return answersTo(h, r.Host) })
+	return slices.ContainsFunc(g.Hosts, func(h string) bool { return HostMatches(h, r.Host) })
 }
 
 // isOwnAddress reports whether name is the address that a connection came in
@@ -122,7 +122,7 @@ func (g *Guard) leadsHere(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Origin"] != nil || len(r.Header["Referer"]) != 1 {
 		return false
 	}
-	scheme, authority, _ := split(r.Header["Referer"][0])
+	scheme, authority, _ := SplitReference(r.Header["Referer"][0])
 	return g.allowed(scheme + "://" + authority)
 }
 
@@ -130,7 +130,7 @@ func (g *Guard) leadsHere(r *http.Request) bool {
 // names one, is of an origin that may call.
 func (g *Guard) refers(r *http.Request) bool {
 	return !slices.ContainsFunc(r.Header["Referer"], func(page string) bool {
-		scheme, authority, _ := split(page)
+		scheme, authority, _ := SplitReference(page)
 		origin := scheme + "://" + authority
 		return !sameOrigin(origin, r) && !g.allowed(origin)
 	})
@@ -150,8 +150,8 @@ func speculative(h http.Header) bool {
 	return false
 }
 
-// foreign reports whether a Sec-Fetch-Site names another site. A word that is
+// crossSite reports whether a Sec-Fetch-Site names another site. A word that is
 // not known may be a browser's new one for that.
-func foreign(site string) bool {
+func crossSite(site string) bool {
 	return site != "" && site != "none" && site != "same-origin"
 }

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"bufio"
@@ -10,9 +10,9 @@ import (
 
 // refusal returns our own form of an answer with which net/http refuses a
 // request, and on the connection itself; nil when p is none. It is asked between
-// requests alone, for a part of an answer's body may look like one. A twofold
+// requests alone, for a part of an answer's body may look like one. A ambiguous
 // request had been framed in two ways.
-func refusal(p []byte, twofold bool) []byte {
+func refusal(p []byte, ambiguous bool) []byte {
 	const most = 512
 	if len(p) > most || !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
 		return nil
@@ -36,23 +36,12 @@ func refusal(p []byte, twofold bool) []byte {
 		text = why
 	}
 	switch {
-	case twofold:
+	case ambiguous:
 		text = "it has both Content-Length and Transfer-Encoding, or the latter in HTTP/1.0"
 	case text == "400 Bad Request":
 		text = "its first line, a header or the Host is not as HTTP/1.1 has it"
 	case status == http.StatusRequestHeaderFieldsTooLarge:
 		text = "its header is longer than 1 MiB"
 	}
-	return raw(newProblem(status, code, "The request cannot be read", text))
-}
-
-// raw returns an answer that closes the connection, for where no
-// http.ResponseWriter is to be had.
-func raw(p *Problem) []byte {
-	res := &http.Response{StatusCode: p.Status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Close: true}
-	body := p.fill(res.Header)
-	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	var text bytes.Buffer
-	res.Write(&text) // to memory
-	return text.Bytes()
+	return raw(NewProblem(status, code, "The request cannot be read", text))
 }

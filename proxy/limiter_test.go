@@ -10,14 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ticketproxy/proxy/inbound"
+
 	"go.uber.org/zap"
 	zaplog "go.uber.org/zap/zaptest/observer"
-
-	"ticketproxy/proxy"
 )
 
 func room(places int) func(*world) {
-	return func(w *world) { w.room = proxy.NewRoom(places, 16<<20, zap.NewNop()) }
+	return func(w *world) { w.limiter = inbound.NewConnLimiter(places, 16<<20, zap.NewNop()) }
 }
 
 func (c *appConn) get() *http.Response {
@@ -41,7 +41,7 @@ func TestFullRoomIsLogged(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		core, logs := zaplog.New(zap.InfoLevel)
 		api := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
-		w := beginVirtual(t, api, func(w *world) { w.room = proxy.NewRoom(1, 1<<20, zap.New(core)) })
+		w := beginVirtual(t, api, func(w *world) { w.limiter = inbound.NewConnLimiter(1, 1<<20, zap.New(core)) })
 		w.dial().get()
 		is(t, "logged before", logs.Len(), 0)
 		for range 9 {

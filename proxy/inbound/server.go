@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"context"
@@ -13,6 +13,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+)
+
+// BodyIdle is the time in which an app must send BodyLeast bytes of a body, or its
+// end. A time in which nobody reads the body does not count.
+const (
+	BodyIdle  = 60 * time.Second
+	BodyLeast = 1 << 10
 )
 
 // Deadlines and limits that a client cannot evade. There is none on a whole
@@ -31,15 +38,14 @@ const (
 	writeBuffer = 256 << 10
 )
 
-// A Server serves one listener. Its exported fields are set before Serve.
+// A Server serves one listener. Get it from [NewServer].
 type Server struct {
-	Handler http.Handler
-	Room    *Room // for connections; without bounds when nil
-	Log     *zap.Logger
+	handler http.Handler
+	limiter *ConnLimiter
+	log     *zap.Logger
+	http    *http.Server
+	cut     context.CancelFunc // ends every request's context
 
-	once     sync.Once
-	server   *http.Server
-	cut      context.CancelFunc // ends every request's context
 	draining atomic.Bool
 	mu       sync.Mutex
 	inFlight int
@@ -47,60 +53,71 @@ type Server struct {
 }
 
 type (
-	lateKey struct{}
-	connKey struct{}
+	lateKey struct{} // in the context of a connection that came while draining
+	connKey struct{} // of the *Conn
 )
 
-func (s *Server) init() {
-	s.once.Do(func() {
-		if s.Log == nil {
-			s.Log = zap.NewNop()
-		}
-		stdlog, _ := zap.NewStdLogAt(s.Log, zap.DebugLevel)
-		s.empty = make(chan struct{})
-		life, cut := context.WithCancel(context.Background())
-		s.cut = cut
-		s.server = &http.Server{
-			Handler:           http.HandlerFunc(s.serve),
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
-			ErrorLog:          stdlog,
-			BaseContext:       func(net.Listener) context.Context { return life },
-			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				ctx = context.WithValue(ctx, connKey{}, c)
-				if s.draining.Load() {
-					return context.WithValue(ctx, lateKey{}, true)
-				}
-				return ctx
-			},
-			ConnState: func(c net.Conn, state http.ConnState) {
-				if state == http.StateIdle { // the answer's last byte is written
-					conn := c.(*patientConn)
-					conn.serving.Store(false)
-					conn.sends.done()
-					conn.forgetHeader(false)
-					conn.place.wait()
-				}
-			},
-			DisableGeneralOptionsHandler: true,
-		}
-	})
+// NewServer returns a server that passes requests on to handler. A nil limiter is
+// without limits; a nil log logs nothing.
+func NewServer(handler http.Handler, limiter *ConnLimiter, log *zap.Logger) *Server {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	stdlog, _ := zap.NewStdLogAt(log, zap.DebugLevel)
+	life, cut := context.WithCancel(context.Background())
+	s := &Server{handler: handler, limiter: limiter, log: log, cut: cut, empty: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:                      http.HandlerFunc(s.serve),
+		ReadHeaderTimeout:            headerTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeader,
+		ErrorLog:                     stdlog,
+		BaseContext:                  func(net.Listener) context.Context { return life },
+		ConnContext:                  s.connContext,
+		ConnState:                    connState,
+		DisableGeneralOptionsHandler: true,
+	}
+	return s
+}
+
+func (s *Server) connContext(ctx context.Context, c net.Conn) context.Context {
+	ctx = context.WithValue(ctx, connKey{}, c)
+	if s.draining.Load() {
+		return context.WithValue(ctx, lateKey{}, true)
+	}
+	return ctx
+}
+
+func connState(c net.Conn, state http.ConnState) {
+	if state != http.StateIdle { // which comes when the answer's last byte is written
+		return
+	}
+	conn := c.(*Conn)
+	conn.serving.Store(false)
+	conn.sendDue.clear()
+	conn.releaseHeader(false)
+	conn.slot.waitForRequest()
 }
 
 // Serve serves l until Drain; it closes l, and returns nil then.
 func (s *Server) Serve(l net.Listener) error {
-	s.init()
-	if err := s.server.Serve(&patient{Listener: l, room: s.Room, draining: &s.draining, closed: make(chan struct{}), log: s.Log}); err != http.ErrServerClosed {
-		return err
+	err := s.http.Serve(&listener{
+		Listener: l,
+		limiter:  s.limiter,
+		draining: &s.draining,
+		closed:   make(chan struct{}),
+		log:      s.log,
+	})
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	conn := r.Context().Value(connKey{}).(*patientConn)
+	conn := r.Context().Value(connKey{}).(*Conn)
 	conn.serving.Store(true)
-	if !conn.place.serve() {
+	if !conn.slot.busy() {
 		panic(http.ErrAbortHandler) // no answer could come back
 	}
 	s.begin()
@@ -108,28 +125,28 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.logPanic()
 	if r.ContentLength != 0 { // the server reads a body that nobody wants
 		control := http.NewResponseController(w)
-		control.SetReadDeadline(time.Now().Add(bodyIdle))
-		defer func() { conn.sends.from(time.Now()) }()
+		control.SetReadDeadline(time.Now().Add(BodyIdle))
+		defer func() { conn.sendDue.set(time.Now()) }()
 		if r.Header["Expect"] != nil {
-			body := &expected{ReadCloser: r.Body}
+			body := &ExpectedBody{ReadCloser: r.Body}
 			r = r.WithContext(r.Context())
 			r.Body = body
-			defer body.forgo(control)
+			defer body.abandon(control)
 		}
 	}
 	if r.ProtoMajor != 1 { // the preface of HTTP/2
 		w.Header().Set("Connection", "close")
-		newProblem(http.StatusHTTPVersionNotSupported, "not_implemented", "The request cannot be read", "only HTTP/1.1 is spoken").Answer(w)
+		NewProblem(http.StatusHTTPVersionNotSupported, "not_implemented", "The request cannot be read", "only HTTP/1.1 is spoken").Answer(w)
 		return
 	}
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 		if r.Context().Value(lateKey{}) != nil {
-			newProblem(http.StatusServiceUnavailable, "draining", "Shutting down", "this instance takes no new connections").Answer(w)
+			NewProblem(http.StatusServiceUnavailable, "draining", "Shutting down", "this instance takes no new connections").Answer(w)
 			return
 		}
 	}
-	s.Handler.ServeHTTP(w, r)
+	s.handler.ServeHTTP(w, r)
 }
 
 // logPanic logs a panic of a handler, and has net/http close the connection. The
@@ -138,11 +155,11 @@ func (s *Server) logPanic() {
 	switch p := recover(); p := p.(type) {
 	case nil:
 	case runtime.Error:
-		s.Log.Error("handler panicked", zap.Error(p), zap.ByteString("stack", debug.Stack()))
+		s.log.Error("handler panicked", zap.Error(p), zap.ByteString("stack", debug.Stack()))
 		panic(http.ErrAbortHandler)
 	default:
 		if p != http.ErrAbortHandler {
-			s.Log.Error("handler panicked", zap.String("value", fmt.Sprintf("a %T", p)), zap.ByteString("stack", debug.Stack()))
+			s.log.Error("handler panicked", zap.String("value", fmt.Sprintf("a %T", p)), zap.ByteString("stack", debug.Stack()))
 		}
 		panic(http.ErrAbortHandler)
 	}
@@ -176,7 +193,6 @@ func (s *Server) noteEmpty() {
 // told that it is draining, and when ctx is done all is cut off, which is an
 // error.
 func (s *Server) Drain(ctx context.Context) error {
-	s.init()
 	defer s.cut() // upgraded connections are not the http.Server's to close
 	s.mu.Lock()
 	s.draining.Store(true)
@@ -184,12 +200,12 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Unlock()
 	select {
 	case <-s.empty:
-		if err := s.server.Shutdown(ctx); err == nil {
+		if err := s.http.Shutdown(ctx); err == nil {
 			return nil
 		}
 	case <-ctx.Done():
 	}
-	return errors.Join(errCut, s.server.Close())
+	return errors.Join(errCut, s.http.Close())
 }
 
 var errCut = errors.New("requests in flight were cut off: they outlasted the drain")

@@ -1,4 +1,4 @@
-package proxy
+package inbound
 
 import (
 	"bytes"
@@ -17,15 +17,15 @@ import (
 // in doubt it stops looking, and the server goes on as it does without it. The
 // zero framing is at the beginning of a connection.
 type framing struct {
-	part    part
-	line    []byte // what has come of one that is not whole
-	begun   bool   // the request line has come
-	length  bool   // and Content-Length; of HTTP/1.0, which has nothing else
-	chunked bool   // and Transfer-Encoding
-	upgrade bool   // and Upgrade
-	size    int64  // that it says; negative when that is in doubt
-	left    int64  // of the body or the chunk
-	twofold bool   // a request was spoiled
+	part      part
+	line      []byte // what has come of one that is not whole
+	begun     bool   // the request line has come
+	length    bool   // and Content-Length; of HTTP/1.0, which has nothing else
+	chunked   bool   // and Transfer-Encoding
+	upgrade   bool   // and Upgrade
+	size      int64  // that it says; negative when that is in doubt
+	left      int64  // of the body or the chunk
+	ambiguous bool   // a request was spoiled
 }
 
 // A part is what the next byte belongs to.
@@ -101,7 +101,7 @@ func (f *framing) name(line []byte, before int, piece []byte) {
 	}
 	if f.length && f.chunked {
 		piece[colon-before] = ' '
-		f.part, f.twofold = unknown, true
+		f.part, f.ambiguous = unknown, true
 	}
 }
 
