@@ -15,10 +15,14 @@ import (
 // which may be empty: it is noted so that it does not count as newer than the
 // grant.
 func Begin(ctx context.Context, s Store, grant Grant, seed secret.String) (generation uint64, _ error) {
-	for range maxRounds {
-		old, version, err := s.Load(ctx)
-		if err != nil && !errors.Is(err, ErrNone) {
-			return 0, fmt.Errorf("loading record: %w", err)
+	loading := false
+	now, err := commit(ctx, s, nil, func(old stored) (Record, error) {
+		loading = old.err != nil && !errors.Is(old.err, ErrNone)
+		switch {
+		case loading:
+			return Record{}, old.err
+		case old.cause != nil && old.err == nil && old.Grant.Same(grant): // the store did write it
+			return Record{}, errKeep
 		}
 		next := Record{Generation: old.Generation + 1, Grant: grant, Seed: old.Seed, Spent: old.Spent}
 		if hash := seed.Hash(); hash != "" && hash != old.Seed {
@@ -27,18 +31,13 @@ func Begin(ctx context.Context, s Store, grant Grant, seed secret.String) (gener
 				next.Spent = append(slices.Clone(old.Spent), old.Seed)
 			}
 		}
-		_, err = s.Swap(ctx, version, next)
-		if errors.Is(err, ErrUnknown) {
-			if stored, _, loading := s.Load(ctx); loading == nil && stored.Grant.Same(grant) {
-				err = nil
-			}
-		}
-		if err == nil {
-			return next.Generation, nil
-		}
-		if !errors.Is(err, ErrConflict) && !errors.Is(err, ErrUnknown) {
-			return 0, fmt.Errorf("storing grant: %w", err)
-		}
+		return next, nil
+	})
+	switch {
+	case loading:
+		return 0, fmt.Errorf("loading record: %w", err)
+	case err != nil:
+		return 0, fmt.Errorf("storing grant: %w", err)
 	}
-	return 0, fmt.Errorf("storing grant: %w", errUnsettled)
+	return now.Generation, nil
 }

@@ -58,18 +58,18 @@ func SkewWarning(seconds float64) string {
 	return fmt.Sprintf("the clock is %s %s the issuer's: set it by NTP", amount, word)
 }
 
-// warnings says what a person should do before it is too late.
-func (r *Refresher) warnings(now time.Time) []string {
+// warningsLocked says what a person should do before it is too late.
+func (r *Refresher) warningsLocked(now time.Time) []string {
 	var all []string
 	if r.skew != nil {
 		if words := SkewWarning(*r.skew); words != "" {
 			all = append(all, words)
 		}
 	}
-	if r.misled {
+	if r.seedRefused {
 		all = append(all, "the refresh token that was given last was refused, and the line before it goes on: give a valid one, or the old one again")
 	}
-	if words := r.refusalWarning(now); words != "" {
+	if words := r.refusalWarningLocked(now); words != "" {
 		all = append(all, words)
 	}
 	g := r.held.Grant

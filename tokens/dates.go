@@ -10,11 +10,11 @@ import (
 // taken to have lived: it is due for a refresh, and serves meanwhile.
 const assumedAge = 0.75
 
-// dated returns rec with the times that this process plans by. Those of the
+// datedLocked returns rec with the times that this process plans by. Those of the
 // grant that is held have monotonic readings. A grant from the future gets new
-// ones. The caller holds r.mu.
-func (r *Refresher) dated(rec Record) Record {
-	if r.known && rec.Generation == r.held.Generation && rec.Grant.Same(r.held.Grant) {
+// ones.
+func (r *Refresher) datedLocked(rec Record) Record {
+	if r.saving != saveNothing && rec.Generation == r.held.Generation && rec.Grant.Same(r.held.Grant) {
 		rec.Grant = r.held.Grant
 		return rec
 	}
@@ -23,7 +23,7 @@ func (r *Refresher) dated(rec Record) Record {
 		return rec
 	}
 	age := assumedAge
-	if r.known && rec.Generation > r.held.Generation { // another process has just obtained it
+	if r.saving != saveNothing && rec.Generation > r.held.Generation { // another process has just obtained it
 		age = 0
 	}
 	r.log().Warn("record is dated in the future: this clock, or the one that dated it, is wrong",

@@ -33,31 +33,39 @@ type Refresher struct {
 	Observer Observer       // told of events; may be nil
 	Rand     func() float64 // jitter in [0, 1); math/rand/v2 when nil
 
-	current atomic.Pointer[view] // what Token hands out
-	flight  singleflight.Group   // one refresh a generation
-	turn    baton                // held by who goes through the protocol
+	current  atomic.Pointer[snapshot] // what Token hands out
+	flight   singleflight.Group       // one refresh a generation
+	turn     chanMutex                // held by who goes through the protocol
+	inflight inflight                 // refreshes under way
+	polledAt time.Time                // when Run last looked at the store; Run's own
 
-	mu         sync.Mutex
-	began      bool      // an access token was held
-	known      bool      // held is set
-	held       Record    // the newest record known; in the store, unless pending
-	pending    bool      // held was obtained and is not stored yet
-	unsaved    bool      // and storing it failed
-	replace    Version   // what a pending record is to replace
-	failure    *failure  // why the last refresh failed; nil after a success
-	wanted     time.Time // when a caller last found no token
-	state      error     // why the store could not be read, when last looked at
-	planted    string    // the hash of the seed that was last compared with the record
-	misled     bool      // that seed was refused, and the line before it goes on
-	refused    uint64    // the newest generation whose access token is replaced because the API refused it
-	rejects    refusals  // what the API refused of the generations that this process used
-	seen       sighting  // the foreign intent that is being waited for
-	skew       *float64  // seconds that the local clock is ahead of the issuer's; nil when not known
-	loggedSkew float64   // the skew that was logged last; 0 when none was
-	intents    int       // how many intents this process has written
-	looked     time.Time
-	life       lifetime
+	mu          sync.Mutex // guards all that follows
+	began       bool       // an access token was held
+	held        Record     // the newest record known
+	saving      saveState  // of held
+	replacing   Version    // what held replaces in the store, while it is not stored
+	failure     *failure   // why the last refresh failed; nil after a success
+	wanted      time.Time  // when a caller last found no token
+	state       error      // why the store could not be read, when last looked at
+	seedHash    string     // of the seed that was last compared with the record
+	seedRefused bool       // that seed was refused, and the refresh token before it goes on
+	refused     uint64     // the newest generation whose access token is replaced because the API refused it
+	refusals    refusals   // what the API refused of the generations that this process used
+	seen        sighting   // another process's intent that is being waited for
+	skew        *float64   // seconds that the local clock is ahead of the issuer's; nil when not known
+	loggedSkew  float64    // the skew that was logged last; 0 when none was
+	intents     int        // how many intents this process has written
 }
+
+// A saveState says whether the store has the record that is held.
+type saveState int
+
+const (
+	saveNothing saveState = iota // no record is held
+	saveDone                     // the store has it
+	savePending                  // it was obtained, and is not stored yet
+	saveFailed                   // storing it failed; it is tried again
+)
 
 // An Observer is told what happens to an account. Its methods return at once.
 type Observer interface {
@@ -120,7 +128,7 @@ func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 
 // await returns a usable token other than past's, which has expired or was
 // refused; past is nil when none was ever held.
-func (r *Refresher) await(ctx context.Context, past *view) (Token, error) {
+func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 	if v := r.fromMemory(past); r.replaces(v, past) {
 		return v.token, nil
 	}
@@ -152,9 +160,9 @@ func (r *Refresher) want() time.Time {
 	return r.wanted
 }
 
-// share waits for the refresh that gets past the given view, and returns its
+// share waits for the refresh that gets past the given snapshot, and returns its
 // error.
-func (r *Refresher) share(ctx context.Context, patience <-chan time.Time, past *view) error {
+func (r *Refresher) share(ctx context.Context, patience <-chan time.Time, past *snapshot) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -177,7 +185,7 @@ func (r *Refresher) waitOut(ctx context.Context, patience <-chan time.Time, err 
 		return ctx.Err()
 	case <-patience:
 		return err
-	case <-r.life.over():
+	case <-r.inflight.over():
 		return err
 	case <-time.After(failed.RetryAfter):
 		return nil
@@ -188,25 +196,25 @@ func (r *Refresher) waitOut(ctx context.Context, patience <-chan time.Time, err 
 // which may be nil. An issuer may give an access token that it gave before; but
 // one that goes on under another number, as no other came with its rotation, is
 // still the one that was refused.
-func (r *Refresher) replaces(v, past *view) bool {
+func (r *Refresher) replaces(v, past *snapshot) bool {
 	return v.usable(time.Now()) && (past == nil || !v.token.AccessToken.Equal(past.token.AccessToken) ||
 		v.token.Generation != past.token.Generation && !r.isRefused(v.token.Generation))
 }
 
-// join begins the refresh that gets past the given view, or joins it. It goes
+// join begins the refresh that gets past the given snapshot, or joins it. It goes
 // on when all who wait for it have left.
-func (r *Refresher) join(past *view) <-chan singleflight.Result {
+func (r *Refresher) join(past *snapshot) <-chan singleflight.Result {
 	key := "none"
 	if past != nil {
 		key = strconv.FormatUint(past.token.Generation, 10)
 	}
 	return r.flight.DoChan(key, func() (any, error) {
-		if !r.life.enter() {
+		if !r.inflight.enter() {
 			return nil, &UnavailableError{Account: r.Account, Err: errClosing}
 		}
-		defer r.life.leave()
-		r.turn.take(nil)
-		defer r.turn.give()
+		defer r.inflight.leave()
+		r.turn.lock(nil)
+		defer r.turn.unlock()
 		return nil, r.advance(past)
 	})
 }
@@ -216,27 +224,27 @@ func (r *Refresher) obstacle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	return r.failure.report(r.Account, r.need(now), now)
+	return r.failure.report(r.Account, r.needLocked(now), now)
 }
 
-// fromMemory returns the view that took past's place. A grant that could not
+// fromMemory returns the snapshot that took past's place. A grant that could not
 // be stored takes it only here, when past no longer serves: its access token
 // is used before it is durable rather than none at all.
-func (r *Refresher) fromMemory(past *view) *view {
+func (r *Refresher) fromMemory(past *snapshot) *snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if v := r.current.Load(); v != past {
 		return v
 	}
-	if !r.unsaved || past != nil && past.token.Generation == r.held.Generation {
+	if r.saving != saveFailed || past != nil && past.token.Generation == r.held.Generation {
 		return nil
 	}
-	return r.publish()
+	return r.publishLocked()
 }
 
-// publish hands out the held grant's access token. r.mu is held.
-func (r *Refresher) publish() *view {
-	v := newView(r.held, r.random())
+// publishLocked hands out the held grant's access token.
+func (r *Refresher) publishLocked() *snapshot {
+	v := newSnapshot(r.held, r.random())
 	r.current.Store(v)
 	r.began = r.began || v != nil
 	return v
@@ -255,9 +263,9 @@ func (r *Refresher) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := time.Now()
-		if now.Sub(r.looked) >= r.poll() {
-			r.looked = now
-			r.look()
+		if now.Sub(r.polledAt) >= r.poll() {
+			r.polledAt = now
+			r.pollStore()
 		}
 		v := r.current.Load()
 		refused := v != nil && r.isRefused(v.token.Generation)
@@ -277,7 +285,7 @@ func (r *Refresher) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, most, v := time.Now(), r.poll(), r.current.Load()
-	n := r.need(now)
+	n := r.needLocked(now)
 	if n != ahead {
 		most = min(most, time.Second) // apps may begin to ask
 	} else if !v.expiry.IsZero() {
@@ -298,7 +306,7 @@ func (r *Refresher) Drain(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return errors.New("draining " + r.Account + ": a token request was under way and its answer is lost")
-	case <-r.life.end():
+	case <-r.inflight.end():
 	}
 	for tries := 1; ; tries++ {
 		err := r.keep(ctx)
@@ -316,12 +324,12 @@ func (r *Refresher) Drain(ctx context.Context) error {
 // keep sees to it that the store has what is held. One that cannot be asked
 // has lost nothing yet.
 func (r *Refresher) keep(ctx context.Context) error {
-	if r.turn.take(ctx.Done()) {
-		defer r.turn.give()
+	if r.turn.lock(ctx.Done()) {
+		defer r.turn.unlock()
 		if err := r.saveHeld(); err != nil {
 			return err
 		}
-		if r.regressed(r.Store.Load(ctx)) {
+		if r.storeLostRecord(r.Store.Load(ctx)) {
 			return r.saveHeld()
 		}
 	}

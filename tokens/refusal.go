@@ -67,13 +67,11 @@ func nextRefusalPause(pause, accepted, well time.Duration, refused bool) time.Du
 	return min(pause, maxRefusalPause)
 }
 
-// refusalPause returns the RefusalPause of the record that follows rec.
-func (r *Refresher) refusalPause(rec Record) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	end, refused := time.Now(), r.rejects.row > 0 && r.rejects.generation == rec.Generation
+// refusalPauseAfter returns the RefusalPause of the record that follows rec.
+func refusalPauseAfter(rec Record, f facts) time.Duration {
+	end, refused := f.now, !f.refusedAt.IsZero()
 	if refused {
-		end = r.rejects.first
+		end = f.refusedAt
 	}
 	return nextRefusalPause(rec.RefusalPause, end.Sub(rec.Grant.Obtained), livedWell(rec.Grant), refused)
 }
@@ -82,10 +80,10 @@ func (r *Refresher) refusalPause(rec Record) time.Duration {
 // may cause a refresh now. All processes keep to the same pause, since it is in
 // the record. A refresh that is due anyway waits for no pause. A clock that was
 // set back does not prolong one.
-func (r *Refresher) refuse(v *view) bool {
+func (r *Refresher) refuse(v *snapshot) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.noteRefusal(v)
+	r.noteRefusalLocked(v)
 	if v.token.Generation <= r.refused {
 		return true
 	}
@@ -98,14 +96,14 @@ func (r *Refresher) refuse(v *view) bool {
 	return true
 }
 
-// noteRefusal adds a refusal of the current token. The caller holds r.mu.
-func (r *Refresher) noteRefusal(v *view) {
+// noteRefusalLocked adds a refusal of the current token.
+func (r *Refresher) noteRefusalLocked(v *snapshot) {
 	if r.held.Generation != v.token.Generation {
 		return
 	}
-	before := r.rejects.row
-	r.rejects.note(v.token.Generation, r.held.Grant, time.Now())
-	if before == 1 && r.rejects.row == 2 {
+	before := r.refusals.row
+	r.refusals.note(v.token.Generation, r.held.Grant, time.Now())
+	if before == 1 && r.refusals.row == 2 {
 		r.log().Warn("the API refuses new access tokens", zap.Uint64("generation", v.token.Generation))
 	}
 }
@@ -119,13 +117,13 @@ func (r *Refresher) Refused(token Token) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.noteRefusal(v)
+	r.noteRefusalLocked(v)
 }
 
-// refusalWarning says that the API refuses new tokens; it is "" when it does
-// not, or when it refused none for long enough since. The caller holds r.mu.
-func (r *Refresher) refusalWarning(now time.Time) string {
-	s := r.rejects
+// refusalWarningLocked says that the API refuses new tokens; it is "" when it does
+// not, or when it refused none for long enough since.
+func (r *Refresher) refusalWarningLocked(now time.Time) string {
+	s := r.refusals
 	if s.row < 2 || r.held.Generation != s.generation && now.Sub(s.latest) >= livedWell(r.held.Grant) {
 		return ""
 	}

@@ -43,9 +43,9 @@ type Status struct {
 	RefusalPause time.Duration `json:"-"`
 }
 
-// live reports whether a token is held that is believed valid, and was not
-// refused by the API. r.mu is held.
-func (r *Refresher) live(now time.Time) bool {
+// liveLocked reports whether a token is held that is believed valid, and was not
+// refused by the API.
+func (r *Refresher) liveLocked(now time.Time) bool {
 	v := r.current.Load()
 	return v.usable(now) && v.token.Generation > r.refused
 }
@@ -55,7 +55,7 @@ func (r *Refresher) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, v := time.Now(), r.current.Load()
-	live := r.live(now)
+	live := r.liveLocked(now)
 	s := Status{
 		Account:       r.Account,
 		Usable:        live,
@@ -64,11 +64,11 @@ func (r *Refresher) Status() Status {
 		Generation:    r.held.Generation,
 		Expiry:        r.held.Grant.Expiry.Round(0),
 		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),
-		Warnings:      r.warnings(now),
+		Warnings:      r.warningsLocked(now),
 		ClockSkew:     r.skew,
 		RefusalPause:  r.held.RefusalPause,
 	}
-	if r.pending && !r.unsaved && v != nil { // it will be stored in a moment
+	if r.saving == savePending && v != nil { // it will be stored in a moment
 		s.Generation = v.token.Generation
 	}
 	switch {
@@ -82,14 +82,14 @@ func (r *Refresher) Status() Status {
 	switch f := r.failure; {
 	case f != nil:
 		s.Cause, s.Error, s.ErrorAt = f.err, f.err.Error(), f.at.Round(0)
-		s.NextRefresh = latest(s.NextRefresh, f.until[r.need(now)].Round(0))
+		s.NextRefresh = latest(s.NextRefresh, f.until[r.needLocked(now)].Round(0))
 	case r.state != nil:
 		s.Cause, s.Error, s.ErrorAt = r.state, r.state.Error(), now.Round(0)
 	}
 	switch {
 	case r.failure != nil && r.failure.dead || r.held.Dead != nil:
 		s.State, s.NextRefresh = Dead, time.Time{}
-	case r.unsaved:
+	case r.saving == saveFailed:
 		s.State = Unsaved
 	case s.Usable && s.Error != "":
 		s.State = Degraded

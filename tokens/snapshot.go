@@ -44,24 +44,24 @@ type Token struct {
 	Generation  uint64
 }
 
-// A view is what requests use of a record. It is immutable. A nil view holds
-// no token.
-type view struct {
+// A snapshot is what requests use of a record. It is immutable. A nil snapshot
+// holds no token.
+type snapshot struct {
 	token     Token
 	expiry    time.Time // when the token is no longer sent; zero when not known
 	wall      time.Time // the same without its monotonic reading
 	refreshAt time.Time // when to ask ahead; zero when only a 401 tells
 }
 
-// newView plans the use of a record: refresh after two thirds of the access
+// newSnapshot plans the use of a record: refresh after two thirds of the access
 // token's lifetime, ±10 %, and once half of the refresh token's has passed, in
 // case that puts its end off. Lifetimes run from seconds to years, so every
 // margin is a share.
-func newView(rec Record, random float64) *view {
+func newSnapshot(rec Record, random float64) *snapshot {
 	if rec.Grant.AccessToken.IsZero() {
 		return nil
 	}
-	g, v := rec.Grant, &view{token: Token{AccessToken: rec.Grant.AccessToken, Generation: rec.Generation}}
+	g, v := rec.Grant, &snapshot{token: Token{AccessToken: rec.Grant.AccessToken, Generation: rec.Generation}}
 	if !g.Expiry.IsZero() {
 		life := max(g.Lifetime(), 0)
 		v.expiry = g.Expiry.Add(-min(life/100, maxMargin))
@@ -79,12 +79,12 @@ func newView(rec Record, random float64) *view {
 
 // usable reports whether the token may be sent. Both clocks are asked, for the
 // monotonic one stands still while a machine sleeps and the other one jumps.
-func (v *view) usable(now time.Time) bool {
+func (v *snapshot) usable(now time.Time) bool {
 	return v != nil && (v.expiry.IsZero() || now.Before(v.expiry) && now.Round(0).Before(v.wall))
 }
 
 // due reports whether it is time to refresh.
-func (v *view) due(now time.Time) bool {
+func (v *snapshot) due(now time.Time) bool {
 	if v == nil || !v.usable(now) {
 		return true
 	}
@@ -92,7 +92,7 @@ func (v *view) due(now time.Time) bool {
 }
 
 // untilDue returns how long nothing is due, at most the given time.
-func (v *view) untilDue(now time.Time, most time.Duration) time.Duration {
+func (v *snapshot) untilDue(now time.Time, most time.Duration) time.Duration {
 	if v == nil || v.refreshAt.IsZero() {
 		return most
 	}
@@ -144,10 +144,10 @@ func (w *waits) atLeast(d time.Duration, needs ...need) {
 	}
 }
 
-// need returns the present need. The caller holds r.mu.
-func (r *Refresher) need(now time.Time) need {
+// needLocked returns the present need.
+func (r *Refresher) needLocked(now time.Time) need {
 	switch {
-	case r.live(now):
+	case r.liveLocked(now):
 		return ahead
 	case now.Sub(r.wanted) < demandWindow && !r.wanted.IsZero():
 		return asked
@@ -172,6 +172,7 @@ func (r *Refresher) random() float64 {
 }
 
 // jitter spreads a wait over its upper half, so that replicas do not ask in step.
-func (r *Refresher) jitter(d time.Duration) time.Duration {
-	return d/2 + time.Duration(r.random()*float64(d)/2)
+// random is in [0, 1).
+func jitter(d time.Duration, random float64) time.Duration {
+	return d/2 + time.Duration(random*float64(d)/2)
 }

@@ -2,23 +2,23 @@ package tokens
 
 import "sync"
 
-// A lifetime counts the refreshes under way, so that the last can be waited
-// for. Its zero value is ready.
-type lifetime struct {
+// An inflight counts the refreshes under way, so that the last can be waited for.
+// Its zero value is ready.
+type inflight struct {
 	mu      sync.Mutex
 	active  int
 	closing chan struct{} // closed when nothing more may begin
 	ended   chan struct{} // closed when nothing is under way either
 }
 
-func (l *lifetime) init() {
+func (l *inflight) init() {
 	if l.closing == nil {
 		l.closing, l.ended = make(chan struct{}), make(chan struct{})
 	}
 }
 
 // enter reports whether a refresh may begin; if so, leave must follow.
-func (l *lifetime) enter() bool {
+func (l *inflight) enter() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.init()
@@ -31,7 +31,7 @@ func (l *lifetime) enter() bool {
 	}
 }
 
-func (l *lifetime) leave() {
+func (l *inflight) leave() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.active--
@@ -45,7 +45,7 @@ func (l *lifetime) leave() {
 }
 
 // over is closed when nothing more may begin, and what waits should give up.
-func (l *lifetime) over() <-chan struct{} {
+func (l *inflight) over() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.init()
@@ -53,7 +53,7 @@ func (l *lifetime) over() <-chan struct{} {
 }
 
 // end lets nothing more begin; the channel is closed when all have left.
-func (l *lifetime) end() <-chan struct{} {
+func (l *inflight) end() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.init()
@@ -68,35 +68,35 @@ func (l *lifetime) end() <-chan struct{} {
 	return l.ended
 }
 
-// A baton is a mutex whose waiters a synctest bubble knows to be idle. Its zero
-// value is ready, and free.
-type baton struct {
+// A chanMutex is a mutex whose waiters a synctest bubble knows to be idle. Its
+// zero value is ready, and not locked.
+type chanMutex struct {
 	once sync.Once
 	held chan struct{}
 }
 
-func (b *baton) init() { b.once.Do(func() { b.held = make(chan struct{}, 1) }) }
+func (m *chanMutex) init() { m.once.Do(func() { m.held = make(chan struct{}, 1) }) }
 
-// take waits for the baton, and reports false when done is closed before.
-func (b *baton) take(done <-chan struct{}) bool {
-	b.init()
+// lock waits for the mutex. It reports false when done is closed before.
+func (m *chanMutex) lock(done <-chan struct{}) bool {
+	m.init()
 	select {
-	case b.held <- struct{}{}:
+	case m.held <- struct{}{}:
 		return true
 	case <-done:
 		return false
 	}
 }
 
-// try reports whether the baton was free, and takes it.
-func (b *baton) try() bool {
-	b.init()
+// tryLock locks the mutex if it is free, and reports whether it was.
+func (m *chanMutex) tryLock() bool {
+	m.init()
 	select {
-	case b.held <- struct{}{}:
+	case m.held <- struct{}{}:
 		return true
 	default:
 		return false
 	}
 }
 
-func (b *baton) give() { <-b.held }
+func (m *chanMutex) unlock() { <-m.held }

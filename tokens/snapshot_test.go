@@ -13,7 +13,7 @@ func TestSleepingMachine(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	rec := Record{Grant: Grant{AccessToken: secret.New("a"), Obtained: now, Expiry: now.Add(time.Hour)}}
-	v := newView(rec, 0.5)
+	v := newSnapshot(rec, 0.5)
 	if !v.usable(now) || v.due(now) {
 		t.Error("a fresh token is not used")
 	}
@@ -21,7 +21,7 @@ func TestSleepingMachine(t *testing.T) {
 	if v.usable(now) || !v.due(now) {
 		t.Error("a token that expired while the machine slept is used")
 	}
-	stepped := newView(rec, 0.5)
+	stepped := newSnapshot(rec, 0.5)
 	stepped.wall = now.Add(48 * time.Hour).Round(0) // as if the other clock was set back
 	if stepped.usable(now.Add(2 * time.Hour)) {
 		t.Error("a token that expired is used, because a clock was set back")
@@ -34,7 +34,7 @@ func TestMarginsAreShares(t *testing.T) {
 	for _, life := range []time.Duration{2 * time.Second, 10 * time.Minute, time.Hour, 72 * time.Hour, 10 * 365 * 24 * time.Hour} {
 		rec := Record{Grant: Grant{AccessToken: secret.New("a"), Obtained: now, Expiry: now.Add(life)}}
 		for _, random := range []float64{0, 0.5, 0.999} {
-			v := newView(rec, random)
+			v := newSnapshot(rec, random)
 			at := float64(v.refreshAt.Sub(now)) / float64(life)
 			if at < 0.6-1e-6 || at > 0.734 {
 				t.Errorf("a token of %v is refreshed at %v of its life", life, at)

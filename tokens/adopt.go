@@ -1,0 +1,181 @@
+package tokens
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ticketproxy/secret"
+)
+
+// errStoreLost says that the store has lost the record that is held.
+var errStoreLost = errors.New("the store has lost the record that is held")
+
+// load returns the stored record, after storing again what the store has lost, and
+// after applying a new seed. With nothing stored and no seed the record is empty.
+// The caller holds r.turn.
+func (r *Refresher) load() (Record, Version, error) {
+	ctx, cancel := storeContext()
+	defer cancel()
+	for range maxRounds {
+		applied := "" // why the seed was applied
+		now, err := commit(ctx, r.Store, nil, func(s stored) (Record, error) {
+			applied = ""
+			if r.storeLostRecord(s.Record, s.version, s.err) {
+				return Record{}, errStoreLost
+			}
+			if s.err != nil && !errors.Is(s.err, ErrNone) {
+				return Record{}, s.err
+			}
+			var next Record
+			if next, applied = r.applySeed(s.Record, s.err != nil); applied == "" {
+				return Record{}, errKeep
+			}
+			return next, nil
+		})
+		switch {
+		case errors.Is(err, errStoreLost):
+			if err := r.saveHeld(); err != nil {
+				return Record{}, "", err
+			}
+			continue
+		case err != nil && applied != "":
+			r.writeFailed()
+			return Record{}, "", &StateError{Doing: "storing seed", Write: true, Err: err}
+		case err != nil:
+			return Record{}, "", &StateError{Doing: "loading record", Err: err}
+		case applied != "":
+			r.log().Info(applied, zap.Uint64("generation", now.Generation))
+			r.mu.Lock()
+			r.seedHash, r.seedRefused = now.Seed, false
+			r.mu.Unlock()
+		}
+		return now.Record, now.version, nil
+	}
+	return Record{}, "", errUnsettled
+}
+
+// storeLostRecord reports whether the store has lost the record that is held: it
+// has none, a damaged one, or an older one, as of a backup. Then saveHeld stores
+// it again. A dead record is not worth that.
+//
+// Another process may hold a newer record, or be redeeming this one, of which the
+// store says nothing any more. So the record that is stored again says that nobody
+// may ask the issuer for the takeover delay, in which the other process acts.
+func (r *Refresher) storeLostRecord(rec Record, version Version, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lost := errors.Is(err, ErrNone) || errors.Is(err, ErrDamaged) || err == nil && rec.Generation < r.held.Generation
+	if !lost || r.saving == saveNothing || r.held.Dead != nil {
+		return false
+	}
+	if r.saving == saveDone {
+		r.log().Warn("state has lost the record that is held: storing it again",
+			zap.Uint64("generation", r.held.Generation), zap.Error(err))
+		r.held.NotBefore = latest(r.held.NotBefore, time.Now().Add(r.takeover()))
+		r.saving = savePending
+	}
+	r.replacing = version
+	return true
+}
+
+// applySeed returns the record that begins anew with the operator's seed, and why.
+// The reason is empty when the seed is not new to rec. With none, nothing is
+// stored yet.
+func (r *Refresher) applySeed(rec Record, none bool) (_ Record, why string) {
+	var seed secret.String
+	if r.Seed != nil {
+		seed = r.Seed()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hash := seed.Hash()
+	if hash == "" || hash == r.seedHash {
+		return Record{}, ""
+	}
+	if hash == rec.Seed || slices.Contains(rec.Spent, hash) {
+		r.seedHash = hash
+		return Record{}, ""
+	}
+	next := Record{Grant: Grant{RefreshToken: seed}, Seed: hash, Spent: rec.Spent, NotBefore: rec.NotBefore}
+	if none {
+		return next, "state is empty: beginning with the seed"
+	}
+	next.Generation = rec.Generation + 1
+	if rec.Dead == nil { // if the seed is not valid, the refresh token before it goes on
+		next.Grant.Fallback = rec.Grant.RefreshToken
+	}
+	return next, "seed is new: beginning a new line with it"
+}
+
+// supersededLocked reports whether what is held is dead while rec, though its
+// generation is older, lives on another refresh token.
+func (r *Refresher) supersededLocked(rec Record) bool {
+	return r.held.Dead != nil && rec.Dead == nil && !rec.Grant.RefreshToken.IsZero() &&
+		!rec.Grant.RefreshToken.Equal(r.held.Grant.RefreshToken)
+}
+
+// adopt takes over a stored record that is newer than what is held, publishes
+// it, and returns the snapshot that serves.
+func (r *Refresher) adopt(rec Record) *snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.saving != saveNothing && rec.Grant.Same(r.held.Grant) && rec.Generation == r.held.Generation {
+		rec = r.datedLocked(rec)
+		r.held, r.saving = rec, saveDone
+		if rec.Dead != nil {
+			r.markDeadLocked(rec.Dead.Reason)
+		}
+		if v := r.current.Load(); v != nil && v.token.Generation == rec.Generation {
+			return v
+		}
+		return r.publishLocked()
+	}
+	if r.saving != saveNothing && rec.Generation < r.held.Generation && !r.supersededLocked(rec) || rec.Grant.RefreshToken.IsZero() {
+		return r.current.Load()
+	}
+	r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))
+	rec = r.datedLocked(rec)
+	r.held, r.saving = rec, saveDone
+	r.failure = nil
+	if rec.Dead != nil {
+		r.markDeadLocked(rec.Dead.Reason)
+	}
+	if rec.Generation < r.refused { // a dead record gave way to one of an older generation
+		r.refused, r.refusals = 0, refusals{}
+	}
+	return r.publishLocked()
+}
+
+// pollStore adopts what another process has stored, and stores what could not be
+// stored before.
+func (r *Refresher) pollStore() {
+	if r.isPending() && r.obstacle() != nil || !r.turn.tryLock() {
+		return // too soon to try again; or a refresh is under way, which loads the record itself
+	}
+	defer r.turn.unlock()
+	if err := r.saveHeld(); err != nil {
+		r.fail(err)
+		return
+	}
+	rec, _, err := r.load()
+	r.noteState(err)
+	if err == nil {
+		r.adopt(rec)
+	}
+}
+
+// noteState keeps the last error of the state for Status, and logs a change.
+func (r *Refresher) noteState(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil && r.state == nil {
+		r.log().Error("state is unusable", zap.Error(err))
+	}
+	if err == nil && r.state != nil {
+		r.log().Info("state is usable again")
+	}
+	r.state = err
+}

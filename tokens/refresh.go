@@ -1,0 +1,351 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// The refresh protocol has one record and one compare-and-swap:
+//
+//	load ─► claim (swap in an intent) ─► spend ─► save (swap in the grant) ─► publish
+//
+// There is no lock beside the record. The intent in it is the lock, and it
+// survives a crash. Only a claim that was won is followed by a spend. Only a
+// stored grant is published while an older one serves.
+
+// storeDeadline bounds one use of the store.
+const storeDeadline = 10 * time.Second
+
+// storeContext returns a context for one use of the store. No caller who leaves
+// ends it.
+func storeContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), storeDeadline)
+}
+
+// advance refreshes until a usable token newer than past is published, or returns
+// why it cannot. The caller holds r.turn.
+func (r *Refresher) advance(past *snapshot) error {
+	if err := r.saveHeld(); err != nil {
+		return r.fail(err)
+	}
+	for {
+		rec, version, err := r.load()
+		if err != nil {
+			return r.fail(err)
+		}
+		if v := r.adopt(rec); v != past && v.usable(time.Now()) {
+			return nil
+		}
+		holder := r.holderOf(rec.Intent)
+		if holder == holderEnded { // the store may have finished the holder's last write
+			_, now, err := r.load()
+			if err != nil {
+				return r.fail(err)
+			}
+			if now != version {
+				continue
+			}
+		}
+		rec, f := r.factsOf(rec, holder)
+		d := decide(rec, f)
+		if rec.Intent != nil && (d.step == stepRefresh || d.step == stepCoolDown) {
+			r.log().Warn("a refresh was begun and did not end: taking over",
+				zap.Uint64("generation", rec.Generation), zap.Int("try", rec.Intent.Try))
+		}
+		switch d.step {
+		case stepDead:
+			return r.markDead(d.reason)
+		case stepCoolDown:
+			return r.coolDown(d.err, d.waits)
+		case stepWaitForHolder:
+			if !r.pause(r.takeover() / 80) {
+				return r.fail(errClosing)
+			}
+			continue
+		}
+		claimed, err := r.claim(d.record, version)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return r.fail(err)
+		}
+		if again, err := r.spend(claimed.Record, claimed.version); !again {
+			return err
+		}
+	}
+}
+
+// factsOf returns what is known besides the record, and the record with the times
+// that this process plans by.
+func (r *Refresher) factsOf(rec Record, holder holderState) (Record, facts) {
+	random := r.random()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	f := facts{
+		now:      now,
+		need:     r.needLocked(now),
+		rotation: r.Rotation,
+		grace:    r.Grace,
+		holder:   holder,
+		random:   random,
+	}
+	if r.refusals.row > 0 && r.refusals.generation == rec.Generation {
+		f.refusedAt = r.refusals.first
+	}
+	return r.datedLocked(rec), f
+}
+
+// holderOf returns what is known of the process that holds an intent.
+func (r *Refresher) holderOf(intent *Intent) holderState {
+	switch {
+	case intent == nil || intent.Holder == r.Holder:
+		return holderNone
+	case r.unchangedForTakeover(intent):
+		return holderSilent
+	}
+	if p, ok := r.Store.(Presence); ok && p.Gone(intent.Holder) {
+		return holderEnded
+	}
+	return holderBusy
+}
+
+// unchangedForTakeover reports whether another process's intent was seen
+// unchanged for the takeover delay.
+func (r *Refresher) unchangedForTakeover(intent *Intent) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if r.seen.id != intent.ID {
+		r.seen = sighting{id: intent.ID, since: now}
+	}
+	return now.Sub(r.seen.since) >= r.takeover()
+}
+
+// A sighting is another process's intent, and since when it was seen unchanged by
+// this process's monotonic clock.
+type sighting struct {
+	id    string
+	since time.Time
+}
+
+// claim swaps in an intent of this process. It is won only on a nil error. With
+// ErrConflict the record is another one now.
+func (r *Refresher) claim(rec Record, version Version) (stored, error) {
+	r.mu.Lock()
+	r.intents++
+	id := fmt.Sprintf("%s.%d", r.Holder, r.intents)
+	r.mu.Unlock()
+	rec.Intent = &Intent{ID: id, Holder: r.Holder, Start: time.Now(), Try: rec.Lost + 1}
+	ctx, cancel := storeContext()
+	defer cancel()
+	claimed, err := commit(ctx, r.Store, &stored{version: version}, func(s stored) (Record, error) {
+		switch {
+		case s.cause == nil:
+			return rec, nil
+		case s.err == nil && s.Intent != nil && s.Intent.ID == id:
+			return Record{}, errKeep
+		}
+		return Record{}, s.cause
+	})
+	if err != nil {
+		if !errors.Is(err, ErrConflict) {
+			r.writeFailed()
+		}
+		return stored{}, &StateError{Doing: "announcing refresh", Write: true, Err: err}
+	}
+	claimed.Record = rec // with the times that this process plans by
+	return claimed, nil
+}
+
+// spend redeems the refresh token of a record whose claim was won. It is the only
+// function that does. When it returns again, the protocol starts anew.
+func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
+	began := time.Now()
+	if asleep := began.Round(0).Sub(rec.Intent.Start.Round(0)); asleep > r.takeover()/2 || began.Sub(rec.Intent.Start) > r.takeover()/2 {
+		return true, nil // the process was paused after the claim: another may have taken over
+	}
+	// No caller who leaves cancels the request.
+	grant, failure := r.Issuer.Refresh(context.Background(), rec.Grant.RefreshToken)
+	r.refreshed(resultOf(failure), time.Since(began))
+	_, f := r.factsOf(rec, holderNone)
+	next, result := after(rec, grant, failure, f)
+	switch result {
+	case outcomeFailed:
+		r.recordFailure(version, next)
+		w, _ := cooldown(next, f)
+		return false, r.failFor(failure, w)
+	case outcomeFellBack:
+		r.log().Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
+		r.mu.Lock()
+		r.seedRefused = isSeed(rec)
+		r.mu.Unlock()
+		if err := r.recordFailure(version, next); err != nil && !errors.Is(err, ErrConflict) {
+			return false, r.fail(err)
+		}
+		return true, nil
+	case outcomeDied:
+		return r.died(version, next)
+	}
+	r.hold(rec, next, version, failure)
+	if err := r.saveHeld(); err != nil {
+		return false, r.fail(err)
+	}
+	if failure != nil {
+		return false, r.fail(failure)
+	}
+	return false, nil
+}
+
+// died records that the issuer does not know the refresh token. Another process
+// may have rotated it: then the record has changed, the swap does not succeed,
+// and what is newer is adopted before the account is given up.
+func (r *Refresher) died(version Version, next Record) (again bool, _ error) {
+	if err := r.recordFailure(version, next); errors.Is(err, ErrConflict) {
+		return true, nil
+	} else if err != nil {
+		return false, r.fail(&StateError{Doing: next.Dead.Reason + "; that cannot be recorded", Write: true, Err: err})
+	}
+	r.adopt(next)
+	return false, r.markDead(next.Dead.Reason)
+}
+
+// recordFailure swaps in what every replica must know of a failed request. When
+// that fails the intent stays, and the next refresh, here or elsewhere, takes it
+// over.
+func (r *Refresher) recordFailure(version Version, next Record) error {
+	ctx, cancel := storeContext()
+	defer cancel()
+	_, err := r.Store.Swap(ctx, version, next)
+	if err != nil && !errors.Is(err, ErrConflict) {
+		r.writeFailed()
+		r.log().Warn("failed refresh could not be recorded", zap.Error(err))
+	}
+	return err
+}
+
+// hold keeps a new record, which is to replace the one of that version in the
+// store. The failure is not nil when only the refresh token is new.
+func (r *Refresher) hold(rec, next Record, version Version, failure error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held, r.saving, r.replacing = next, savePending, version
+	if failure == nil {
+		r.failure = nil
+	} else if rec.Generation == r.refused { // its access token goes on under another number
+		r.refused = next.Generation
+	}
+}
+
+// saveHeld stores a held grant that is not stored yet, and publishes it. It
+// replaces any record of an older generation, whoever holds an intent there: the
+// held refresh token may be the only living one.
+func (r *Refresher) saveHeld() error {
+	r.mu.Lock()
+	rec, version, pending := r.held, r.replacing, r.saving >= savePending
+	r.mu.Unlock()
+	if !pending {
+		return nil
+	}
+	ctx, cancel := storeContext()
+	defer cancel()
+	superseded := false
+	now, err := commit(ctx, r.Store, &stored{version: version}, func(s stored) (Record, error) {
+		switch {
+		case s.cause == nil:
+			return rec, nil
+		case errors.Is(s.err, ErrNone), errors.Is(s.err, ErrDamaged):
+			r.log().Warn("state has lost the record that was announced: storing anew",
+				zap.Uint64("generation", rec.Generation), zap.Error(s.err))
+			return rec, nil
+		case s.err != nil:
+			return Record{}, errors.Join(s.cause, s.err)
+		case s.Grant.Same(rec.Grant) && s.Generation == rec.Generation:
+			return Record{}, errKeep
+		case s.Generation >= rec.Generation:
+			superseded = true
+			return Record{}, errKeep
+		case s.Generation+1 != rec.Generation:
+			r.log().Warn("state has lost the record that was announced: storing over it",
+				zap.Uint64("stored", s.Generation), zap.Uint64("generation", rec.Generation))
+		}
+		r.mu.Lock()
+		r.replacing = s.version
+		r.mu.Unlock()
+		return rec, nil
+	})
+	switch {
+	case err != nil:
+		r.notSaved()
+		return &StateError{Doing: "storing grant", Write: true, Err: err}
+	case superseded:
+		r.log().Warn("a newer record is stored: dropping the one held", zap.Uint64("generation", now.Generation))
+		r.supersede(now.Record)
+	default:
+		r.saved(now.Record)
+	}
+	return nil
+}
+
+// notSaved notes that the held grant could not be stored.
+func (r *Refresher) notSaved() {
+	r.writeFailed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.saving = saveFailed
+}
+
+// saved publishes the held grant, which is durable now.
+func (r *Refresher) saved(rec Record) {
+	r.mu.Lock()
+	if r.saving == saveFailed && r.failure != nil && !r.failure.dead { // it was that it could not be stored
+		r.failure = nil
+	}
+	r.mu.Unlock()
+	r.adopt(rec)
+	r.log().Info("record stored", zap.Uint64("generation", rec.Generation), zap.Time("expiry", rec.Grant.Expiry))
+}
+
+// supersede gives up a grant that is not stored for the one that is.
+func (r *Refresher) supersede(newer Record) {
+	r.mu.Lock()
+	r.saving = saveNothing
+	r.mu.Unlock()
+	r.adopt(newer)
+}
+
+// pause waits for the given time, and reports false when the process ends.
+func (r *Refresher) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.inflight.over():
+		return false
+	}
+}
+
+func (r *Refresher) isRefused(generation uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return generation <= r.refused
+}
+
+func (r *Refresher) isPending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.saving >= savePending
+}
+
+func (r *Refresher) log() *zap.Logger {
+	if r.Log == nil {
+		return zap.NewNop()
+	}
+	return r.Log
+}
