@@ -26,12 +26,15 @@ type history struct {
 	faults   bool          // while true, things go wrong
 	over     chan struct{} // closed at the end, to free who crashed
 
+	mutant   mutant
+
 	told     sync.Mutex
 	problems []string
+	seen     map[string]int // how often each thing happened
 
 	mu        sync.Mutex
 	log       []string
-	issuer    *court
+	issuer    *modelIssuer
 	down      *downtime // nil while the issuer is up
 	disk      *disk
 	processes []*node // the living
@@ -43,6 +46,13 @@ func (h *history) problem(format string, args ...any) {
 	h.told.Lock()
 	defer h.told.Unlock()
 	h.problems = append(h.problems, fmt.Sprintf(format, args...))
+}
+
+// count notes that something happened in this history.
+func (h *history) count(what string) {
+	h.told.Lock()
+	defer h.told.Unlock()
+	h.seen[what]++
 }
 
 // note writes the story that a failure prints.
@@ -64,17 +74,17 @@ type disk struct {
 	tells   bool            // whether it can say so
 }
 
-// A court is the issuer, and knows the truth.
-type court struct {
+// A modelIssuer knows the truth of every token.
+type modelIssuer struct {
 	kind       string // "strict", "grace", "revoking", "lenient" or "never"
 	serial     int
-	refresh    map[string]*warrant
-	access     map[string]*warrant
+	refresh    map[string]*modelToken
+	access     map[string]*modelToken
 	asked      int
 	redemption map[string]*redemption
 }
 
-type warrant struct {
+type modelToken struct {
 	family  int
 	spent   bool
 	spentAt time.Time
@@ -91,15 +101,15 @@ type redemption struct {
 
 const graceWindow = 30 * time.Second
 
-func (c *court) seed() secret.String {
+func (c *modelIssuer) seed() secret.String {
 	c.serial++
 	token := fmt.Sprintf("r%d", c.serial)
-	c.refresh[token] = &warrant{family: c.serial}
+	c.refresh[token] = &modelToken{family: c.serial}
 	return secret.New(token)
 }
 
 // redeemable reports whether a refresh token would be taken.
-func (c *court) redeemable(token string) bool {
+func (c *modelIssuer) redeemable(token string) bool {
 	w := c.refresh[token]
 	if w == nil || w.revoked {
 		return false
@@ -107,7 +117,7 @@ func (c *court) redeemable(token string) bool {
 	return !w.spent || c.kind == "never" || c.kind == "grace" && time.Since(w.spentAt) < graceWindow
 }
 
-func (c *court) good(token string) bool {
+func (c *modelIssuer) good(token string) bool {
 	w := c.access[token]
 	return w != nil && !w.revoked && time.Now().Before(w.expiry)
 }
@@ -136,6 +146,7 @@ func (n *node) step(where string) bool {
 	if n.chance(60) {
 		wait += time.Duration(n.rand.Int64N(int64(3 * n.h.takeover)))
 		n.h.note("%s pauses %v %s", n.name, wait, where)
+		n.h.count("pause " + where)
 		if wait > n.h.takeover/2 {
 			n.paused = true
 			n.h.blame(n, "pause")
@@ -148,6 +159,7 @@ func (n *node) step(where string) bool {
 	n.paused = false
 	if crash && n.h.faults && !n.crashed.Load() {
 		n.h.note("%s crashes %s", n.name, where)
+		n.h.count("crash " + where)
 		n.crash()
 	}
 	crashed := n.crashed.Load()
@@ -192,6 +204,7 @@ func (h *history) wear() {
 		return
 	}
 	h.note("the record is damaged")
+	h.count("damaged record")
 	h.disk.damaged, h.disk.worn = true, true
 	for _, n := range h.all {
 		if n.crashed.Load() || n.paused { // and puts nothing back
@@ -213,6 +226,7 @@ func (n *node) Load(ctx context.Context) (tokens.Record, tokens.Version, error) 
 		if n.h.disk.worn {
 			n.h.blame(n, "store")
 		}
+		n.h.count("store is down before load")
 		return tokens.Record{}, "", errors.New("store is down")
 	}
 	if n.h.disk.damaged {
@@ -248,9 +262,11 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 		return "", err
 	}
 	if n.chance(25) {
+		n.h.count("store is down before swap")
 		return fail(errors.New("store is down"))
 	}
 	if n.chance(40) {
+		n.h.count("outcome unknown, nothing written")
 		return fail(tokens.ErrUnknown)
 	}
 	now := tokens.Version("")
@@ -264,7 +280,14 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 		now, d.highest = damagedVersion, next.Generation
 	}
 	if now != old {
+		n.h.count("conflict")
+		if n.h.mutant == mutantClaimsAlways && next.Intent != nil {
+			return now, nil
+		}
 		return "", tokens.ErrConflict
+	}
+	if n.h.mutant == mutantForgetsGrants && next.Generation > d.record.Generation && n.rand.IntN(3) == 0 {
+		return old, nil
 	}
 	d.damaged = false
 	if next.Generation < d.highest {
@@ -284,7 +307,11 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 		n.spending = nil
 	}
 	n.h.note("%s: stored generation %d, intent %v, dead %v", n.name, next.Generation, next.Intent, next.Dead)
+	if next.Dead != nil {
+		n.h.count("death")
+	}
 	if n.chance(40) {
+		n.h.count("outcome unknown, written")
 		return fail(tokens.ErrUnknown)
 	}
 	return tokens.Version(fmt.Sprint(d.version)), nil
@@ -306,6 +333,7 @@ func (n *node) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 	n.h.mu.Lock()
 	c := n.h.issuer
 	if err := n.h.down.fail(n.rand); err != nil {
+		n.h.count("issuer is down")
 		n.h.mu.Unlock()
 		return tokens.Grant{}, err
 	}
@@ -315,22 +343,27 @@ func (n *node) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 		n.h.mu.Unlock()
 		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.NotSent, Err: context.DeadlineExceeded}
 	case n.chance(20):
+		n.h.count("not sent")
 		n.h.mu.Unlock()
 		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("refused")}
 	case n.chance(20):
 		n.h.note("%s: request is lost", n.name)
+		n.h.count("lost request")
 		n.h.mu.Unlock()
 		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("time-out")}
 	case n.chance(40):
+		n.h.count("throttled")
 		n.h.mu.Unlock()
 		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Throttled, Status: 429, RetryAfter: time.Duration(n.rand.IntN(20)) * time.Second}
 	case n.chance(80):
+		n.h.count("client refused")
 		n.h.mu.Unlock()
 		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: "invalid_client"}
 	}
 	grant, done, err := n.redeem(token.Reveal(), began)
 	if n.chance(60) {
 		n.h.note("%s: request is duplicated", n.name)
+		n.h.count("duplicated request")
 		if done != nil {
 			done.fault = "duplicate"
 		}
@@ -341,6 +374,9 @@ func (n *node) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 		lost = &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
 	} else if n.chance(60) {
 		lost = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500}
+	}
+	if lost != nil {
+		n.h.count("lost answer")
 	}
 	if lost != nil && done != nil {
 		done.fault = "lost answer"
@@ -369,7 +405,7 @@ func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption,
 			n.h.problem("%s presents %s, which %s redeemed and nothing went wrong", n.name, token, r.by.name)
 		}
 		if c.kind == "strict" && !w.revoked {
-			for _, set := range []map[string]*warrant{c.refresh, c.access} {
+			for _, set := range []map[string]*modelToken{c.refresh, c.access} {
 				for _, other := range set {
 					other.revoked = other.revoked || other.family == w.family
 				}
@@ -378,6 +414,7 @@ func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption,
 	}
 	if !c.redeemable(token) {
 		n.h.note("%s: %s is invalid", n.name, token)
+		n.h.count("invalid refresh token")
 		return tokens.Grant{}, nil, invalid
 	}
 	next := token
@@ -388,7 +425,7 @@ func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption,
 		}
 		c.serial++
 		next = fmt.Sprintf("r%d", c.serial)
-		c.refresh[next] = &warrant{family: w.family}
+		c.refresh[next] = &modelToken{family: w.family}
 		if c.redemption[token] != nil { // within the grace window
 			done.fault = "several"
 		}
@@ -403,7 +440,7 @@ func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption,
 	n.spending = done
 	c.serial++
 	access := fmt.Sprintf("a%d", c.serial)
-	c.access[access] = &warrant{family: w.family, expiry: time.Now().Add(n.h.lifetime)}
+	c.access[access] = &modelToken{family: w.family, expiry: time.Now().Add(n.h.lifetime)}
 	n.h.note("%s: redeemed %s for %s", n.name, token, next)
 	return tokens.Grant{AccessToken: secret.New(access), RefreshToken: secret.New(next), Obtained: began, Expiry: began.Add(n.h.lifetime)}, done, nil
 }
@@ -438,10 +475,20 @@ func (h *history) start(seed secret.String) *node {
 	return n
 }
 
+// A mutant is a mistake that is made in a history on purpose, to see that the
+// verdict finds it.
+type mutant int
+
+const (
+	mutantNone          mutant = iota
+	mutantClaimsAlways         // who loses the race for an intent takes it for won
+	mutantForgetsGrants        // a store says that it has a grant which it has not
+)
+
 // simulate runs the history of a seed and returns what was broken.
-func simulate(t *testing.T, seed uint64) (h *history) {
+func simulate(t *testing.T, seed uint64, m mutant) (h *history) {
 	synctest.Test(t, func(*testing.T) {
-		h = &history{seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), faults: true, takeover: 20 * time.Second, over: make(chan struct{})}
+		h = &history{seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), faults: true, takeover: 20 * time.Second, over: make(chan struct{}), mutant: m, seen: map[string]int{}}
 		h.run()
 	})
 	return h
@@ -451,7 +498,7 @@ func (h *history) run() {
 	pick := func(all ...time.Duration) time.Duration { return all[h.rand.IntN(len(all))] }
 	h.lifetime = pick(10*time.Second, time.Minute, 10*time.Minute)
 	kinds := []string{"strict", "grace", "revoking", "lenient", "never"}
-	h.issuer = &court{kind: kinds[h.rand.IntN(len(kinds))], refresh: map[string]*warrant{}, access: map[string]*warrant{}, redemption: map[string]*redemption{}}
+	h.issuer = &modelIssuer{kind: kinds[h.rand.IntN(len(kinds))], refresh: map[string]*modelToken{}, access: map[string]*modelToken{}, redemption: map[string]*redemption{}}
 	h.disk = &disk{gone: map[string]bool{}, tells: h.rand.IntN(2) == 0}
 	seed := h.issuer.seed()
 	h.mu.Lock()
@@ -512,6 +559,7 @@ func (h *history) restart(i int, seed secret.String) {
 	defer h.mu.Unlock()
 	if n := h.processes[i]; !n.crashed.Load() {
 		h.note("%s is killed", n.name)
+		h.count("kill")
 		n.crash()
 	}
 	h.processes[i] = h.start(seed)

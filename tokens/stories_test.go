@@ -14,8 +14,8 @@ import (
 	"ticketproxy/tokens/store"
 )
 
-// A moody store is down, or can tell who is gone, as a test wants.
-type moody struct {
+// A faultyStore store is down, or can tell who is gone, as a test wants.
+type faultyStore struct {
 	store.Memory
 	down  atomic.Bool // for writing
 	slow  atomic.Int64
@@ -25,14 +25,14 @@ type moody struct {
 	worn  atomic.Bool // its record is damaged
 }
 
-func (s *moody) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
+func (s *faultyStore) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
 	if s.worn.Load() {
 		return tokens.Record{}, "worn", tokens.ErrDamaged
 	}
 	return s.Memory.Load(ctx)
 }
 
-func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
+func (s *faultyStore) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
 	if s.down.Load() {
 		return "", errors.New("no space left on device")
 	}
@@ -51,7 +51,7 @@ func (s *moody) Swap(ctx context.Context, old tokens.Version, next tokens.Record
 	return version, err
 }
 
-func (s *moody) Gone(string) bool {
+func (s *faultyStore) Gone(string) bool {
 	if s.gone.Load() && s.last != nil {
 		s.last()
 		s.last = nil
@@ -83,7 +83,7 @@ func mustServe(t *testing.T, r *tokens.Refresher, i *issuer) tokens.Token {
 
 func TestForeignIntentIsRespectedForTheTakeoverDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
 			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
@@ -102,7 +102,7 @@ func TestForeignIntentIsRespectedForTheTakeoverDelay(t *testing.T) {
 
 func TestIntentOfAProcessThatIsGoneIsTakenOverAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		s.gone.Store(true)
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
@@ -121,7 +121,7 @@ func TestIntentOfAProcessThatIsGoneIsTakenOverAtOnce(t *testing.T) {
 
 func TestLastWriteOfAProcessThatIsGoneIsAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		s.gone.Store(true)
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
@@ -146,7 +146,7 @@ func TestLastWriteOfAProcessThatIsGoneIsAdopted(t *testing.T) {
 
 func TestDeathAfterAFallbackTellsOfTheLostAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse = true
 		r := newRefresher(i, s, i.seed())
 		r.Rotation = tokens.RotationMaybe
@@ -171,7 +171,7 @@ func TestDeathAfterAFallbackTellsOfTheLostAnswer(t *testing.T) {
 
 func TestCallerDoesNotWaitForALongTakeover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
 			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
@@ -190,7 +190,7 @@ func TestCallerDoesNotWaitForALongTakeover(t *testing.T) {
 
 func TestRestoredBackupIsOverwritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(10*time.Second), new(moody)
+		i, s := newIssuer(10*time.Second), new(faultyStore)
 		i.Reuse = true
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
@@ -217,7 +217,7 @@ func TestRestoredBackupIsOverwritten(t *testing.T) {
 // so until the store has it again.
 func TestDamagedRecordIsPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse = true
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
@@ -247,7 +247,7 @@ func TestDamagedRecordIsPutBack(t *testing.T) {
 // put it back, and the seed is not what was lost.
 func TestDamagedRecordOfAnotherIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		s.worn.Store(true)
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
@@ -264,7 +264,7 @@ func TestDamagedRecordOfAnotherIsLeftAlone(t *testing.T) {
 // put back, or said to be lost.
 func TestDrainPutsADamagedRecordBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		r := newRefresher(i, s, i.seed())
 		mustServe(t, r, i)
 		s.worn.Store(true)
@@ -286,7 +286,7 @@ func TestDrainPutsADamagedRecordBack(t *testing.T) {
 // behind must not take its own record for the newest.
 func TestReplicaBehindDoesNotSpendAfterARestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse, i.RevokeOld = true, true
 		seed := i.seed()
 		ahead, behind := newRefresher(i, s, seed), newRefresher(i, s, seed)
@@ -328,7 +328,7 @@ func TestReplicaBehindDoesNotSpendAfterARestore(t *testing.T) {
 // is of no other use is the only living one.
 func TestRotationWithoutAnAccessTokenIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse = true
 		r := newRefresher(i, s, i.seed())
 		r.Rand = func() float64 { return 0.5 }
@@ -365,7 +365,7 @@ func TestRotationWithoutAnAccessTokenIsKept(t *testing.T) {
 // make the one that the API refuses usable again.
 func TestRefusedTokenUnderANewNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.RevokeOld, i.keepRotated = true, true
 		i.fault = func(try int) (before, after error) {
 			if try == 2 {
@@ -389,7 +389,7 @@ func TestRefusedTokenUnderANewNumber(t *testing.T) {
 
 func TestNewSeedBeginsANewLineAndOldSeedsDoNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		i.Reuse = true
 		first, second := i.seed(), i.seed()
 		for n, seed := range []secret.String{first, second, first, second, first} {
@@ -410,7 +410,7 @@ func TestNewSeedBeginsANewLineAndOldSeedsDoNot(t *testing.T) {
 
 func TestNewLineIsANewGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		for n := range uint64(3) {
 			r := newRefresher(i, s, i.seed())
 			stop := start(t, r)
@@ -425,7 +425,7 @@ func TestNewLineIsANewGeneration(t *testing.T) {
 
 func TestStoreThatIsVagueIsAskedWhatItHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		s.vague.Store(true)
 		r := newRefresher(i, s, i.seed())
 		mustServe(t, r, i)
@@ -440,7 +440,7 @@ func TestStoreThatIsVagueIsAskedWhatItHas(t *testing.T) {
 
 func TestFallbackWhereRotationIsNotDocumented(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		i.Never = true // the old token lives, and a new one that came is no good
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
@@ -458,7 +458,7 @@ func TestFallbackWhereRotationIsNotDocumented(t *testing.T) {
 
 func TestFallbackIsKeptUntilTheNewOneHasWorked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		seed := i.seed()
 		r := newRefresher(i, s, seed)
 		r.Rotation = tokens.RotationMaybe
@@ -478,7 +478,7 @@ func TestFallbackIsKeptUntilTheNewOneHasWorked(t *testing.T) {
 
 func TestThrottledIssuerIsLeftAloneByEveryReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		seed := i.seed()
 		i.fault = func(try int) (error, error) {
 			if try == 1 {
@@ -509,7 +509,7 @@ func TestThrottledIssuerIsLeftAloneByEveryReplica(t *testing.T) {
 
 func TestStoreDownAfterTheSpend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse, i.RevokeOld, i.Latency = true, true, time.Second
 		r := newRefresher(i, s, i.seed())
 		stop := start(t, r)
@@ -549,7 +549,7 @@ func TestStoreDownAfterTheSpend(t *testing.T) {
 
 func TestDrainGoesOnStoring(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Latency = time.Second
 		r := newRefresher(i, s, i.seed())
 		go func() {
@@ -574,7 +574,7 @@ func TestDrainGoesOnStoring(t *testing.T) {
 
 func TestDrainSaysWhatIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Latency = time.Second
 		r := newRefresher(i, s, i.seed())
 		go func() {
@@ -592,7 +592,7 @@ func TestDrainSaysWhatIsLost(t *testing.T) {
 
 func TestLostAnswerWaitsWhileTheAccessTokenServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(10*time.Minute), new(moody)
+		i, s := newIssuer(10*time.Minute), new(faultyStore)
 		i.Reuse = true
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
@@ -639,7 +639,7 @@ func mustToken(t *testing.T, r *tokens.Refresher) tokens.Token {
 
 func TestLostAnswerAndARefusedTokenAskAgainSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(10*time.Minute), new(moody)
+		i, s := newIssuer(10*time.Minute), new(faultyStore)
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
 		token := mustServe(t, r, i)
@@ -665,7 +665,7 @@ func TestLostAnswerAndARefusedTokenAskAgainSoon(t *testing.T) {
 
 func TestLoginIsAdoptedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		r := newRefresher(i, s, secret.New("never-issued"))
 		start(t, r)
 		_, err := r.Token(t.Context())
@@ -687,7 +687,7 @@ func TestLoginIsAdoptedAtOnce(t *testing.T) {
 
 func TestIdleAccountIsRefreshedBeforeItsRefreshTokenLapses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(1000*time.Hour), new(moody)
+		i, s := newIssuer(1000*time.Hour), new(faultyStore)
 		seed := i.seed()
 		r := newRefresher(short{i, 10 * time.Hour}, s, seed)
 		r.Poll = time.Minute
@@ -704,7 +704,7 @@ func TestIdleAccountIsRefreshedBeforeItsRefreshTokenLapses(t *testing.T) {
 func TestRefreshTokenThatIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
-		i, s := newIssuer(8*time.Hour), new(moody)
+		i, s := newIssuer(8*time.Hour), new(faultyStore)
 		i.Never = true
 		seed := i.seed()
 		end := time.Now().Add(60 * day)
@@ -754,7 +754,7 @@ func (s short) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 func TestStatusWarns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
 			*r = tokens.Record{Generation: 1, Seed: seed.Hash(), Grant: tokens.Grant{
@@ -787,7 +787,7 @@ func TestStatusWarns(t *testing.T) {
 // from the moment of the refresh gets the new one when it is durable.
 func TestNothingIsPublishedWhileItIsBeingStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.RevokeOld = true
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
@@ -811,7 +811,7 @@ func TestNothingIsPublishedWhileItIsBeingStored(t *testing.T) {
 
 func TestWrongSeedDoesNotLoseTheLivingLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		i.Reuse = true
 		good := i.seed()
 		for _, seed := range []secret.String{good, secret.New("mistyped"), good} {
@@ -841,7 +841,7 @@ func (f fixed) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 // was refused costs one refresh for all who asked with the same grant.
 func TestAccessTokenThatIsGivenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(moody)
+		i, s := newIssuer(time.Minute), new(faultyStore)
 		r := newRefresher(i, s, i.seed())
 		r.Issuer = fixed{i}
 		start(t, r)
@@ -871,7 +871,7 @@ func TestAccessTokenThatIsGivenAgain(t *testing.T) {
 // ready gets no requests which would make it try again.
 func TestRefusedTokenIsReplacedWithoutFurtherRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(72*time.Hour), new(moody)
+		i, s := newIssuer(72*time.Hour), new(faultyStore)
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
 		token := mustServe(t, r, i)
@@ -896,7 +896,7 @@ func TestRefusedTokenIsReplacedWithoutFurtherRequests(t *testing.T) {
 
 func TestRefusedSeedIsNotTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(moody)
+		i, s := newIssuer(time.Hour), new(faultyStore)
 		bad, good := secret.New("never-issued"), i.seed()
 		for _, seed := range []secret.String{bad, good, bad, good} {
 			r := newRefresher(i, s, seed)
