@@ -48,11 +48,11 @@ func NewAnswerMemory(bytes int64) *AnswerMemory {
 	return &AnswerMemory{bytes, semaphore.NewWeighted(bytes)}
 }
 
-// An answerMeter bounds what the header of one exchange's answer takes. While a
+// An answerMeter bounds what the header of one answer takes. While a
 // long one is read, the most that it may take is reserved in one step: if each
 // reserved as much as it has read, many could wait for one another. Its zero
 // value bounds one answer alone. Safe for concurrent use: net/http reads a header
-// in a goroutine of its own, and that may outlast the exchange.
+// in a goroutine of its own, and that may outlast the request.
 type answerMeter struct {
 	all *AnswerMemory // nil is without bounds
 
@@ -139,7 +139,7 @@ func (m *answerMeter) begin() {
 	m.shrink(0)
 }
 
-// close is called when the exchange is over.
+// close is called when the request is over.
 func (m *answerMeter) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -221,10 +221,10 @@ type answerConn struct {
 	end   context.CancelFunc
 }
 
-// metered has dial's connections be metered, and their exchange know of them.
+// metered has dial's connections be metered, and their request know of them.
 func metered(dial Dialer) Dialer {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
+		if x, ok := ctx.Value(stateKey{}).(*requestState); ok {
 			x.dialed.Store(true)
 		}
 		conn, err := dial(ctx, network, address)
@@ -266,11 +266,11 @@ func (c *answerConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// meter has the transport say which connection it sends on, whose reads are
+// meterAnswer has the transport say which connection it sends on, whose reads are
 // metered from then on. ReverseProxy (Go 1.26) puts a trace of its own into each
 // request's context. It is changed here, because httptrace merges a second one by
 // reflection. TestAnswersHeaderIsBounded holds this.
-func (x *exchange) meter(ctx context.Context) {
+func (x *requestState) meterAnswer(ctx context.Context) {
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil {
 		trace.GotConn = func(info httptrace.GotConnInfo) {
 			if c, ok := info.Conn.(*answerConn); ok {
@@ -281,9 +281,9 @@ func (x *exchange) meter(ctx context.Context) {
 	}
 }
 
-// metered is called when the header of an answer was read, or there is none. The
-// connection may already be another exchange's. The error is the meter's.
-func (x *exchange) metered() error {
+// answerMetered is called when the header of an answer was read, or there is none. The
+// connection may already serve another request. The error is the meter's.
+func (x *requestState) answerMetered() error {
 	if x.awaited != nil {
 		x.awaited.meter.CompareAndSwap(&x.answer, nil)
 		x.awaited = nil

@@ -19,26 +19,26 @@ const drainLimit = 16 << 10
 // RoundTrip implements http.RoundTripper.
 func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	ctx := req.Context()
-	x := exchangeOf(ctx)
+	x := stateOf(ctx)
 	token, err := b.upstream.Source.Token(ctx)
 	if err != nil {
 		return nil, err
 	}
-	x.meter(ctx)
-	body := newReplay(req, x)
+	x.meterAnswer(ctx)
+	body := newReplayBody(req, x)
 	x.body = body
-	defer func() { body.settle(err != nil) }()
-	res, err = b.send(req, token, body.body)
+	defer func() { body.close(err != nil) }()
+	res, err = b.send(req, token, body.first)
 	if err != nil || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
 		return res, err
 	}
-	fresh, ok, err := b.another(ctx, res.StatusCode, token, body.rewind())
+	fresh, ok, err := b.retryToken(ctx, res.StatusCode, token, body.reserve())
 	switch {
 	case err != nil:
 		res.Body.Close()
 		return nil, err
 	case !ok:
-		body.abstain()
+		body.release()
 		return res, nil
 	}
 	io.CopyN(io.Discard, res.Body, drainLimit)
@@ -46,7 +46,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 
 	again := req.WithContext(ctx)
 	again.Header = req.Header.Clone() // the first attempt may still be written
-	res, err = b.send(again, fresh, body.again)
+	res, err = b.send(again, fresh, body.rewind)
 	switch {
 	case err != nil:
 		b.observe("failed")
@@ -60,13 +60,13 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	return res, err
 }
 
-// another returns the token with which to send a request again that the API
+// retryToken returns the token with which to send a request again that the API
 // answered with 401 or 403, and false where the answer is the app's. A 401 may
 // cause a refresh. A 403 never does: it refuses a token only where that is no
 // longer the current one, since some issuers revoke a token when they give the
 // next one. A request that is not replayable is not sent again, but its 401 may
 // still get the next request a new token.
-func (b *bearer) another(ctx context.Context, status int, token Token, replayable bool) (Token, bool, error) {
+func (b *bearer) retryToken(ctx context.Context, status int, token Token, replayable bool) (Token, bool, error) {
 	var fresh Token
 	var err error
 	if status == http.StatusForbidden {
@@ -102,7 +102,7 @@ const maxAttempts = 4
 // send is the only function that writes Authorization: it sets and never adds.
 // It sends a request again that is known not to have gone out.
 func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser) (*http.Response, error) {
-	x := exchangeOf(req.Context())
+	x := stateOf(req.Context())
 	req.Header["Authorization"] = []string{"Bearer " + token.AccessToken.Reveal()}
 	began := time.Now()
 	defer func() { x.upstream += time.Since(began) }()
@@ -110,11 +110,11 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 	x.sent.Store(false)
 	for attempt := 1; ; attempt++ {
 		if req.Body = body(); req.Body == nil {
-			once(req, x)
+			withoutBody(req, x)
 		}
 		x.answer.begin()
-		res, err := b.upstream.Transport.RoundTrip(x.expect(req))
-		if refused := x.metered(); err != nil && refused != nil {
+		res, err := b.upstream.Transport.RoundTrip(x.traceExpect(req))
+		if refused := x.answerMetered(); err != nil && refused != nil {
 			err = refused
 		}
 		if err == nil || attempt == maxAttempts || !x.unsent(req) {

@@ -19,19 +19,19 @@ import (
 
 // fail answers a request that got no answer from the upstream.
 func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
-	x := exchangeOf(r.Context())
+	x := stateOf(r.Context())
 	if r.Context().Err() != nil {
-		x.body.rest() // the server ends the request before its body's reader knows why
+		x.body.waitIdle() // the server ends the request before its body's reader knows why
 	}
 	p := problemOf(err)
 	switch {
 	case x.malformed.Load():
 		p = inbound.NewProblem(http.StatusBadRequest, "bad_request", "The request cannot be read", "its body is not framed as HTTP has it")
-		x.last = true
+		x.closing = true
 	case x.stalled.Load():
 		p = inbound.NewProblem(http.StatusRequestTimeout, "bad_request", "The request cannot be read",
 			fmt.Sprintf("less than %d bytes of its body came in %v", inbound.BodyLeast, inbound.BodyIdle))
-		x.last = true
+		x.closing = true
 	case r.Context().Err() != nil, x.broken.Load():
 		panic(http.ErrAbortHandler) // the app left, or broke its own body off
 	}
@@ -61,7 +61,7 @@ func problemOf(err error) *inbound.Problem {
 		if token.LoginRequired {
 			return inbound.NewProblem(http.StatusServiceUnavailable, "login_required", "The account needs a person", token.Detail)
 		}
-		p := inbound.NewProblem(http.StatusServiceUnavailable, "token_unavailable", "No access token is to be had", token.Detail)
+		p := inbound.NewProblem(http.StatusServiceUnavailable, "token_unavailable", "No access token available", token.Detail)
 		p.RetryAfter = max(token.RetryAfter, time.Second)
 		return p
 	}

@@ -77,17 +77,18 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		return
 	}
 	u.once.Do(u.build)
-	x := &exchange{
-		began:   time.Now(),
-		budget:  budget,
-		host:    r.Host,
-		browser: fromBrowser(r),
-		origin:  origin,
-		header:  w.Header(),
-		control: http.NewResponseController(w),
-		answer:  answerMeter{all: u.Answers},
+	x := &requestState{
+		caller: caller{
+			host:    r.Host,
+			browser: fromBrowser(r),
+			origin:  origin,
+			conn:    inbound.ConnOf(r.Context()),
+		},
+		timing:    timing{began: time.Now()},
+		bodyState: bodyState{budget: budget, control: http.NewResponseController(w)},
+		header:    w.Header(),
+		answer:    answerMeter{all: u.Answers},
 	}
-	x.conn = inbound.ConnOf(r.Context())
 	defer x.end()
 	if u.Observer != nil {
 		u.Observer.Begin()
@@ -102,7 +103,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		}
 	}()
 	body, _ := r.Body.(*inbound.ExpectedBody)
-	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }, !r.ProtoAtLeast(1, 1), body}, r.WithContext(withExchange(r.Context(), x)))
+	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }, !r.ProtoAtLeast(1, 1), body}, r.WithContext(withState(r.Context(), x)))
 }
 
 func (u *Upstream) build() {
@@ -170,7 +171,7 @@ var errStatus = errors.New("the answer's status is none")
 
 // received notes the answer's header, and keeps the server from adding to it.
 func (u *Upstream) received(res *http.Response) error {
-	x := exchangeOf(res.Request.Context())
+	x := stateOf(res.Request.Context())
 	if res.StatusCode < 100 {
 		return errStatus
 	}
@@ -190,7 +191,7 @@ func (u *Upstream) received(res *http.Response) error {
 }
 
 // vet removes from an answer's header what is not the upstream's to say.
-func (u *Upstream) vet(h http.Header, x *exchange) {
+func (u *Upstream) vet(h http.Header, x *requestState) {
 	redact(h, x.token.Reveal())
 	for name := range h {
 		if isErrorHeader(name) { // it marks what is ours, and only that

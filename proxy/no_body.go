@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// once has a request without a body be sent as it came, and not twice.
+// withoutBody makes a request without a body go out as it came, and not twice.
 //
 // net/http sends one again on its own when a connection that it uses again
 // breaks before the answer and the request looks idempotent, though the first
@@ -16,8 +16,8 @@ import (
 // Nor does a length then: POST, PUT and PATCH would have one otherwise, and
 // others none. That which the app said goes out in a spelling that net/http lets
 // pass, and so does an Expect, which is for no body.
-func once(req *http.Request, x *exchange) {
-	req.Body, req.TransferEncoding = empty{x}, []string{"identity"}
+func withoutBody(req *http.Request, x *requestState) {
+	req.Body, req.TransferEncoding = emptyBody{x}, []string{"identity"}
 	respell(req.Header, "Content-Length", "Content-length")
 	respell(req.Header, "Expect", "expect")
 }
@@ -29,27 +29,27 @@ func respell(h http.Header, from, to string) {
 	}
 }
 
-// empty is a body of no bytes that is not http.NoBody. It is asked for them
+// emptyBody is a body of no bytes that is not http.NoBody. It is asked for them
 // once the request's header was written.
-type empty struct{ x *exchange }
+type emptyBody struct{ x *requestState }
 
-func (e empty) Read([]byte) (int, error) {
+func (e emptyBody) Read([]byte) (int, error) {
 	e.x.sent.Store(true)
 	return 0, io.EOF
 }
 
-func (e empty) WriteTo(io.Writer) (int64, error) {
+func (e emptyBody) WriteTo(io.Writer) (int64, error) {
 	e.x.sent.Store(true)
 	return 0, nil
 }
 
-func (empty) Close() error { return nil }
+func (emptyBody) Close() error { return nil }
 
 // unsent reports whether it is certain that no upstream got the header of a
 // request that failed: its body was not asked for, which net/http does when the
 // header is written, and no connection was made for it. It was given one that
 // had been used before, and was closed meanwhile.
-func (x *exchange) unsent(req *http.Request) bool {
+func (x *requestState) unsent(req *http.Request) bool {
 	return !x.sent.Load() && !x.dialed.Load() && req.Body != nil &&
 		req.Header["Expect"] == nil && req.Context().Err() == nil // Expect keeps the body back
 }

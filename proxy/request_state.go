@@ -1,0 +1,116 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"ticketproxy/proxy/inbound"
+	"ticketproxy/secret"
+)
+
+// A requestState is what is known of one request while it is served. It travels in
+// the request's context, from [Upstream] through ReverseProxy to the transport and
+// back. The goroutine that serves the request writes it, but for the atomics.
+type requestState struct {
+	caller
+	timing
+	bodyState
+	attemptState
+
+	header  http.Header   // of the answer to the app
+	status  int           // of that answer; 0 before there is one
+	closing bool          // the connection closes after it
+	token   secret.String // that was sent
+	answer  answerMeter
+	awaited *answerConn // on which the answer is expected; nil while none is
+}
+
+// A caller is who sent the request. It does not change.
+type caller struct {
+	host    string        // by which the app calls us
+	browser bool          // a web page asks
+	origin  string        // of that page, when it is an allowed one
+	conn    *inbound.Conn // on which the request came
+}
+
+// timing is what an Observer is told.
+type timing struct {
+	began    time.Time
+	upstream time.Duration // spent waiting for the upstream's answers
+	overhead time.Duration
+}
+
+// bodyState is what is known of the app's body. The upstream's transport may read
+// the body in a goroutine of its own, also after the request is over.
+type bodyState struct {
+	budget    *semaphore.Weighted // for bodies that are kept
+	body      *replayBody         // nil before there is a token
+	control   *http.ResponseController
+	unread    atomic.Bool // it has not ended, and the transport may be reading it
+	broken    atomic.Bool // it could not be read
+	stalled   atomic.Bool // it came too slowly
+	malformed atomic.Bool // its framing is not HTTP's
+
+	mu   sync.Mutex
+	over bool // the connection may serve another request
+}
+
+// attemptState is what is known of the sending that is under way.
+type attemptState struct {
+	expect *upstreamExpect // nil when the app asked for no 100
+	sent   atomic.Bool     // the request's header was written
+	dialed atomic.Bool     // a connection was made for it
+}
+
+type stateKey struct{}
+
+func withState(ctx context.Context, x *requestState) context.Context {
+	return context.WithValue(ctx, stateKey{}, x)
+}
+
+func stateOf(ctx context.Context) *requestState {
+	return ctx.Value(stateKey{}).(*requestState)
+}
+
+// setReadDeadline sets when a read of the app's body times out, unless the request
+// is over.
+func (b *bodyState) setReadDeadline(t time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.control.SetReadDeadline(t)
+	}
+}
+
+func (x *requestState) end() {
+	x.expect.end()
+	x.answer.close()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.over = true
+}
+
+// answered notes the status of the answer to the app, when it begins. An answer
+// that begins before the app's body has ended closes the connection: to keep it,
+// net/http would read the rest of the body first. The connection of a draining
+// server closes, too.
+func (x *requestState) answered(status int) {
+	if (x.closing || x.unread.Load() || x.conn.Draining()) && status != http.StatusSwitchingProtocols {
+		x.header.Set("Connection", "close")
+	}
+	x.status = status
+	x.overhead = time.Since(x.began) - x.upstream
+}
+
+func (x *requestState) summary(method string) Exchange {
+	e := Exchange{Method: method, Status: x.status, Took: time.Since(x.began), Overhead: x.overhead}
+	if e.Status == 0 {
+		e.Status, e.Overhead = statusClientLeft, max(e.Took-x.upstream, 0)
+	}
+	return e
+}
