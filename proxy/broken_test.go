@@ -93,7 +93,7 @@ func TestPagesReadOurOwnAnswers(t *testing.T) {
 	w := beginRaw(t, saying("garbage"), func(w *world) {
 		w.guard.Origins = []string{page}
 		w.upstream.Prefix, w.upstream.URL = "/park", parse(t, "http://api.test/v3")
-		w.upstream.Own = &proxy.Placeholder{Paths: []string{"/v3/token"}, Body: []byte("{}")}
+		w.upstream.Stub = &proxy.StubTokenEndpoint{Paths: []string{"/v3/token"}, Body: []byte("{}")}
 	})
 	for request, status := range map[string]int{"GET /elsewhere": 404, "GET /park/x": 502, "GET /park/../x": 400, "GET /park/..#/x": 400, "POST /park/token": 200} {
 		res, _ := w.ask(request + " HTTP/1.1\r\nHost: localhost\r\nOrigin: " + page + "\r\nContent-Length: 0\r\n\r\n")

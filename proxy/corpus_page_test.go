@@ -86,7 +86,7 @@ func TestPages(t *testing.T) {
 // What an app sends to the token path, credentials among it, goes nowhere.
 func TestTokenPathStaysHere(t *testing.T) {
 	own := func(w *world) {
-		w.upstream.Own = &proxy.Placeholder{Paths: []string{"/oauth/v2/token"}, Body: []byte(`{"access_token":"x"}`)}
+		w.upstream.Stub = &proxy.StubTokenEndpoint{Paths: []string{"/oauth/v2/token"}, Body: []byte(`{"access_token":"x"}`)}
 	}
 	const form = "Content-Length: 24\r\n\r\ngrant_type=password&u=pw"
 	ask := func(line string) string { return line + " HTTP/1.1\r\nHost: localhost\r\n" + form }

@@ -39,9 +39,9 @@ func allow(h http.Header, origin string) {
 	h.Add("Vary", "Origin")
 }
 
-// share replaces what the upstream says of CORS by what the operator said, in
+// setCORS replaces what the upstream says of CORS by what the operator said, in
 // an answer to a browser.
-func share(h http.Header, origin string) {
+func setCORS(h http.Header, origin string) {
 	for name := range h {
 		if strings.HasPrefix(name, "Access-Control-") {
 			delete(h, name)

@@ -31,10 +31,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if preflight(w, r, origin) {
 		return
 	}
-	refuseUpgrade(r)
+	dropUpgrade(r)
 	u := route(h.Upstreams, r)
 	if u == nil {
-		share(w.Header(), origin)
+		setCORS(w.Header(), origin)
 		inbound.NewProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)
 		return
 	}

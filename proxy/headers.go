@@ -8,28 +8,184 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// clean removes from an outgoing request what an app cannot vouch for: where it
-// came from, and, unless they are asked for, the cookies of whatever else runs
-// on localhost. Some servers take a header's underscore for a hyphen.
-func clean(h http.Header, cookies bool) {
-	for name := range h {
-		if !strings.Contains("XFPCT", name[:min(1, len(name))]) {
-			continue // nearly all, before anything is copied
+// Header fields go through as they came, each line with its bytes, order aside.
+// What follows says which do not. Besides these, httputil.ReverseProxy removes the
+// hop-by-hop fields of requests and answers (RFC 9110, section 7.6.1), and one
+// function of bearer.go sets Authorization.
+
+// A direction is a way that header fields go; directions are a set.
+type direction int
+
+const (
+	toAPI    direction = 1 << iota // a request
+	toApp                          // an answer
+	interims                       // an interim answer (1xx), besides toApp
+	trailers                       // the trailer of an answer
+)
+
+// A spelling says which names a rule is for.
+type spelling int
+
+const (
+	exactly    spelling = iota // the name as net/http spells it
+	folded                     // also with underscores: some servers take one for a hyphen
+	underscore                 // only with underscores, in which a field is another to us
+)
+
+// A headerRule removes a header field.
+type headerRule struct {
+	name     string // a final * stands for any rest
+	in       direction
+	spelling spelling
+	why      string
+}
+
+// headerRules returns all that is removed. With cookies, those go through.
+func headerRules(cookies bool) []headerRule {
+	const (
+		origin   = "an app cannot vouch for where a request came from"
+		framing  = "a server that takes the underscore for a hyphen reads another body"
+		hop      = "it is of one connection (RFC 9110, section 7.6.1)"
+		trailing = "a trailer may not say it (RFC 9110, section 6.5.1)"
+	)
+	rules := []headerRule{
+		{"Forwarded", toAPI, folded, origin},
+		{"X-Forwarded-*", toAPI, folded, origin},
+		{"X-Real-Ip", toAPI, folded, origin},
+		{"Proxy-Authorization", toAPI, folded, "it is for a proxy, and that is us (RFC 9110, section 11.7.2)"},
+		{"Content-Length", toAPI, underscore, framing},
+		{"Transfer-Encoding", toAPI, underscore, framing},
+
+		{inbound.ErrorHeader, toApp | trailers, folded, "it marks what is ours, and only that"},
+
+		{"Connection", interims | trailers, exactly, hop},
+		{"Keep-Alive", interims | trailers, exactly, hop},
+		{"Proxy-Authenticate", interims, exactly, hop},
+		{"Proxy-Connection", interims, exactly, hop},
+		{"Te", interims | trailers, exactly, hop},
+		{"Trailer", interims, exactly, hop},
+		{"Upgrade", interims | trailers, exactly, hop},
+
+		{"Content-Length", trailers, exactly, trailing},
+		{"Transfer-Encoding", trailers, exactly, trailing},
+		{"Set-Cookie", trailers, exactly, trailing},
+		{"Access-Control-*", trailers, exactly, trailing},
+	}
+	if !cookies {
+		const local = "browsers send the cookies of all ports of localhost together"
+		rules = append(rules, headerRule{"Cookie", toAPI, folded, local}, headerRule{"Set-Cookie", toApp, exactly, local})
+	}
+	return rules
+}
+
+// A headerFilter is the rules of one direction, made fast: most names are kept
+// after a look at their first letter.
+type headerFilter struct {
+	letters [256]bool
+	rules   map[string]spelling // by name in lower case
+	prefix  map[string]spelling // the same
+}
+
+func newHeaderFilter(rules []headerRule, in direction) *headerFilter {
+	f := &headerFilter{rules: map[string]spelling{}, prefix: map[string]spelling{}}
+	for _, r := range rules {
+		if r.in&in == 0 {
+			continue
 		}
-		switch plain := strings.ToLower(strings.ReplaceAll(name, "_", "-")); {
-		case strings.HasPrefix(plain, "x-forwarded-"),
-			plain == "forwarded", plain == "x-real-ip", plain == "proxy-authorization",
-			plain == "cookie" && !cookies,
-			plain != strings.ToLower(name) && (plain == "content-length" || plain == "transfer-encoding"):
+		name := strings.ToLower(r.name)
+		f.letters[name[0]], f.letters[name[0]-'a'+'A'] = true, true
+		if prefix, ok := strings.CutSuffix(name, "*"); ok {
+			f.prefix[prefix] = r.spelling
+		} else {
+			f.rules[name] = r.spelling
+		}
+	}
+	return f
+}
+
+// apply removes what the rules name.
+func (f *headerFilter) apply(h http.Header) {
+	for name := range h {
+		if name != "" && f.letters[name[0]] && f.matches(name) {
 			delete(h, name)
 		}
 	}
 }
 
-// refuseUpgrade drops an Upgrade to anything but WebSocket, as a server may,
+func (f *headerFilter) matches(name string) bool {
+	lower := strings.ToLower(name)
+	plain := strings.ReplaceAll(lower, "_", "-")
+	if s, ok := f.rules[plain]; ok {
+		return s.allows(lower, plain)
+	}
+	for prefix, s := range f.prefix {
+		if strings.HasPrefix(plain, prefix) {
+			return s.allows(lower, plain)
+		}
+	}
+	return false
+}
+
+// allows reports whether a rule is for a name in lower case, which is plain with
+// hyphens in place of underscores.
+func (s spelling) allows(lower, plain string) bool {
+	return s == folded || (s == exactly) == (lower == plain)
+}
+
+// A headerFilters is the filters of all directions.
+type headerFilters struct{ request, answer, interim, trailer *headerFilter }
+
+func newHeaderFilters(cookies bool) headerFilters {
+	rules := headerRules(cookies)
+	return headerFilters{
+		request: newHeaderFilter(rules, toAPI),
+		answer:  newHeaderFilter(rules, toApp),
+		interim: newHeaderFilter(rules, interims),
+		trailer: newHeaderFilter(rules, trailers),
+	}
+}
+
+// sanitizeRequest removes from an outgoing request what the rules name.
+func (f headerFilters) sanitizeRequest(h http.Header) {
+	f.request.apply(h)
+	if _, ok := h["Te"]; ok { // which is for the next hop alone (RFC 9110, section 10.1.4)
+		h["Connection"] = append(h["Connection"], "TE")
+	}
+}
+
+// sanitizeResponse removes from an answer, or from an interim one, what the rules
+// name and the token. To a browser it says the operator's CORS.
+func (f headerFilters) sanitizeResponse(h http.Header, x *requestState) {
+	redact(h, x.token.Reveal())
+	f.answer.apply(h)
+	if x.browser {
+		setCORS(h, x.origin)
+	}
+}
+
+// sanitizeInterim is sanitizeResponse for what comes before an answer (1xx), of
+// which ReverseProxy removes nothing.
+func (f headerFilters) sanitizeInterim(h http.Header, x *requestState) {
+	for _, list := range h["Connection"] {
+		for name := range strings.SplitSeq(list, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+	f.interim.apply(h)
+	f.sanitizeResponse(h, x)
+}
+
+// sanitizeTrailer removes from a trailer what the rules name and the token. Before
+// a trailer comes, the header has only its names.
+func (f headerFilters) sanitizeTrailer(h http.Header, token string) {
+	redact(h, token)
+	f.trailer.apply(h)
+}
+
+// dropUpgrade drops an Upgrade to anything but WebSocket, as a server may,
 // and one in HTTP/1.0, as it must (RFC 9110, section 7.8): Java's client asks
 // for h2c with each request.
-func refuseUpgrade(r *http.Request) {
+func dropUpgrade(r *http.Request) {
 	upgrade, ok := r.Header["Upgrade"]
 	if ok && !(len(upgrade) == 1 && strings.EqualFold(upgrade[0], "websocket") && r.ProtoAtLeast(1, 1)) {
 		delete(r.Header, "Upgrade")
@@ -37,40 +193,21 @@ func refuseUpgrade(r *http.Request) {
 	}
 }
 
-// trailed is a body whose trailers are sanitized when they have come.
-type trailed struct {
+// A trailedBody is a body whose trailer is sanitized when it has come.
+type trailedBody struct {
 	io.ReadCloser
-	res   *http.Response
-	token string
+	res     *http.Response
+	token   string
+	filters headerFilters
 }
 
-func (t *trailed) Read(p []byte) (int, error) {
-	n, err := t.ReadCloser.Read(p)
+// Read implements io.Reader.
+func (b *trailedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		sanitizeTrailer(t.res.Trailer, t.token)
+		b.filters.sanitizeTrailer(b.res.Trailer, b.token)
 	}
 	return n, err
-}
-
-// sanitizeTrailer redacts trailers, and removes what a trailer may not say (RFC
-// 9110, section 6.5.1). Before they come, the header has only their names.
-func sanitizeTrailer(h http.Header, token string) {
-	redact(h, token)
-	for name := range h {
-		switch name {
-		case "Connection", "Content-Length", "Keep-Alive", "Set-Cookie", "Te", "Transfer-Encoding", "Upgrade":
-			delete(h, name)
-		}
-		if strings.HasPrefix(name, "Access-Control-") || isErrorHeader(name) {
-			delete(h, name)
-		}
-	}
-}
-
-// isErrorHeader reports whether an app could take the name for inbound.ErrorHeader. Some
-// servers take a header's underscore for a hyphen.
-func isErrorHeader(name string) bool {
-	return len(name) == len(inbound.ErrorHeader) && strings.EqualFold(strings.ReplaceAll(name, "_", "-"), inbound.ErrorHeader)
 }
 
 // redact hides the token where an upstream shows it in a header of its answer: in

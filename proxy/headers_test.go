@@ -50,7 +50,7 @@ func TestAppsThatDoTheirOwnOAuth(t *testing.T) {
 	asked := make(chan string, 10)
 	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.URL.Path })
 	w := begin(t, api, func(w *world) {
-		w.upstream.Own = &proxy.Placeholder{Paths: []string{"/oauth/v2/token"}, Body: []byte(`{"access_token":"x"}`)}
+		w.upstream.Stub = &proxy.StubTokenEndpoint{Paths: []string{"/oauth/v2/token"}, Body: []byte(`{"access_token":"x"}`)}
 	})
 	for _, request := range []string{"POST /oauth/v2/token", "POST /oauth/v2/token/", "GET /oauth/v2/token?grant_type=refresh_token&refresh_token=y"} {
 		method, target, _ := strings.Cut(request, " ")

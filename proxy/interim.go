@@ -6,23 +6,22 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strings"
 
 	"ticketproxy/proxy/inbound"
 )
 
-// interim vets what the upstream says before its answer (1xx; RFC 9110, section
-// 15.2), which ReverseProxy passes on as it came.
-type interim struct {
+// An interimWriter sanitizes what the upstream says before its answer (1xx; RFC
+// 9110, section 15.2), which ReverseProxy passes on as it came.
+type interimWriter struct {
 	http.ResponseWriter
-	vet    func(http.Header)
-	http10 bool                  // the app knows of none (RFC 9110, section 15.2)
-	body   *inbound.ExpectedBody // nil when there is none
+	sanitize func(http.Header)
+	http10   bool                  // the app knows of none (RFC 9110, section 15.2)
+	body     *inbound.ExpectedBody // nil when there is none
 }
 
 // WriteHeader implements http.ResponseWriter. The server itself says 100 when
 // the app's body is asked for, which is when the upstream has said it.
-func (w interim) WriteHeader(status int) {
+func (w interimWriter) WriteHeader(status int) {
 	if status == http.StatusContinue {
 		return
 	}
@@ -30,16 +29,7 @@ func (w interim) WriteHeader(status int) {
 		if w.http10 {
 			return
 		}
-		h := w.Header()
-		for _, list := range h["Connection"] {
-			for name := range strings.SplitSeq(list, ",") {
-				h.Del(strings.TrimSpace(name))
-			}
-		}
-		for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Upgrade"} {
-			h.Del(name)
-		}
-		w.vet(h)
+		w.sanitize(w.Header())
 		w.body.WriteInterim(func() { w.ResponseWriter.WriteHeader(status) })
 		return
 	}
@@ -50,11 +40,11 @@ func (w interim) WriteHeader(status int) {
 }
 
 // Unwrap is for http.ResponseController.
-func (w interim) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w interimWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Hijack implements http.Hijacker, for ReverseProxy, which forgets what has
 // come of the app's bytes together with its request to upgrade.
-func (w interim) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w interimWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil || buffered.Reader.Buffered() == 0 {
 		return c, buffered, err

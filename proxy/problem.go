@@ -38,7 +38,7 @@ func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p.Upstream = u.Name
 	x.answered(p.Status)
 	if x.browser {
-		share(x.header, x.origin)
+		setCORS(x.header, x.origin)
 	}
 	level := zap.WarnLevel
 	var token *TokenError

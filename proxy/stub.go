@@ -8,26 +8,26 @@ import (
 	"strings"
 )
 
-// A Placeholder answers apps that do their own OAuth at the provider's token
+// A StubTokenEndpoint answers apps that do their own OAuth at the provider's token
 // path, so that they keep working: with a grant in the provider's own form
 // whose tokens are worthless, for the app's Authorization is replaced anyway.
 // What the app sends there, credentials among it, goes nowhere.
-type Placeholder struct {
+type StubTokenEndpoint struct {
 	Paths []string // of the token endpoint, as apps call it
 	Body  []byte   // JSON
 }
 
-// answers reports whether the request is for the placeholder: a POST, or a GET
+// answers reports whether the request is for it: a POST, or a GET
 // that holds a grant_type, which some issuers take too. A path may be spelled in
 // any way that a server might take for the issuer's.
-func (p *Placeholder) answers(r *http.Request, paths ...string) bool {
+func (p *StubTokenEndpoint) answers(r *http.Request, paths ...string) bool {
 	if p == nil || r.Method != http.MethodPost && !(r.Method == http.MethodGet && r.URL.RawQuery != "") {
 		return false
 	}
 	return slices.ContainsFunc(paths, p.has) && (r.Method == http.MethodPost || r.URL.Query().Has("grant_type"))
 }
 
-func (p *Placeholder) has(sent string) bool {
+func (p *StubTokenEndpoint) has(sent string) bool {
 	sent, _, _ = strings.Cut(sent, "#") // a fragment, to some servers
 	sent = strings.ReplaceAll(decoded(sent), `\`, "/")
 	sent = path.Clean(withoutParameters(sent))
@@ -48,7 +48,7 @@ func withoutParameters(path string) string {
 }
 
 // ServeHTTP implements http.Handler, as RFC 6749, section 5.1, has it.
-func (p *Placeholder) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+func (p *StubTokenEndpoint) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(p.Body)))

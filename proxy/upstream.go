@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -21,21 +20,22 @@ import (
 // the first request and not changed.
 type Upstream struct {
 	Name      string
-	URL       *url.URL          // the API's origin, with an optional base path
-	Host      string            // serve only requests for this Host name; any when empty
-	Prefix    string            // serve only this path prefix, which is removed; all when "" or "/"
-	Locations LocationPolicy    // which Location headers to rewrite; none when ""
-	Cookies   bool              // let cookies through, both ways
-	DropQuery []string          // query parameters that never go out, for they would be a second token
-	Own       *Placeholder      // answers apps that do their own OAuth; may be nil
-	Source    TokenSource       // of the account's access tokens
-	Transport http.RoundTripper // to the API
-	Answers   *AnswerMemory     // of all upstreams; without bounds when nil
-	Observer  Observer          // told of every exchange; may be nil
+	URL       *url.URL           // the API's origin, with an optional base path
+	Host      string             // serve only requests for this Host name; any when empty
+	Prefix    string             // serve only this path prefix, which is removed; all when "" or "/"
+	Locations LocationPolicy     // which Location headers to rewrite; none when ""
+	Cookies   bool               // let cookies through, both ways
+	DropQuery []string           // query parameters that never go out, for they would be a second token
+	Stub      *StubTokenEndpoint // answers apps that do their own OAuth; may be nil
+	Source    TokenSource        // of the account's access tokens
+	Transport http.RoundTripper  // to the API
+	Answers   *AnswerMemory      // of all upstreams; without bounds when nil
+	Observer  Observer           // told of every exchange; may be nil
 	Log       *zap.Logger
 
 	once    sync.Once
 	proxy   *httputil.ReverseProxy
+	headers headerFilters
 	buffers bufferPool
 }
 
@@ -66,13 +66,13 @@ const statusClientLeft = 499
 // origin's sake.
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semaphore.Weighted, origin string) {
 	path := u.within(pathOf(r))
-	if u.Own.answers(r, path, u.below(path)) {
-		share(w.Header(), origin)
-		u.Own.ServeHTTP(w, r)
+	if u.Stub.answers(r, path, u.below(path)) {
+		setCORS(w.Header(), origin)
+		u.Stub.ServeHTTP(w, r)
 		return
 	}
-	if u.confined() && leaves(path) {
-		share(w.Header(), origin)
+	if u.confined() && escapesBase(path) {
+		setCORS(w.Header(), origin)
 		inbound.NewProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path", "it has a dot segment, . or .., which the app is to resolve").Answer(w)
 		return
 	}
@@ -103,7 +103,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		}
 	}()
 	body, _ := r.Body.(*inbound.ExpectedBody)
-	u.proxy.ServeHTTP(interim{w, func(h http.Header) { u.vet(h, x) }, !r.ProtoAtLeast(1, 1), body}, r.WithContext(withState(r.Context(), x)))
+	u.proxy.ServeHTTP(interimWriter{w, func(h http.Header) { u.headers.sanitizeInterim(h, x) }, !r.ProtoAtLeast(1, 1), body}, r.WithContext(withState(r.Context(), x)))
 }
 
 func (u *Upstream) build() {
@@ -111,6 +111,7 @@ func (u *Upstream) build() {
 		u.Log = zap.NewNop()
 	}
 	u.Log = u.Log.With(zap.String("upstream", u.Name))
+	u.headers = newHeaderFilters(u.Cookies)
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        u.rewrite,
 		Transport:      &bearer{upstream: u},
@@ -132,39 +133,12 @@ const flushDelay = 5 * time.Millisecond
 func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
 	in, out, path := p.In.URL, p.Out.URL, pathOf(p.In)
 	out.Scheme, out.Host, p.Out.Host = u.URL.Scheme, u.URL.Host, ""
-	out.RawQuery, out.ForceQuery = without(in.RawQuery, u.DropQuery), in.ForceQuery // ReverseProxy cleans them
+	out.RawQuery, out.ForceQuery = dropParams(in.RawQuery, u.DropQuery), in.ForceQuery // ReverseProxy cleans them
 	if path != "*" {
 		setPath(out, u.below(u.within(path)))
 	}
-	clean(p.Out.Header, u.Cookies)
-	p.Out.Trailer = nil                  // a body kept for a replay would send them
-	if _, ok := p.Out.Header["Te"]; ok { // which is for the next hop alone (RFC 9110, section 10.1.4)
-		p.Out.Header["Connection"] = append(p.Out.Header["Connection"], "TE")
-	}
-}
-
-// confined reports whether apps reach a part of the API's paths.
-func (u *Upstream) confined() bool { return u.hasPrefix() || strings.Trim(u.URL.Path, "/") != "" }
-
-// below puts the upstream's base path in front of a path.
-func (u *Upstream) below(path string) string {
-	return strings.TrimSuffix(u.URL.EscapedPath(), "/") + path
-}
-
-// setPath sets a path given as it is to be sent.
-func setPath(u *url.URL, sent string) {
-	path, err := url.PathUnescape(sent)
-	if err != nil {
-		path = sent
-	}
-	u.Path, u.RawPath = path, sent
-	if u.EscapedPath() == sent {
-		return
-	}
-	u.Opaque = sent
-	if strings.HasPrefix(sent, "//") { // would be taken for a host
-		u.Opaque = "//" + u.Host + sent
-	}
+	u.headers.sanitizeRequest(p.Out.Header)
+	p.Out.Trailer = nil // a body kept for a replay would send them
 }
 
 var errStatus = errors.New("the answer's status is none")
@@ -179,31 +153,15 @@ func (u *Upstream) received(res *http.Response) error {
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.header["Content-Type"] = nil
 	}
-	u.vet(res.Header, x)
-	sanitizeTrailer(res.Trailer, x.token.Reveal())
+	u.headers.sanitizeResponse(res.Header, x)
+	u.headers.sanitizeTrailer(res.Trailer, x.token.Reveal())
 	res.Status = "" // a 101's is passed on as it came, and may hold anything
 	if res.ContentLength < 0 && res.StatusCode != http.StatusSwitchingProtocols {
-		res.Body = &trailed{res.Body, res, x.token.Reveal()}
+		res.Body = &trailedBody{res.Body, res, x.token.Reveal(), u.headers}
 	}
-	u.locate(res, x.host)
+	u.rewriteLocations(res, x.host)
 	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
 	return nil
-}
-
-// vet removes from an answer's header what is not the upstream's to say.
-func (u *Upstream) vet(h http.Header, x *requestState) {
-	redact(h, x.token.Reveal())
-	for name := range h {
-		if isErrorHeader(name) { // it marks what is ours, and only that
-			delete(h, name)
-		}
-	}
-	if !u.Cookies {
-		h.Del("Set-Cookie")
-	}
-	if x.browser {
-		share(h, x.origin)
-	}
 }
 
 // A bufferPool implements httputil.BufferPool. The zero value is ready.

@@ -99,7 +99,7 @@ func TestLocation(t *testing.T) {
 			Request:    &http.Request{URL: &url.URL{Path: "/asked/"}},
 			Header:     http.Header{"Location": {test.location, test.location}, "Content-Location": {test.location}},
 		}
-		u.locate(res, app)
+		u.rewriteLocations(res, app)
 		for _, got := range slices.Concat(res.Header["Location"], res.Header["Content-Location"]) {
 			if got != test.want {
 				t.Errorf("%s %s %d: %s became %s, want %s", test.base, test.policy, test.status, test.location, got, test.want)
@@ -163,8 +163,8 @@ func TestPathsThatLeave(t *testing.T) {
 		"/a/...":              false,
 		"/tickets/%F0%9F%8E%": false,
 	} {
-		if got := leaves(path); got != want {
-			t.Errorf("%s leaves: %v", path, got)
+		if got := escapesBase(path); got != want {
+			t.Errorf("%s escapes: %v", path, got)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func TestQueryWithoutAToken(t *testing.T) {
 		"my_access_token=x":              "my_access_token=x",
 		"a=access_token=x":               "a=access_token=x",
 	} {
-		if got := without(query, []string{"access_token"}); got != want {
+		if got := dropParams(query, []string{"access_token"}); got != want {
 			t.Errorf("%q became %q, want %q", query, got, want)
 		}
 	}

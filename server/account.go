@@ -93,9 +93,9 @@ func seed(u config.Upstream) func() secret.String {
 	}
 }
 
-// placeholder answers at the provider's token paths.
-func placeholder(u config.Upstream) *proxy.Placeholder {
-	return &proxy.Placeholder{Paths: append(slices.Clone(u.Dialect.TokenPaths), u.TokenURL.Path), Body: []byte(u.Dialect.StubAnswer)}
+// stubTokenEndpoint answers at the provider's token paths.
+func stubTokenEndpoint(u config.Upstream) *proxy.StubTokenEndpoint {
+	return &proxy.StubTokenEndpoint{Paths: append(slices.Clone(u.Dialect.TokenPaths), u.TokenURL.Path), Body: []byte(u.Dialect.StubAnswer)}
 }
 
 // roots returns what an upstream's TLS trusts: nil for the system's alone.

@@ -146,7 +146,7 @@ func (s *Server) addApps(sources map[string]proxy.TokenSource, metrics *admin.Me
 	answers := proxy.NewAnswerMemory(share(limits, mostAnswer))
 	for _, u := range s.config.Upstreams {
 		files := s.upstreams[u.Name]
-		transport := &proxy.Aging{New: func() *http.Transport {
+		transport := &proxy.MaxAgeTransport{New: func() *http.Transport {
 			return proxy.NewTransport(u.Timeout, roots(*files.current.Load()), s.outbound.proxy, s.outbound.dial)
 		}}
 		files.changed = append(files.changed, func(config.Upstream) { transport.Leave() })
@@ -158,7 +158,7 @@ func (s *Server) addApps(sources map[string]proxy.TokenSource, metrics *admin.Me
 			Locations: proxy.LocationPolicy(u.Locations),
 			Cookies:   u.Cookies == "pass",
 			DropQuery: u.Dialect.QueryTokens,
-			Own:       placeholder(u),
+			Stub:      stubTokenEndpoint(u),
 			Source:    sources[u.Account],
 			Transport: transport,
 			Answers:   answers,

@@ -15,10 +15,10 @@ const maxAge = 5 * time.Minute
 // closes them meanwhile.
 const maxSleep = 5 * time.Second
 
-// An Aging transport leaves its connections after some time: requests go to a
+// An MaxAgeTransport transport leaves its connections after some time: requests go to a
 // new transport then, which looks the host up anew, while those in flight end
 // on the old one. Its fields are set before first use.
-type Aging struct {
+type MaxAgeTransport struct {
 	New func() *http.Transport
 
 	mu      sync.Mutex
@@ -27,11 +27,11 @@ type Aging struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (a *Aging) RoundTrip(req *http.Request) (*http.Response, error) {
+func (a *MaxAgeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return a.transport(time.Now()).RoundTrip(req)
 }
 
-func (a *Aging) transport(now time.Time) *http.Transport {
+func (a *MaxAgeTransport) transport(now time.Time) *http.Transport {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	age := now.Sub(a.born)
@@ -47,14 +47,14 @@ func (a *Aging) transport(now time.Time) *http.Transport {
 }
 
 // Leave has the next request go to a new transport.
-func (a *Aging) Leave() {
+func (a *MaxAgeTransport) Leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.born = time.Time{}
 }
 
 // CloseIdleConnections closes what no request uses.
-func (a *Aging) CloseIdleConnections() {
+func (a *MaxAgeTransport) CloseIdleConnections() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.current != nil {

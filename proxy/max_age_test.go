@@ -20,7 +20,7 @@ func TestUpstreamThatMovedIsLeft(t *testing.T) {
 			io.WriteString(w, "done")
 		}), func(w *world) {
 			inner := w.upstream.Transport
-			aging := &proxy.Aging{New: func() *http.Transport {
+			aging := &proxy.MaxAgeTransport{New: func() *http.Transport {
 				made++
 				return inner.(*http.Transport).Clone()
 			}}
@@ -49,7 +49,7 @@ func TestUpstreamThatMovedIsLeft(t *testing.T) {
 func TestTransportIsLeftWhenAsked(t *testing.T) {
 	t.Parallel()
 	made := 0
-	aging := &proxy.Aging{New: func() *http.Transport {
+	aging := &proxy.MaxAgeTransport{New: func() *http.Transport {
 		made++
 		return new(http.Transport)
 	}}
