@@ -38,27 +38,81 @@ func NewMetrics(version string, accounts func() []tokens.Status, lostLines func(
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name(suffix), Help: help}, labels)
 	}
 	histogram := func(suffix, help, label string, buckets []float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name(suffix), Help: help, Buckets: buckets}, []string{label})
+		return prometheus.NewHistogramVec(
+			prometheus.HistogramOpts{Name: name(suffix), Help: help, Buckets: buckets},
+			[]string{label},
+		)
 	}
 	m := &Metrics{
-		registry:  prometheus.NewRegistry(),
-		requests:  counter("requests_total", "Requests answered, by upstream, method and status code; 499 when the app left first.", "upstream", "method", "code"),
-		duration:  histogram("request_duration_seconds", "From a request's header to its answer's last byte.", "upstream", prometheus.DefBuckets),
-		overhead:  histogram("overhead_seconds", "Our own share of the time to the answer's header.", "upstream", []float64{25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, .25, 1, 5}),
-		inFlight:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("requests_in_flight"), Help: "Requests being served."}, []string{"upstream"}),
-		replays:   counter("replays_total", "What became of requests whose token the API refused: healed, refused again, failed, unreplayable, or paused when no refresh could be made for it yet.", "upstream", "outcome"),
-		refreshes: counter("token_refreshes_total", "Token requests, by result: ok, or the class of the failure.", "account", "result"),
-		refresh:   histogram("token_refresh_duration_seconds", "Duration of token requests.", "account", prometheus.DefBuckets),
-		failures:  counter("state_write_failures_total", "Records that could not be stored.", "account"),
+		registry: prometheus.NewRegistry(),
+		requests: counter(
+			"requests_total",
+			"Requests answered, by upstream, method and status code; 499 when the app left first.",
+			"upstream",
+			"method",
+			"code",
+		),
+		duration: histogram(
+			"request_duration_seconds",
+			"From a request's header to its answer's last byte.",
+			"upstream",
+			prometheus.DefBuckets,
+		),
+		overhead: histogram(
+			"overhead_seconds",
+			"Our own share of the time to the answer's header.",
+			"upstream",
+			[]float64{25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, .25, 1, 5},
+		),
+		inFlight: prometheus.NewGaugeVec(
+			prometheus.GaugeOpts{Name: name("requests_in_flight"), Help: "Requests being served."},
+			[]string{"upstream"},
+		),
+		replays: counter(
+			"replays_total",
+			"What became of requests whose token the API refused: healed, refused again, failed, unreplayable, or paused "+
+				"when no refresh could be made for it yet.",
+			"upstream",
+			"outcome",
+		),
+		refreshes: counter(
+			"token_refreshes_total",
+			"Token requests, by result: ok, or the class of the failure.",
+			"account",
+			"result",
+		),
+		refresh: histogram(
+			"token_refresh_duration_seconds",
+			"Duration of token requests.",
+			"account",
+			prometheus.DefBuckets,
+		),
+		failures: counter("state_write_failures_total", "Records that could not be stored.", "account"),
 	}
-	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name("build_info"), Help: "Always 1."}, []string{"version", "goversion"})
+	info := prometheus.NewGaugeVec(
+		prometheus.GaugeOpts{Name: name("build_info"), Help: "Always 1."},
+		[]string{"version", "goversion"},
+	)
 	info.WithLabelValues(version, runtime.Version()).Set(1)
 	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: name("log_write_failures_total"),
 		Help: "Lines of the log that could not be written.",
 	}, func() float64 { return float64(lostLines()) })
-	m.registry.MustRegister(lost, m.requests, m.duration, m.overhead, m.inFlight, m.replays, m.refreshes, m.refresh, m.failures, info,
-		newGauges(accounts), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(
+		lost,
+		m.requests,
+		m.duration,
+		m.overhead,
+		m.inFlight,
+		m.replays,
+		m.refreshes,
+		m.refresh,
+		m.failures,
+		info,
+		newGauges(accounts),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
 	return m
 }
 
@@ -118,7 +172,8 @@ func (u *upstream) Replayed(outcome string) { u.replays.WithLabelValues(outcome)
 // known keeps a client from making a time series of each word it can think of.
 func known(method string) string {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions:
 		return method
 	}
 	return "other"
@@ -149,13 +204,23 @@ func newGauges(accounts func() []tokens.Status) *gauges {
 		return prometheus.NewDesc("ticketproxy_"+suffix, help, append([]string{"account"}, labels...), nil)
 	}
 	return &gauges{
-		accounts:      accounts,
-		expiry:        desc("token_expiry_timestamp_seconds", "When the access token expires; absent when not known."),
-		refreshExpiry: desc("refresh_token_expiry_timestamp_seconds", "When the refresh token expires; absent when not known."),
-		generation:    desc("token_generation", "How often the account has been rotated."),
-		refusalPause:  desc("token_refusal_pause_seconds", "How old a new access token must be before its refusal by the API causes a refresh; 0 unless fresh tokens were refused."),
-		clockSkew:     desc("clock_skew_seconds", "How far the local clock is ahead of the issuer's, to a second or so; absent when not known."),
-		state:         desc("account_state", "1 for the account's present state.", "state"),
+		accounts: accounts,
+		expiry:   desc("token_expiry_timestamp_seconds", "When the access token expires; absent when not known."),
+		refreshExpiry: desc(
+			"refresh_token_expiry_timestamp_seconds",
+			"When the refresh token expires; absent when not known.",
+		),
+		generation: desc("token_generation", "How often the account has been rotated."),
+		refusalPause: desc(
+			"token_refusal_pause_seconds",
+			"How old a new access token must be before its refusal by the API causes a refresh; 0 unless fresh tokens "+
+				"were refused.",
+		),
+		clockSkew: desc(
+			"clock_skew_seconds",
+			"How far the local clock is ahead of the issuer's, to a second or so; absent when not known.",
+		),
+		state: desc("account_state", "1 for the account's present state.", "state"),
 	}
 }
 

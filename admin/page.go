@@ -11,7 +11,8 @@ import (
 )
 
 const style = `
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
+  color-scheme: light dark }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; vertical-align: top; border-bottom: 1px solid #8884 }
 .bad { color: #c22; font-weight: 600 }
@@ -24,7 +25,8 @@ func (a *Admin) page(w http.ResponseWriter, _ *http.Request) {
 	sum := sha256.Sum256([]byte(style))
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "+
+		"style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Refresh", "10")
 	w.Write([]byte(a.Snapshot().page(time.Now())))
@@ -42,7 +44,9 @@ func (s Status) page(now time.Time) string {
 	note := func(columns int, class, text string) {
 		fmt.Fprintf(&b, "<tr><td colspan=%d class=\"note %s\">%s</td></tr>\n", columns, class, html.EscapeString(text))
 	}
-	b.WriteString("<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>ticketproxy</title><style>" + style + "</style>\n")
+	b.WriteString(
+		"<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>ticketproxy</title><style>" + style + "</style>\n",
+	)
 	ready := "ready"
 	switch {
 	case s.Draining:
@@ -54,9 +58,19 @@ func (s Status) page(now time.Time) string {
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(&b, "<p class=bad>%s</p>\n", html.EscapeString(warning))
 	}
-	b.WriteString("<h2>Accounts</h2>\n<table><tr><th>account<th>state<th>generation<th>token expires<th>refresh token expires<th>next refresh</tr>\n")
+	b.WriteString(
+		"<h2>Accounts</h2>\n<table><tr><th>account<th>state<th>generation<th>token expires<th>refresh token " +
+			"expires<th>next refresh</tr>\n",
+	)
 	for _, c := range s.Accounts {
-		row(c.Account, c.State, fmt.Sprint(c.Generation), Until(now, c.Expiry), Until(now, c.RefreshExpiry), Until(now, c.NextRefresh))
+		row(
+			c.Account,
+			c.State,
+			fmt.Sprint(c.Generation),
+			Until(now, c.Expiry),
+			Until(now, c.RefreshExpiry),
+			Until(now, c.NextRefresh),
+		)
 		if c.Error != "" {
 			note(6, "bad", c.Error)
 		}
@@ -67,7 +81,9 @@ func (s Status) page(now time.Time) string {
 			note(6, "bad", warning)
 		}
 	}
-	b.WriteString("</table>\n<h2>Upstreams</h2>\n<table><tr><th>upstream<th>listener<th>host<th>prefix<th>API<th>account</tr>\n")
+	b.WriteString(
+		"</table>\n<h2>Upstreams</h2>\n<table><tr><th>upstream<th>listener<th>host<th>prefix<th>API<th>account</tr>\n",
+	)
 	for _, u := range s.Upstreams {
 		row(u.Name, u.Listen, u.Host, u.Prefix, u.URL, u.Account)
 	}

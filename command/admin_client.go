@@ -27,7 +27,10 @@ func (e *Env) adminClient() (*adminClient, error) {
 		return nil, err
 	}
 	if address == "" {
-		return nil, hint.Usage(errors.New("the admin listener is off"), "set TICKETPROXY_ADMIN_LISTEN to the running instance's")
+		return nil, hint.Usage(
+			errors.New("the admin listener is off"),
+			"set TICKETPROXY_ADMIN_LISTEN to the running instance's",
+		)
 	}
 	host, port, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {

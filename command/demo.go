@@ -63,7 +63,10 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	environ := []string{"TICKETPROXY_STATE=file:" + filepath.Join(dir, "state"), "TICKETPROXY_ADMIN_LISTEN=" + free(ctx, env.Network, "127.0.0.1:9090")}
+	environ := []string{
+		"TICKETPROXY_STATE=file:" + filepath.Join(dir, "state"),
+		"TICKETPROXY_ADMIN_LISTEN=" + free(ctx, env.Network, "127.0.0.1:9090"),
+	}
 	if *once {
 		environ = append(environ, "TICKETPROXY_LOG_LEVEL=warn")
 	}
@@ -80,10 +83,18 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 		}
 		names = append(names, provider.Name)
 		environ = append(environ, named(provider.Name, settings(provider, origin, seed.Reveal()))...)
-		environ = append(environ, named(provider.Name, []string{"TICKETPROXY_LISTEN=" + free(ctx, env.Network, fmt.Sprintf("127.0.0.1:%d", 8080+i))})...)
+		environ = append(
+			environ,
+			named(
+				provider.Name,
+				[]string{"TICKETPROXY_LISTEN=" + free(ctx, env.Network, fmt.Sprintf("127.0.0.1:%d", 8080+i))},
+			)...)
 	}
 	environ = append(environ, "TICKETPROXY_UPSTREAMS="+strings.Join(names, ","))
-	fmt.Fprint(env.Stdout, "Three issuers and three APIs of the sandbox are up, and ticketproxy stands in front of them.\n\n")
+	fmt.Fprint(
+		env.Stdout,
+		"Three issuers and three APIs of the sandbox are up, and ticketproxy stands in front of them.\n\n",
+	)
 
 	inner := *env
 	inner.Environ = environ
@@ -174,7 +185,12 @@ func firstGrant(ctx context.Context, provider *sandbox.Provider, origin string) 
 		return grant.RefreshToken, err
 	case provider.AuthorizePath != "":
 		const callback = "http://127.0.0.1/callback"
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, client.AuthorizeURL(callback, "demo", "")+"&approve=1", nil)
+		req, err := http.NewRequestWithContext(
+			ctx,
+			http.MethodGet,
+			client.AuthorizeURL(callback, "demo", "")+"&approve=1",
+			nil,
+		)
 		if err != nil {
 			return secret.String{}, err
 		}

@@ -31,7 +31,10 @@ func Login(ctx context.Context, env *Env, args []string) error {
 		return err
 	}
 	if c.State.Kind == "memory" {
-		return hint.Usage(errors.New("the state is in memory, which would forget the grant at once"), "set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it")
+		return hint.Usage(
+			errors.New("the state is in memory, which would forget the grant at once"),
+			"set TICKETPROXY_STATE to file: and a directory that lasts, as the running instance has it",
+		)
 	}
 	account, err := server.OpenAccount(c, u, env.Network)
 	if err != nil {
@@ -72,9 +75,24 @@ func loginFlags(env *Env, args []string) (account string, o login.Options, err e
 		fmt.Fprint(env.Stderr, "usage: ticketproxy login [ACCOUNT]\n\n")
 		flags.PrintDefaults()
 	}
-	flags.IntVar(&o.CallbackPort, "callback-port", 0, "`port` on 127.0.0.1 to which the issuer sends the browser back (default: a free one)")
-	flags.StringVar(&o.RedirectURI, "redirect-uri", "", "the whole redirect `URI`, as it is registered for the client: http://localhost:1234/callback")
-	flags.BoolVar(&o.NoBrowser, "no-browser", false, "open no browser: ask for the address at which one on another machine ends up")
+	flags.IntVar(
+		&o.CallbackPort,
+		"callback-port",
+		0,
+		"`port` on 127.0.0.1 to which the issuer sends the browser back (default: a free one)",
+	)
+	flags.StringVar(
+		&o.RedirectURI,
+		"redirect-uri",
+		"",
+		"the whole redirect `URI`, as it is registered for the client: http://localhost:1234/callback",
+	)
+	flags.BoolVar(
+		&o.NoBrowser,
+		"no-browser",
+		false,
+		"open no browser: ask for the address at which one on another machine ends up",
+	)
 	flags.StringVar(&o.Username, "username", "", "the user's `name`, where the issuer takes name and password")
 	flags.StringVar(&o.TokenFile, "refresh-token-file", "", "`file` that holds a refresh token")
 	flags.DurationVar(&o.Timeout, "timeout", 5*time.Minute, "how long to wait for a person, and for the state")
@@ -94,9 +112,15 @@ func loginFlags(env *Env, args []string) (account string, o login.Options, err e
 	case o.Timeout <= 0:
 		return account, o, hint.Usage(errors.New("--timeout is not longer than zero"), "write a duration like 5m")
 	case o.CallbackPort < 0 || o.CallbackPort > 65535:
-		return account, o, hint.Usage(fmt.Errorf("--callback-port %d is no port", o.CallbackPort), "name a port number, like 8400")
+		return account, o, hint.Usage(
+			fmt.Errorf("--callback-port %d is no port", o.CallbackPort),
+			"name a port number, like 8400",
+		)
 	case o.CallbackPort != 0 && o.RedirectURI != "":
-		return account, o, hint.Usage(errors.New("--callback-port and --redirect-uri both say the port"), "leave out --callback-port")
+		return account, o, hint.Usage(
+			errors.New("--callback-port and --redirect-uri both say the port"),
+			"leave out --callback-port",
+		)
 	}
 	flags.Visit(func(f *flag.Flag) { o.Given = append(o.Given, f.Name) })
 	return account, o, nil
@@ -117,7 +141,10 @@ func (e *Env) accountOwner(c config.Config, name string) (config.Upstream, error
 		if len(known) == 1 {
 			return owners[known[0]], nil
 		}
-		return config.Upstream{}, hint.Usage(errors.New("there is more than one account"), "name it: ticketproxy login "+strings.Join(known, ", or ticketproxy login "))
+		return config.Upstream{}, hint.Usage(
+			errors.New("there is more than one account"),
+			"name it: ticketproxy login "+strings.Join(known, ", or ticketproxy login "),
+		)
 	}
 	if u, ok := owners[name]; ok {
 		return u, nil
@@ -128,5 +155,8 @@ func (e *Env) accountOwner(c config.Config, name string) (config.Upstream, error
 			return owners[u.Account], nil
 		}
 	}
-	return config.Upstream{}, hint.Usage(fmt.Errorf("%q is not an account", name), "the accounts are: "+strings.Join(known, ", "))
+	return config.Upstream{}, hint.Usage(
+		fmt.Errorf("%q is not an account", name),
+		"the accounts are: "+strings.Join(known, ", "),
+	)
 }

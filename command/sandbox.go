@@ -24,14 +24,22 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 	listen := flags.String("listen", "127.0.0.1:9100", "`address` of the first vendor; the others take the next ports")
 	flags.DurationVar(&o.AccessLifetime, "access-lifetime", 0, "lifetime of access tokens (default: each vendor's)")
 	flags.BoolVar(&o.Rotate, "rotate", false, "let socialboards rotate its refresh tokens too")
-	flags.BoolVar(&o.ReuseDetection, "reuse-detection", false, "revoke everything when a spent refresh token comes again")
+	flags.BoolVar(
+		&o.ReuseDetection,
+		"reuse-detection",
+		false,
+		"revoke everything when a spent refresh token comes again",
+	)
 	flags.DurationVar(&o.Grace, "grace", 0, "how long a spent refresh token still works")
 	if err := parseFlags(env, flags, args); err != nil {
 		return err
 	}
 	host, port, err := net.SplitHostPort(*listen)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return hint.Usage(fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a loopback address, like 127.0.0.1:9100")
+		return hint.Usage(
+			fmt.Errorf("the sandbox cannot listen on %q", *listen),
+			"name a loopback address, like 127.0.0.1:9100",
+		)
 	}
 	first, err := net.LookupPort("tcp", port)
 	if err != nil {
@@ -62,7 +70,12 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 
 // play serves a provider of the sandbox until ctx is done, and returns its
 // origin.
-func (e *Env) play(ctx context.Context, g *errgroup.Group, provider *sandbox.Provider, address string) (string, error) {
+func (e *Env) play(
+	ctx context.Context,
+	g *errgroup.Group,
+	provider *sandbox.Provider,
+	address string,
+) (string, error) {
 	sockets, err := e.Network.Bind(ctx, address)
 	if err != nil {
 		return "", fmt.Errorf("listening for the sandbox: %w", err)

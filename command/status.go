@@ -34,7 +34,16 @@ func Status(ctx context.Context, env *Env, args []string) error {
 	fmt.Fprintln(w, "ACCOUNT\tSTATE\tGENERATION\tTOKEN EXPIRES\tREFRESH TOKEN EXPIRES\tNEXT REFRESH")
 	for _, a := range s.Accounts {
 		usable = usable && a.Usable
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printable(a.Account), printable(a.State), a.Generation, admin.Until(now, a.Expiry), admin.Until(now, a.RefreshExpiry), admin.Until(now, a.NextRefresh))
+		fmt.Fprintf(
+			w,
+			"%s\t%s\t%d\t%s\t%s\t%s\n",
+			printable(a.Account),
+			printable(a.State),
+			a.Generation,
+			admin.Until(now, a.Expiry),
+			admin.Until(now, a.RefreshExpiry),
+			admin.Until(now, a.NextRefresh),
+		)
 	}
 	w.Flush()
 	for _, warning := range s.Warnings {

@@ -20,17 +20,18 @@ import (
 // Prefix begins the name of every variable.
 const Prefix = "TICKETPROXY_"
 
-// A Config is what the user said, checked, with every default filled in.
+// A Config is what the user said, checked, with every default filled in. AdminListen
+// is "" when it is off, and LogFormat when the terminal decides.
 type Config struct {
 	Upstreams            []Upstream    `env:"-"`
 	State                State         `env:"STATE" default:"file: in the user's state directory"`
-	AdminListen          string        `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090"` // "" when off
+	AdminListen          string        `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090"`
 	AdminQuit            bool          `env:"ADMIN_QUIT" envDefault:"false"`
 	AllowedHosts         []string      `env:"ALLOWED_HOSTS" default:"none"`
 	AllowedOrigins       []string      `env:"ALLOWED_ORIGINS" default:"none"`
 	AllowUnauthenticated bool          `env:"ALLOW_UNAUTHENTICATED" envDefault:"false"`
 	LogLevel             string        `env:"LOG_LEVEL" envDefault:"info" oneof:"debug info warn error"`
-	LogFormat            string        `env:"LOG_FORMAT" default:"json (console on a terminal)" oneof:"json console"` // "" when the terminal decides
+	LogFormat            string        `env:"LOG_FORMAT" default:"json (console on a terminal)" oneof:"json console"`
 	DrainDelay           time.Duration `env:"DRAIN_DELAY" envDefault:"0s"`
 	DrainTimeout         time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s"`
 
@@ -53,7 +54,7 @@ type SecretFile struct {
 // An Environment is what Parse may know of the process and its machine.
 type Environment struct {
 	Vars      []string                     // NAME=value, as os.Environ gives them
-	StateHome string                       // the user's directory for state, where the default STATE is; "" if there is none
+	StateHome string                       // where the default STATE is; "" if there is no such directory
 	ReadFile  func(string) ([]byte, error) // nil is os.ReadFile
 	Dialects  []dialect.Dialect            // that PROVIDER may name; nil is dialect.All
 }
@@ -153,9 +154,15 @@ func parseState(text string) (any, error) {
 	case ok && kind == "memory" && rest == "":
 		return State{Kind: "memory"}, nil
 	case kind == "kubernetes":
-		return nil, &flaw{"this version cannot keep its state in a Kubernetes Secret", "use file:DIR, with DIR on a persistent volume"}
+		return nil, &flaw{
+			"this version cannot keep its state in a Kubernetes Secret",
+			"use file:DIR, with DIR on a persistent volume",
+		}
 	case kind == "postgres" || kind == "postgresql":
-		return nil, &flaw{"this version cannot keep its state in PostgreSQL", "use file:DIR, with DIR on a persistent volume"}
+		return nil, &flaw{
+			"this version cannot keep its state in PostgreSQL",
+			"use file:DIR, with DIR on a persistent volume",
+		}
 	case kind == "memory":
 		return nil, &flaw{"memory has a colon at its end, and nothing after it", "write memory:"}
 	}
@@ -172,7 +179,11 @@ func (p *parser) state(c *Config, drafts []*draft, home string) {
 	if c.State.Kind == "" {
 		// The XDG specification has relative paths ignored.
 		if !filepath.IsAbs(home) {
-			p.missing(variable, "this user has no home directory of its own for state: write file: and a directory that lasts, like file:/var/lib/ticketproxy")
+			p.missing(
+				variable,
+				"this user has no home directory of its own for state: write file: and a directory that lasts, like "+
+					"file:/var/lib/ticketproxy",
+			)
 			return
 		}
 		c.State = State{Kind: "file", Dir: filepath.Join(home, "ticketproxy")}
@@ -182,8 +193,11 @@ func (p *parser) state(c *Config, drafts []*draft, home string) {
 	}
 	for _, d := range drafts {
 		if d.OwnsAccount() && !p.report.blames(d.variable("ROTATION")) && d.Rotation != "none" && d.Rotation != "" {
-			p.report.add(variable, "memory would lose the refresh tokens of "+quote(d.Name)+" at every restart, since they rotate ("+d.Rotation+")",
-				"write file: and a directory that lasts, like file:/var/lib/ticketproxy")
+			p.report.add(
+				variable,
+				"memory would lose the refresh tokens of "+quote(d.Name)+" at every restart, since they rotate ("+d.Rotation+")",
+				"write file: and a directory that lasts, like file:/var/lib/ticketproxy",
+			)
 		}
 	}
 }

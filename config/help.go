@@ -98,3 +98,13 @@ func meanings() map[string]string {
 		"DRAIN_TIMEOUT":         "after SIGTERM: how long to wait for requests in flight",
 	}
 }
+
+// needs says what to do when a required variable is missing, by its name without
+// the prefix. Those with choices need no entry.
+func needs() map[string]string {
+	return map[string]string{
+		"CLIENT_ID":    "set it to the client's identifier, as the provider shows it",
+		"UPSTREAM_URL": "set it to the API's origin, like https://api.example.com",
+		"TOKEN_URL":    "set it to the issuer's token endpoint, like https://issuer.example.com/token",
+	}
+}

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-const hintForName = "write names of lower-case letters, digits and -, beginning with a letter, of at most 40 characters, like park,shop"
+const hintForName = "write names of lower-case letters, digits and -, beginning with a letter, of at most 40 " +
+	"characters, like park,shop"
 
 // drafts returns an upstream for each good name in UPSTREAMS, or a single one
 // that has no name yet, and makes their variables known.
@@ -35,7 +36,11 @@ func (p *parser) drafts(said []string) []*draft {
 		if !isName(name) {
 			p.report.add(variable, quote(name)+" is not a name for an upstream", hintForName)
 		} else if i := slices.IndexFunc(mine, p.taken); i >= 0 {
-			p.report.add(variable, "the name "+quote(name)+" would make "+mine[i]+" mean two things", "choose another name for that upstream")
+			p.report.add(
+				variable,
+				"the name "+quote(name)+" would make "+mine[i]+" mean two things",
+				"choose another name for that upstream",
+			)
 		} else {
 			all = append(all, d)
 		}
@@ -91,7 +96,11 @@ func (p *parser) unknownVariables(drafts []*draft) {
 		case slices.Contains(p.known, name):
 		case slices.Contains(bare, name):
 			if p.vars[name] != "" {
-				p.report.add(name, "belongs to no upstream, since TICKETPROXY_UPSTREAMS gives them names", p.hintForBare(name, drafts))
+				p.report.add(
+					name,
+					"belongs to no upstream, since TICKETPROXY_UPSTREAMS gives them names",
+					p.hintForBare(name, drafts),
+				)
 			}
 		case isServiceLink(name, p.vars[name]):
 		default:
@@ -139,7 +148,8 @@ func (p *parser) hintForUnknown(name string) string {
 //
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 func isServiceLink(name, value string) bool {
-	shape := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+	shape := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_` +
+		`(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 	port := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_PORT$`)
 	return shape.MatchString(name) || port.MatchString(name) && strings.Contains(value, "://")
 }

@@ -46,7 +46,10 @@ func parseAddress(text string) (any, error) {
 		return nil, &flaw{quote(text) + " is not an absolute path", "write it like unix:/run/ticketproxy.sock"}
 	}
 	if len(path) > maxSocketPath || len(filepath.Dir(path))+bindRoom > maxSocketPath {
-		return nil, &flaw{quote(text) + " is longer than the path of a socket can be", "choose a path of at most 100 characters"}
+		return nil, &flaw{
+			quote(text) + " is longer than the path of a socket can be",
+			"choose a path of at most 100 characters",
+		}
 	}
 	return Address{"unix", path}, nil
 }
@@ -55,10 +58,16 @@ func parseAddress(text string) (any, error) {
 func parseMode(text string) (any, error) {
 	mode, err := strconv.ParseUint(text, 8, 32)
 	if err != nil || mode > 0o777 {
-		return nil, &flaw{quote(text) + " is not a file mode in octal", "write 0600 for this user alone, or 0660 for a group too"}
+		return nil, &flaw{
+			quote(text) + " is not a file mode in octal",
+			"write 0600 for this user alone, or 0660 for a group too",
+		}
 	}
 	if mode&0o600 != 0o600 {
-		return nil, &flaw{quote(text) + " keeps the socket from its owner", "write 0600 for this user alone, or 0660 for a group too"}
+		return nil, &flaw{
+			quote(text) + " keeps the socket from its owner",
+			"write 0600 for this user alone, or 0660 for a group too",
+		}
 	}
 	return fs.FileMode(mode), nil
 }
@@ -71,7 +80,10 @@ func parseHostPort(text, examples string) (Address, error) {
 	}
 	port = strings.TrimLeft(port[:len(port)-1], "0") + port[len(port)-1:]
 	if host == "" {
-		return Address{}, &flaw{quote(text) + " names no host", "write 127.0.0.1:" + port + ", or 0.0.0.0:" + port + " if every address is meant"}
+		return Address{}, &flaw{
+			quote(text) + " names no host",
+			"write 127.0.0.1:" + port + ", or 0.0.0.0:" + port + " if every address is meant",
+		}
 	}
 	if strings.EqualFold(host, "localhost") {
 		return Address{"tcp", "localhost:" + port}, nil
@@ -145,7 +157,11 @@ func (p *parser) listeners(c *Config, drafts []*draft) {
 				"listen on 127.0.0.1, or say TICKETPROXY_ALLOW_UNAUTHENTICATED=true if that network may")
 		}
 		if c.AdminListen != "" && !p.report.blames(Prefix+"ADMIN_LISTEN") && d.Listen.overlaps(admin) {
-			p.report.add(variable, quote(d.Listen.String())+" is taken by TICKETPROXY_ADMIN_LISTEN", "choose another port for one of them")
+			p.report.add(
+				variable,
+				quote(d.Listen.String())+" is taken by TICKETPROXY_ADMIN_LISTEN",
+				"choose another port for one of them",
+			)
 		}
 		for _, other := range drafts[:i] {
 			if p.clash(d, other) {
@@ -208,16 +224,29 @@ func (p *parser) clash(d, other *draft) bool {
 	if d.SocketMode != other.SocketMode && d.Listen.Network == "unix" {
 		mode := d.variable("SOCKET_MODE")
 		if !p.report.blames(mode, other.variable("SOCKET_MODE")) {
-			p.report.add(mode, "differs from "+other.variable("SOCKET_MODE")+", but both are of the socket "+quote(d.Listen.String()),
-				"write the same mode in both, or choose another path in "+listen)
+			p.report.add(
+				mode,
+				"differs from "+other.variable("SOCKET_MODE")+", but both are of the socket "+quote(d.Listen.String()),
+				"write the same mode in both, or choose another path in "+listen,
+			)
 		}
 		return true
 	}
-	if d.Host != other.Host || d.Prefix != other.Prefix || p.report.blames(d.variable("HOST"), d.variable("PREFIX"), other.variable("HOST"), other.variable("PREFIX")) {
+	if d.Host != other.Host || d.Prefix != other.Prefix ||
+		p.report.blames(d.variable("HOST"), d.variable("PREFIX"), other.variable("HOST"), other.variable("PREFIX")) {
 		return false
 	}
-	p.report.add(listen, quote(d.Listen.String())+" is taken by the upstream "+quote(other.Name)+" ("+other.variable("LISTEN")+"), with the same HOST and PREFIX",
-		"choose another port, or tell the two apart by "+d.variable("HOST")+" or "+d.variable("PREFIX"))
+	p.report.add(
+		listen,
+		quote(
+			d.Listen.String(),
+		)+" is taken by the upstream "+quote(
+			other.Name,
+		)+" ("+other.variable(
+			"LISTEN",
+		)+"), with the same HOST and PREFIX",
+		"choose another port, or tell the two apart by "+d.variable("HOST")+" or "+d.variable("PREFIX"),
+	)
 	return true
 }
 

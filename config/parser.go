@@ -161,10 +161,18 @@ type field struct {
 	key      string // the variable's, without any prefix
 	fallback string // as the user is told
 	choices  []string
-	need     string // the hint when it is missing; "" when it is not required, or not always
-	account  bool   // it belongs to the account
+	account  bool // it belongs to the account
 	secret   bool
 	index    []int
+}
+
+// hintWhenMissing returns what to do when nobody says the value; "" when it is not
+// required.
+func (f field) hintWhenMissing() string {
+	if len(f.choices) > 0 {
+		return "write " + alternatives(f.choices)
+	}
+	return needs()[f.key]
 }
 
 // variables returns the names of the variables that may fill the field.
@@ -194,7 +202,6 @@ func fieldsOf(t reflect.Type) []field {
 			key:      key,
 			fallback: fallback,
 			choices:  strings.Fields(sf.Tag.Get("oneof")),
-			need:     sf.Tag.Get("need"),
 			account:  sf.Tag.Get("scope") == "account",
 			secret:   sf.Type == reflect.TypeFor[secret.String](),
 			index:    sf.Index,
@@ -306,7 +313,11 @@ func (p *parser) authorities(d *draft) {
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			p.report.add(variable, fmt.Sprintf("certificate %d of the file is broken", len(d.CAs)+1), "export the bundle again, in PEM")
+			p.report.add(
+				variable,
+				fmt.Sprintf("certificate %d of the file is broken", len(d.CAs)+1),
+				"export the bundle again, in PEM",
+			)
 			return
 		}
 		d.CAs = append(d.CAs, certificate)

@@ -18,30 +18,40 @@ import (
 // is another upstream's, the credentials here are empty, and the other fields of
 // that scope are copied.
 type Upstream struct {
-	Name          string              `env:"-"` // [a-z][a-z0-9-]*; the provider's name when there is but one upstream
-	Provider      string              `env:"PROVIDER" default:"required"`
-	ClientID      string              `env:"CLIENT_ID" scope:"account" default:"required" need:"set it to the client's identifier, as the provider shows it"`
-	ClientSecret  secret.String       `env:"CLIENT_SECRET" scope:"account" default:"required as the dialect needs"`
-	RefreshToken  secret.String       `env:"REFRESH_TOKEN" scope:"account" default:"none: login can write the state instead"`
-	SeedFile      string              `env:"-"`                                                                                                                          // that REFRESH_TOKEN_FILE names; its content may change while the program runs
-	UpstreamURL   *url.URL            `env:"UPSTREAM_URL" default:"the dialect's; required for generic" need:"set it to the API's origin, like https://api.example.com"` // Path is "" or begins with a slash and ends without one
-	TokenURL      *url.URL            `env:"TOKEN_URL" scope:"account" default:"the dialect's; required for generic" need:"set it to the issuer's token endpoint, like https://issuer.example.com/token"`
-	AuthorizeURL  *url.URL            `env:"AUTHORIZE_URL" scope:"account" default:"the dialect's"` // nil when there is none
-	Listen        Address             `env:"LISTEN" envDefault:"127.0.0.1:8080"`
-	SocketMode    fs.FileMode         `env:"SOCKET_MODE" envDefault:"0600"`
-	Host          string              `env:"HOST" default:"any"`       // lower case; IPv6 in brackets; "" is any
-	Prefix        string              `env:"PREFIX" envDefault:"/"`    // "/" is all; otherwise without a trailing slash
-	Account       string              `env:"ACCOUNT" default:"itself"` // the name of the upstream that owns the account
-	ClientAuth    string              `env:"CLIENT_AUTH" scope:"account" default:"the dialect's" oneof:"none body basic" need:"choose"`
-	TokenEncoding string              `env:"TOKEN_ENCODING" scope:"account" default:"the dialect's" oneof:"form json" need:"choose"`
-	Rotation      string              `env:"ROTATION" scope:"account" default:"the dialect's" oneof:"none maybe single_use" need:"choose"`
-	RefreshLife   time.Duration       `env:"REFRESH_TOKEN_LIFETIME" scope:"account" default:"what the issuer says, or the dialect's"`
-	Timeout       time.Duration       `env:"TIMEOUT" envDefault:"60s"`
-	Locations     string              `env:"REWRITE_LOCATION" envDefault:"redirects" oneof:"redirects all never"`
-	Cookies       string              `env:"COOKIES" envDefault:"drop" oneof:"drop pass"`
-	CAFile        string              `env:"CA_FILE" default:"none"`
-	CAs           []*x509.Certificate `env:"-"` // from CAFile
-	Dialect       dialect.Dialect     `env:"-"` // the provider's, with what the user said otherwise
+	Name     string          `env:"-"` // [a-z][a-z0-9-]*; the provider's name when there is but one upstream
+	Provider string          `env:"PROVIDER" default:"required"`
+	Dialect  dialect.Dialect `env:"-"` // the provider's, with what the user said otherwise
+
+	ClientID     string        `env:"CLIENT_ID" scope:"account" default:"required"`
+	ClientSecret secret.String `env:"CLIENT_SECRET" scope:"account" default:"required as the dialect needs"`
+	RefreshToken secret.String `env:"REFRESH_TOKEN" scope:"account" default:"none: login can write the state instead"`
+	// SeedFile is what REFRESH_TOKEN_FILE names. Its content may change while the
+	// program runs.
+	SeedFile string `env:"-"`
+
+	// UpstreamURL has the Path "", or one that begins with a slash and ends without.
+	UpstreamURL  *url.URL `env:"UPSTREAM_URL" default:"the dialect's; required for generic"`
+	TokenURL     *url.URL `env:"TOKEN_URL" scope:"account" default:"the dialect's; required for generic"`
+	AuthorizeURL *url.URL `env:"AUTHORIZE_URL" scope:"account" default:"the dialect's"` // nil when there is none
+
+	Listen     Address     `env:"LISTEN" envDefault:"127.0.0.1:8080"`
+	SocketMode fs.FileMode `env:"SOCKET_MODE" envDefault:"0600"`
+	Host       string      `env:"HOST" default:"any"`       // lower case; IPv6 in brackets; "" is any
+	Prefix     string      `env:"PREFIX" envDefault:"/"`    // "/" is all; otherwise without a trailing slash
+	Account    string      `env:"ACCOUNT" default:"itself"` // the name of the upstream that owns the account
+
+	ClientAuth    string `env:"CLIENT_AUTH" scope:"account" default:"the dialect's" oneof:"none body basic"`
+	TokenEncoding string `env:"TOKEN_ENCODING" scope:"account" default:"the dialect's" oneof:"form json"`
+	Rotation      string `env:"ROTATION" scope:"account" default:"the dialect's" oneof:"none maybe single_use"`
+
+	Lifetime time.Duration `env:"REFRESH_TOKEN_LIFETIME" scope:"account" default:"what the issuer says, or the dialect's"`
+
+	Timeout   time.Duration `env:"TIMEOUT" envDefault:"60s"`
+	Locations string        `env:"REWRITE_LOCATION" envDefault:"redirects" oneof:"redirects all never"`
+	Cookies   string        `env:"COOKIES" envDefault:"drop" oneof:"drop pass"`
+
+	CAFile string              `env:"CA_FILE" default:"none"`
+	CAs    []*x509.Certificate `env:"-"` // from CAFile
 }
 
 // OwnsAccount reports whether the upstream's account is its own, and not that
@@ -89,10 +99,11 @@ func (p *parser) upstreams(drafts []*draft) {
 			p.own(d)
 		}
 		if d.Timeout <= 0 && !p.report.blames(d.variable("TIMEOUT")) {
-			p.report.add(d.variable("TIMEOUT"), quote(d.Timeout.String())+" is not longer than zero", "write a duration like 60s")
+			p.report.add(d.variable("TIMEOUT"), quote(d.Timeout.String())+" is not longer than zero", "write a duration "+
+				"like 60s")
 		}
-		if d.RefreshLife < 0 {
-			p.report.add(d.variable("REFRESH_TOKEN_LIFETIME"), quote(d.RefreshLife.String())+" is not longer than zero",
+		if d.Lifetime < 0 {
+			p.report.add(d.variable("REFRESH_TOKEN_LIFETIME"), quote(d.Lifetime.String())+" is not longer than zero",
 				"write a duration like 336h")
 		}
 		p.authorities(d)
@@ -117,7 +128,7 @@ func (p *parser) own(d *draft) {
 		return
 	}
 	for _, f := range fields[Upstream]() {
-		if f.need != "" && reflect.ValueOf(d.Upstream).FieldByIndex(f.index).IsZero() {
+		if f.hintWhenMissing() != "" && reflect.ValueOf(d.Upstream).FieldByIndex(f.index).IsZero() {
 			p.need(d, f.key)
 		}
 	}
@@ -146,11 +157,7 @@ func (p *parser) hasProvider(d *draft) bool {
 func (p *parser) need(d *draft, key string) {
 	all := fields[Upstream]()
 	f := all[slices.IndexFunc(all, func(f field) bool { return f.key == key })]
-	hint := f.need
-	if len(f.choices) > 0 {
-		hint = "write " + alternatives(f.choices)
-	}
-	p.missing(d.variable(key), hint)
+	p.missing(d.variable(key), f.hintWhenMissing())
 }
 
 // clientSecret checks that there is a client secret if and only if the client

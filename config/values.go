@@ -18,14 +18,20 @@ func parseURL(text string) (any, error) {
 		return nil, &flaw{"is not a URL", cure}
 	}
 	if u.User != nil {
-		return nil, &flaw{"must not hold credentials", "remove what stands before the @; credentials have variables of their own"}
+		return nil, &flaw{
+			"must not hold credentials",
+			"remove what stands before the @; credentials have variables of their own",
+		}
 	}
 	host, port, ok := splitHost(u.Host)
 	switch {
 	case !ok || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
 		return nil, &flaw{"is not an absolute https URL", cure}
 	case u.Scheme == "http" && !isLoopback(host):
-		return nil, &flaw{"uses http to " + quote(host) + ", but tokens may go unencrypted to loopback hosts only", "write https://"}
+		return nil, &flaw{
+			"uses http to " + quote(host) + ", but tokens may go unencrypted to loopback hosts only",
+			"write https://",
+		}
 	case strings.ContainsAny(text, "?#"):
 		return nil, &flaw{"must not have a query or a fragment", "remove what stands after the ? or #"}
 	}
@@ -132,7 +138,10 @@ func parseHost(text string) (string, error) {
 // parseAllowedHost parses an item of ALLOWED_HOSTS.
 func parseAllowedHost(text string) (string, error) {
 	if _, _, ok := splitHost(text); !ok {
-		return "", &flaw{quote(text) + " is not a host name", "write names with an optional port, like tickets.internal or tickets.internal:8080"}
+		return "", &flaw{
+			quote(text) + " is not a host name",
+			"write names with an optional port, like tickets.internal or tickets.internal:8080",
+		}
 	}
 	return strings.ToLower(text), nil
 }
@@ -143,7 +152,10 @@ func parseOrigin(text string) (string, error) {
 	scheme, rest, ok := strings.Cut(strings.ToLower(text), "://")
 	host, port, valid := splitHost(rest)
 	if !ok || !valid || !isScheme(scheme) {
-		return "", &flaw{quote(text) + " is not a web origin", "write scheme, host and perhaps port, like https://app.example.com: no path, no *, no null"}
+		return "", &flaw{
+			quote(text) + " is not a web origin",
+			"write scheme, host and perhaps port, like https://app.example.com: no path, no *, no null",
+		}
 	}
 	origin := scheme + "://" + host
 	if port == "" || scheme == "https" && port == "443" || scheme == "http" && port == "80" {

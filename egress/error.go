@@ -35,7 +35,8 @@ func (e *Error) Hint() string {
 	if e.Status == http.StatusProxyAuthRequired {
 		return "set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT, with the right user name and password"
 	}
-	return "see that HTTPS_PROXY names a proxy that runs and lets this program out; NO_PROXY names hosts to reach without it"
+	return "see that HTTPS_PROXY names a proxy that runs and lets this program out; NO_PROXY names hosts to reach " +
+		"without it"
 }
 
 // reason says in fixed words why a proxy cannot be used.

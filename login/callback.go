@@ -23,7 +23,10 @@ func (f *Flow) listen(ctx context.Context, redirect *url.URL) ([]net.Listener, e
 	address := net.JoinHostPort(redirect.Hostname(), cmp.Or(redirect.Port(), "80"))
 	sockets, err := f.Listen(ctx, address)
 	if err != nil {
-		return nil, hint.With(fmt.Errorf("listening for the browser: %w", err), "choose another port with --callback-port, or the redirect URI with --redirect-uri")
+		return nil, hint.With(
+			fmt.Errorf("listening for the browser: %w", err),
+			"choose another port with --callback-port, or the redirect URI with --redirect-uri",
+		)
 	}
 	if redirect.Port() == "0" {
 		redirect.Host = sockets[0].Addr().String()
@@ -42,7 +45,11 @@ var errTwoBrowsers = errors.New("two browsers opened the address of this login")
 // sockets, which it closes.
 func (f *Flow) called(ctx context.Context, c *consent, sockets []net.Listener, address string) (answer, error) {
 	got, twice := make(chan answer, 1), make(chan struct{}, 1)
-	server := &http.Server{Handler: c.handler(address, got, twice), ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
+	server := &http.Server{
+		Handler:           c.handler(address, got, twice),
+		ReadHeaderTimeout: 10 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+	}
 	server.SetKeepAlivesEnabled(false)
 	served := make(chan error, len(sockets))
 	for _, s := range sockets {
@@ -73,8 +80,11 @@ func (f *Flow) called(ctx context.Context, c *consent, sockets []net.Listener, a
 		case err := <-served:
 			return answer{}, fmt.Errorf("waiting for the browser: %w", err)
 		case <-ctx.Done():
-			return answer{}, fmt.Errorf("waiting for the browser: %w", f.gone(ctx,
-				"if the issuer showed an error instead of asking, check CLIENT_ID of account "+f.Account+", and that "+c.redirect.String()+" is registered for it; "))
+			return answer{}, fmt.Errorf("waiting for the browser: %w", f.gone(
+				ctx,
+				"if the issuer showed an error instead of asking, check CLIENT_ID of account "+f.Account+", and that "+
+					""+c.redirect.String()+" is registered for it; ",
+			))
 		}
 	}
 }
@@ -107,7 +117,11 @@ func (c *consent) handler(address string, got chan<- answer, twice chan<- struct
 		if r.URL.Path == c.start {
 			if opened.Swap(true) && !c.started(r) {
 				tell(twice, struct{}{})
-				say(w, http.StatusForbidden, "Another browser has opened this address before. The login is over; the terminal says more.")
+				say(
+					w,
+					http.StatusForbidden,
+					"Another browser has opened this address before. The login is over; the terminal says more.",
+				)
 				return
 			}
 			http.SetCookie(w, &c.cookie)
@@ -150,5 +164,8 @@ func say(w http.ResponseWriter, status int, text string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
-	io.WriteString(w, "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>ticketproxy</title>\n<p>"+text+"</p>\n</html>\n")
+	io.WriteString(
+		w,
+		"<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>ticketproxy</title>\n<p>"+text+"</p>\n</html>\n",
+	)
 }

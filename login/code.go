@@ -85,7 +85,8 @@ func (c *consent) challenge() string {
 // ours, but some other page's on this machine, unless it bears our state; and
 // no parameter comes twice (section 3.1).
 func (c *consent) read(query url.Values) (_ answer, ours bool) {
-	if len(query["state"]) != 1 || subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(c.state.Reveal())) != 1 {
+	if len(query["state"]) != 1 ||
+		subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(c.state.Reveal())) != 1 {
 		return answer{}, false
 	}
 	code, refusal := query["code"], query["error"]
@@ -138,18 +139,31 @@ func (f *Flow) byCode(ctx context.Context) (tokens.Grant, error) {
 	address := f.Client.AuthorizeURL(redirect.String(), c.state.Reveal(), c.challenge())
 	var got answer
 	if f.Options.NoBrowser {
-		fmt.Fprintf(f.Stderr, "Allow the access in a browser at this address. It then goes to %s.\n\n  %s\n\n", redirect, address)
+		fmt.Fprintf(
+			f.Stderr,
+			"Allow the access in a browser at this address. It then goes to %s.\n\n  %s\n\n",
+			redirect,
+			address,
+		)
 		got, err = f.pasted(ctx, c)
 	} else {
-		fmt.Fprintf(f.Stderr, "Allow the access in the browser that opens this address, which works in one browser alone.\n\n  %s\n\n", c.startURL())
+		fmt.Fprintf(
+			f.Stderr,
+			"Allow the access in the browser that opens this address, which works in one browser alone.\n\n  %s\n\n",
+			c.startURL(),
+		)
 		got, err = f.called(ctx, c, sockets, address)
 	}
 	if err != nil {
 		return tokens.Grant{}, err
 	}
-	registered := "see that " + redirect.String() + " is registered for the client, or name the redirect URI that is with --redirect-uri"
+	registered := "see that " + redirect.String() + " is registered for the client, or name the redirect URI that " +
+		"is with --redirect-uri"
 	if got.err != nil {
-		return tokens.Grant{}, hint.With(got.err, "run ticketproxy login "+f.Account+" again, and allow the access; or "+registered)
+		return tokens.Grant{}, hint.With(
+			got.err,
+			"run ticketproxy login "+f.Account+" again, and allow the access; or "+registered,
+		)
 	}
 	grant, err := f.Client.Exchange(context.WithoutCancel(ctx), got.code, redirect.String(), c.verifier)
 	return grant, f.explain(err, reading{
@@ -167,11 +181,19 @@ func (f *Flow) redirect() (*url.URL, error) {
 		return &url.URL{Scheme: "http", Host: fmt.Sprintf("127.0.0.1:%d", f.Options.CallbackPort), Path: "/callback"}, nil
 	}
 	u, err := url.Parse(said)
-	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(said, "#") || u.Port() == "0" {
-		return nil, hint.Usage(errors.New("--redirect-uri is no redirect URI"), "write it as it is registered for the client, like http://localhost:1234/callback")
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil ||
+		strings.Contains(said, "#") ||
+		u.Port() == "0" {
+		return nil, hint.Usage(
+			errors.New("--redirect-uri is no redirect URI"),
+			"write it as it is registered for the client, like http://localhost:1234/callback",
+		)
 	}
 	if !f.Options.NoBrowser && (u.Scheme != "http" || !onLoopback(u.Hostname())) {
-		return nil, hint.Usage(errors.New("the browser would go to "+u.Hostname()+", and not come back here"), "add --no-browser, and paste the address at which the browser ends up")
+		return nil, hint.Usage(
+			errors.New("the browser would go to "+u.Hostname()+", and not come back here"),
+			"add --no-browser, and paste the address at which the browser ends up",
+		)
 	}
 	return u, nil
 }
@@ -212,7 +234,10 @@ func (f *Flow) pasted(ctx context.Context, c *consent) (answer, error) {
 				return got, nil
 			}
 		}
-		wrong := hint.With(errors.New("that address is no answer to this login: it lacks the code, or has the state of another one"), "copy the whole address; it begins with "+c.redirect.String())
+		wrong := hint.With(
+			errors.New("that address is no answer to this login: it lacks the code, or has the state of another one"),
+			"copy the whole address; it begins with "+c.redirect.String(),
+		)
 		if person.terminal == nil {
 			return answer{}, wrong
 		}

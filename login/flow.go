@@ -76,7 +76,10 @@ func (f *Flow) way() (func(context.Context) (tokens.Grant, error), error) {
 	}
 	for _, given := range o.Given {
 		if given != "timeout" && !slices.Contains(knows, given) {
-			return nil, hint.Usage(fmt.Errorf("--%s has no meaning here: account %s logs in %s", given, f.Account, name), "leave it out")
+			return nil, hint.Usage(
+				fmt.Errorf("--%s has no meaning here: account %s logs in %s", given, f.Account, name),
+				"leave it out",
+			)
 		}
 	}
 	return obtain, nil
@@ -98,8 +101,11 @@ func (f *Flow) Run(ctx context.Context) error {
 	grant, err := obtain(person)
 	if err == nil && grant.RefreshToken.IsZero() {
 		err = hint.With(
-			errors.New("the issuer gave no refresh token, so the account would end with its access token, "+ends(grant.Expiry)),
-			"nothing was stored; let the issuer give refresh tokens to this client, then run ticketproxy login "+f.Account+" again",
+			errors.New(
+				"the issuer gave no refresh token, so the account would end with its access token, "+ends(grant.Expiry),
+			),
+			"nothing was stored; let the issuer give refresh tokens to this client, then run ticketproxy login "+
+				""+f.Account+" again",
 		)
 	}
 	if err != nil {
@@ -108,7 +114,11 @@ func (f *Flow) Run(ctx context.Context) error {
 	generation, err := f.keep(ctx, grant)
 	if err != nil {
 		return fmt.Errorf("logging in account %s: %w", f.Account, hint.With(
-			fmt.Errorf("the grant could not be stored and is lost: %w", err), "mend the state, then run ticketproxy login "+f.Account+" again",
+			fmt.Errorf(
+				"the grant could not be stored and is lost: %w",
+				err,
+			),
+			"mend the state, then run ticketproxy login "+f.Account+" again",
 		))
 	}
 	fmt.Fprintf(f.Stdout, "account %s: logged in, generation %d, access token %s, refresh token %s\n",
@@ -205,7 +215,10 @@ func (f *Flow) explain(err error, r reading) error {
 	case tokens.Invalid:
 		return hint.With(fmt.Errorf("%s: %w", r.unknown, err), r.cure)
 	case tokens.NotSent:
-		return hint.With(fmt.Errorf("asking the issuer: %w", err), "see that TOKEN_URL is right and can be reached, and "+again)
+		return hint.With(
+			fmt.Errorf("asking the issuer: %w", err),
+			"see that TOKEN_URL is right and can be reached, and "+again,
+		)
 	case tokens.Throttled:
 		if e.RetryAfter > 0 {
 			again += fmt.Sprintf(" in %v", e.RetryAfter)
@@ -217,5 +230,8 @@ func (f *Flow) explain(err error, r reading) error {
 	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
 		return hint.With(fmt.Errorf("the issuer does not accept this client: %w", err), client)
 	}
-	return hint.With(fmt.Errorf("the issuer does not accept the request: %w", err), r.cure+"; or "+client+", and its TOKEN_URL")
+	return hint.With(
+		fmt.Errorf("the issuer does not accept the request: %w", err),
+		r.cure+"; or "+client+", and its TOKEN_URL",
+	)
 }

@@ -34,12 +34,16 @@ func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
 	}
 	password := secret.New(answer)
 	if username == "" || password.IsZero() {
-		return tokens.Grant{}, hint.With(errors.New("user name or password is empty"), "give both, each on a line of its own")
+		return tokens.Grant{}, hint.With(
+			errors.New("user name or password is empty"),
+			"give both, each on a line of its own",
+		)
 	}
 	grant, err := f.Client.Password(context.WithoutCancel(ctx), username, password)
 	return grant, f.explain(err, reading{
 		unknown: "user name or password is wrong",
-		cure:    "try them on the website of " + f.Client.Dialect.Name + ", then run ticketproxy login " + f.Account + " again",
+		cure: "try them on the website of " + f.Client.Dialect.Name +
+			", then run ticketproxy login " + f.Account + " again",
 		lost:    "run ticketproxy login " + f.Account + " again",
 	})
 }
@@ -58,8 +62,10 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	if err != nil {
 		return tokens.Grant{}, f.explain(err, reading{
 			unknown: "the issuer does not know this refresh token",
-			cure:    "copy the whole token, or make a new one; it must be of the client that CLIENT_ID names, and not be used elsewhere",
-			lost:    "run ticketproxy login " + f.Account + " again with the same token; if it is refused, it was spent: make a new one",
+			cure: "copy the whole token, or make a new one; it must be of the client that CLIENT_ID names, and not be " +
+				"used elsewhere",
+			lost: "run ticketproxy login " + f.Account + " again with the same token; if it is refused, it was spent: " +
+				"make a new one",
 		})
 	}
 	if grant.RefreshToken.IsZero() {
@@ -82,7 +88,10 @@ func (f *Flow) foreign(ctx context.Context, pasted secret.String) error {
 	known := pasted.Equal(record.Grant.RefreshToken) || pasted.Equal(record.Grant.Fallback) ||
 		pasted.Hash() == record.Seed || slices.Contains(record.Spent, pasted.Hash())
 	if known {
-		return hint.With(errors.New("the account has this refresh token already, and is not known to be dead"), "there is nothing to do; to begin anew, make a new refresh token")
+		return hint.With(
+			errors.New("the account has this refresh token already, and is not known to be dead"),
+			"there is nothing to do; to begin anew, make a new refresh token",
+		)
 	}
 	return nil
 }
@@ -93,7 +102,10 @@ func (f *Flow) token(ctx context.Context) (secret.String, error) {
 	if path := f.Options.TokenFile; path != "" {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			return secret.String{}, hint.With(fmt.Errorf("reading the refresh token: %w", err), "name a file that holds the token and nothing else")
+			return secret.String{}, hint.With(
+				fmt.Errorf("reading the refresh token: %w", err),
+				"name a file that holds the token and nothing else",
+			)
 		}
 		text = string(data)
 	} else {
@@ -106,7 +118,10 @@ func (f *Flow) token(ctx context.Context) (secret.String, error) {
 	text = strings.TrimSpace(text)
 	// VSCHAR (RFC 6749, appendix A.17).
 	if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return secret.String{}, hint.With(errors.New("that is no refresh token: it is empty, or holds a character that no token has"), "copy it again, on one line, without quotation marks")
+		return secret.String{}, hint.With(
+			errors.New("that is no refresh token: it is empty, or holds a character that no token has"),
+			"copy it again, on one line, without quotation marks",
+		)
 	}
 	return secret.New(text), nil
 }
@@ -117,7 +132,10 @@ func (f *Flow) unanswered(ctx context.Context, what string, err error) error {
 	case ctx.Err() != nil, errors.Is(err, errInterrupted):
 		return fmt.Errorf("asking for the %s: %w", what, f.gone(ctx, ""))
 	case errors.Is(err, io.EOF):
-		return hint.With(fmt.Errorf("asking for the %s: the input has ended", what), "run it in a terminal, or pipe the answers to it, each on a line of its own")
+		return hint.With(
+			fmt.Errorf("asking for the %s: the input has ended", what),
+			"run it in a terminal, or pipe the answers to it, each on a line of its own",
+		)
 	}
 	return fmt.Errorf("asking for the %s: %w", what, err)
 }

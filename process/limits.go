@@ -18,7 +18,7 @@ func ReadLimits() Limits {
 	l := Limits{Memory: debug.SetMemoryLimit(-1)}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
-		l.Files = uint64(files.Cur)
+		l.Files = files.Cur
 	}
 	return l
 }

@@ -35,7 +35,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u := route(h.Upstreams, r)
 	if u == nil {
 		setCORS(w.Header(), origin)
-		inbound.NewProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this", "no upstream of this listener has this Host and path").Answer(w)
+		inbound.NewProblem(
+			http.StatusNotFound,
+			"no_such_upstream",
+			"No upstream serves this",
+			"no upstream of this listener has this Host and path",
+		).Answer(
+			w,
+		)
 		return
 	}
 	u.serve(w, r, h.Budget, origin)

@@ -73,7 +73,14 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 	}
 	if u.confined() && escapesBase(path) {
 		setCORS(w.Header(), origin)
-		inbound.NewProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path", "it has a dot segment, . or .., which the app is to resolve").Answer(w)
+		inbound.NewProblem(
+			http.StatusBadRequest,
+			"bad_path",
+			"This path may leave the upstream's base path",
+			"it has a dot segment, . or .., which the app is to resolve",
+		).Answer(
+			w,
+		)
 		return
 	}
 	u.once.Do(u.build)
@@ -103,7 +110,10 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		}
 	}()
 	body, _ := r.Body.(*inbound.ExpectedBody)
-	u.proxy.ServeHTTP(interimWriter{w, func(h http.Header) { u.headers.sanitizeInterim(h, x) }, !r.ProtoAtLeast(1, 1), body}, r.WithContext(withState(r.Context(), x)))
+	u.proxy.ServeHTTP(
+		interimWriter{w, func(h http.Header) { u.headers.sanitizeInterim(h, x) }, !r.ProtoAtLeast(1, 1), body},
+		r.WithContext(withState(r.Context(), x)),
+	)
 }
 
 func (u *Upstream) build() {

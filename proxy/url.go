@@ -183,7 +183,8 @@ const (
 // "" on a Unix socket.
 func (u *Upstream) rewriteLocations(res *http.Response, host string) {
 	redirect := res.StatusCode/100 == 3
-	created := res.StatusCode == http.StatusCreated || res.StatusCode == http.StatusAccepted || res.StatusCode == http.StatusNoContent
+	created := res.StatusCode == http.StatusCreated || res.StatusCode == http.StatusAccepted ||
+		res.StatusCode == http.StatusNoContent
 	if u.Locations == "" || u.Locations == LocationNever || !redirect && !(created && u.Locations == LocationAll) {
 		return
 	}

@@ -71,7 +71,7 @@ func newBook(p policy, c *Counters) *book {
 }
 
 func (b *book) seed(now time.Time) string {
-	token, _ := b.issueRefresh(now, &family{}, nil)
+	token := b.issueRefresh(now, &family{}, nil)
 	return token
 }
 
@@ -145,7 +145,7 @@ func (b *book) check(now time.Time, token string) error {
 
 func (b *book) issue(now time.Time, f *family) pair {
 	access, at := b.issueAccess(now, f)
-	refresh, _ := b.issueRefresh(now, f, at)
+	refresh := b.issueRefresh(now, f, at)
 	return pair{access, refresh, b.expiresIn}
 }
 
@@ -156,14 +156,14 @@ func (b *book) issueAccess(now time.Time, f *family) (string, *accessToken) {
 	return token, at
 }
 
-func (b *book) issueRefresh(now time.Time, f *family, at *accessToken) (string, *refreshToken) {
+func (b *book) issueRefresh(now time.Time, f *family, at *accessToken) string {
 	rt := &refreshToken{family: f, access: at}
 	if b.refreshLife > 0 {
 		rt.expires = now.Add(b.refreshLife)
 	}
 	token := b.newRefresh()
 	b.refresh[token] = rt
-	return token, rt
+	return token
 }
 
 func (b *book) revokeAccess() {

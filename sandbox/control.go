@@ -80,7 +80,10 @@ func (p *Provider) control(req request) answer {
 	case allow != "":
 		return controlError(http.StatusMethodNotAllowed, fmt.Errorf("the method here is %s", allow)).with("Allow", allow)
 	default:
-		return controlError(http.StatusNotFound, errors.New("the control paths are GET /_sandbox/ and POST /_sandbox/faults, revoke and seed"))
+		return controlError(
+			http.StatusNotFound,
+			errors.New("the control paths are GET /_sandbox/ and POST /_sandbox/faults, revoke and seed"),
+		)
 	}
 }
 
@@ -125,7 +128,10 @@ func (p *Provider) controlRevoke(req request) answer {
 	case "all":
 		p.RevokeAll()
 	default:
-		return controlError(http.StatusBadRequest, fmt.Errorf(`reading revocation: "what" is %q, not "access" or "all"`, order.What))
+		return controlError(
+			http.StatusBadRequest,
+			fmt.Errorf(`reading revocation: "what" is %q, not "access" or "all"`, order.What),
+		)
 	}
 	return jsonAnswer(http.StatusOK, map[string]string{"revoked": order.What})
 }

@@ -59,15 +59,23 @@ func (v *openTicket) accessToken(issued, expires time.Time) string {
 		Exp    int64    `json:"exp"`
 		Sub    string   `json:"sub"`
 		Scopes []string `json:"scopes"`
-	}{v.ClientID, hex.EncodeToString(randomBytes(40)), issued.Unix(), issued.Unix(), expires.Unix(), v.house.user.GUID, []string{}}, 256)
+	}{
+		v.ClientID, hex.EncodeToString(randomBytes(40)), issued.Unix(), issued.Unix(), expires.Unix(),
+		v.house.user.GUID, []string{},
+	}, 256)
 }
 
 func (v *openTicket) isToken(path string) bool { return path == "/tokens" || path == "/token" }
 
 func (v *openTicket) token(r request) answer {
 	if r.Method != http.MethodPost {
-		return v.fault(http.StatusMethodNotAllowed,
-			fmt.Sprintf("The %s method is not supported for this route. Supported methods: POST.", r.Method)).with("Allow", "POST")
+		return v.fault(
+			http.StatusMethodNotAllowed,
+			fmt.Sprintf(
+				"The %s method is not supported for this route. Supported methods: POST.",
+				r.Method,
+			),
+		).with("Allow", "POST")
 	}
 	params := tokenParams(r)
 	grant := params["grant_type"]

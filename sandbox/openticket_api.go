@@ -202,7 +202,10 @@ func (v *openTicket) listOrders(r request) answer {
 		Previous    *string   `json:"prev_page_url"`
 		To          *int      `json:"to"`
 		Total       int       `json:"total"`
-	}{page, orders[from:to], link(1), number(from + 1), last, link(last), link(page + 1), path, perPage, link(page - 1), number(to), total})
+	}{
+		page, orders[from:to], link(1), number(from + 1), last, link(last), link(page + 1), path, perPage,
+		link(page - 1), number(to), total,
+	})
 }
 
 func (v *openTicket) readOrder(r request) answer {

@@ -113,7 +113,8 @@ func consentForm(user string, asked url.Values) answer {
 	page := template.Must(template.New("consent").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Sandbox box office</title>
-<style>body{font:1.1rem system-ui;max-width:28rem;margin:12vh auto;padding:0 1rem}button{font:inherit;padding:.4em 1.4em}</style>
+<style>body{font:1.1rem system-ui;max-width:28rem;margin:12vh auto;padding:0 1rem}
+button{font:inherit;padding:.4em 1.4em}</style>
 <h1>Sandbox box office</h1>
 <p>{{.User}}, may <strong>{{.Asked.Get "client_id"}}</strong> see your events, orders and tickets?</p>
 <form method="post">

@@ -64,7 +64,13 @@ func (v *socialBoards) isToken(path string) bool { return path == v.TokenPath }
 // order of the checks, client before grant type before token, is Katana's.
 func (v *socialBoards) token(r request) answer {
 	if r.Method != http.MethodPost {
-		return v.fault(http.StatusMethodNotAllowed, "The requested resource does not support this method.").with("Allow", "POST")
+		return v.fault(
+			http.StatusMethodNotAllowed,
+			"The requested resource does not support this method.",
+		).with(
+			"Allow",
+			"POST",
+		)
 	}
 	form := r.form()
 	// Katana reads a repeated parameter as its values joined by commas.

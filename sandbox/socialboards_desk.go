@@ -118,8 +118,10 @@ func openHelpDesk() helpDesk {
 		title, message, name, email, sentiment string
 		category                               *sbCategory
 	}{
-		{"Two seats for My Fair Lady", "May I swap row 12 for row 4?", "Dora Balcony", "dora@guests.example", "question", &d.categories[0]},
-		{"Wheelchair space on opening night", "Is there a lift to the stalls?", "Emil Stalls", "emil@guests.example", "question", &d.categories[1]},
+		{"Two seats for My Fair Lady", "May I swap row 12 for row 4?", "Dora Balcony",
+			"dora@guests.example", "question", &d.categories[0]},
+		{"Wheelchair space on opening night", "Is there a lift to the stalls?", "Emil Stalls",
+			"emil@guests.example", "question", &d.categories[1]},
 		{"A green umbrella", "Left under seat H7 after The Seagull.", "Fay Gallery", "fay@guests.example", "neutral", nil},
 	} {
 		d.open(time.Date(2026, time.September, 14, 9, 30+len(d.tickets), 0, 0, time.UTC), &sbTicket{

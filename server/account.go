@@ -95,7 +95,10 @@ func seed(u config.Upstream) func() secret.String {
 
 // stubTokenEndpoint answers at the provider's token paths.
 func stubTokenEndpoint(u config.Upstream) *proxy.StubTokenEndpoint {
-	return &proxy.StubTokenEndpoint{Paths: append(slices.Clone(u.Dialect.TokenPaths), u.TokenURL.Path), Body: []byte(u.Dialect.StubAnswer)}
+	return &proxy.StubTokenEndpoint{
+		Paths: append(slices.Clone(u.Dialect.TokenPaths), u.TokenURL.Path),
+		Body:  []byte(u.Dialect.StubAnswer),
+	}
 }
 
 // roots returns what an upstream's TLS trusts: nil for the system's alone.

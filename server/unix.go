@@ -85,7 +85,7 @@ func withLock(dir string, change func() error) error {
 	defer f.Close()
 	for {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR {
+		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
 	}

@@ -133,7 +133,8 @@ func (r *Refresher) adopt(rec Record) *snapshot {
 		}
 		return r.publishLocked()
 	}
-	if r.saving != saveNothing && rec.Generation < r.held.Generation && !r.supersededLocked(rec) || rec.Grant.RefreshToken.IsZero() {
+	if r.saving != saveNothing && rec.Generation < r.held.Generation && !r.supersededLocked(rec) ||
+		rec.Grant.RefreshToken.IsZero() {
 		return r.current.Load()
 	}
 	r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))

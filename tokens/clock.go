@@ -67,7 +67,11 @@ func (r *Refresher) warningsLocked(now time.Time) []string {
 		}
 	}
 	if r.seedRefused {
-		all = append(all, "the refresh token that was given last was refused, and the line before it goes on: give a valid one, or the old one again")
+		all = append(
+			all,
+			"the refresh token that was given last was refused, and the line before it goes on: give a valid one, or the "+
+				"old one again",
+		)
 	}
 	if words := r.refusalWarningLocked(now); words != "" {
 		all = append(all, words)

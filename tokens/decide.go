@@ -196,7 +196,10 @@ func invalid(rec Record, e *IssuerError, f facts) (Record, outcome) {
 	}
 	reason := fmt.Sprintf("%v: the refresh token expired, was revoked, or was used elsewhere", e)
 	if !rec.LostAt.IsZero() {
-		reason = fmt.Sprintf("%v, and the answer to an earlier token request was lost: the refresh token was probably rotated then", e)
+		reason = fmt.Sprintf(
+			"%v, and the answer to an earlier token request was lost: the refresh token was probably rotated then",
+			e,
+		)
 	}
 	next.Dead = &Death{Reason: reason, At: f.now}
 	return next, outcomeDied

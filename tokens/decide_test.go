@@ -42,11 +42,15 @@ func TestAfterFailure(t *testing.T) {
 	}{
 		"not sent": {
 			failed(NotSent, 0, ""), nil, outcomeFailed,
-			func(r Record) bool { return r.Failures == 1 && r.RetryAt.After(at()) && r.Lost == 0 && r.LostAt.IsZero() },
+			func(r Record) bool {
+				return r.Failures == 1 && r.RetryAt.After(at()) && r.Lost == 0 && r.LostAt.IsZero()
+			},
 		},
 		"throttled": {
 			throttled, nil, outcomeFailed,
-			func(r Record) bool { return r.NotBefore.Equal(at().Add(20*time.Second)) && r.Failures == 0 && r.Lost == 0 },
+			func(r Record) bool {
+				return r.NotBefore.Equal(at().Add(20*time.Second)) && r.Failures == 0 && r.Lost == 0
+			},
 		},
 		"throttled, and down": {
 			failed(Throttled, 503, ""), nil, outcomeFailed,
@@ -54,7 +58,9 @@ func TestAfterFailure(t *testing.T) {
 		},
 		"refused": {
 			failed(Refused, 401, "invalid_client"), nil, outcomeFailed,
-			func(r Record) bool { return r.Failures == 0 && r.RetryAt.IsZero() && r.NotBefore.IsZero() && r.LostAt.IsZero() },
+			func(r Record) bool {
+				return r.Failures == 0 && r.RetryAt.IsZero() && r.NotBefore.IsZero() && r.LostAt.IsZero()
+			},
 		},
 		"no answer": {
 			failed(Ambiguous, 0, ""), nil, outcomeFailed,
@@ -66,7 +72,9 @@ func TestAfterFailure(t *testing.T) {
 		},
 		"answer of 5xx": {
 			failed(Ambiguous, 502, ""), nil, outcomeFailed,
-			func(r Record) bool { return r.Lost == 0 && r.LostAt.Equal(at()) && r.Failures == 1 && r.RetryAt.After(at()) },
+			func(r Record) bool {
+				return r.Lost == 0 && r.LostAt.Equal(at()) && r.Failures == 1 && r.RetryAt.After(at())
+			},
 		},
 		"another error": {
 			errors.New("of no class"), nil, outcomeFailed,

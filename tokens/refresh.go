@@ -167,7 +167,12 @@ func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 // function that does. When it returns again, the protocol starts anew.
 func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	began := time.Now()
-	if asleep := began.Round(0).Sub(rec.Intent.Start.Round(0)); asleep > r.takeover()/2 || began.Sub(rec.Intent.Start) > r.takeover()/2 {
+	if asleep := began.Round(
+		0,
+	).Sub(
+		rec.Intent.Start.Round(0),
+	); asleep > r.takeover()/2 ||
+		began.Sub(rec.Intent.Start) > r.takeover()/2 {
 		return true, nil // the process was paused after the claim: another may have taken over
 	}
 	// No caller who leaves cancels the request.

@@ -89,7 +89,8 @@ func (r *Refresher) refuse(v *snapshot) bool {
 	}
 	now := time.Now()
 	held := now.Sub(r.held.Grant.Obtained)
-	if r.held.Generation == v.token.Generation && held >= 0 && held < min(r.held.RefusalPause, maxRefusalPause) && !v.due(now) {
+	if r.held.Generation == v.token.Generation && held >= 0 && held < min(r.held.RefusalPause, maxRefusalPause) &&
+		!v.due(now) {
 		return false
 	}
 	r.refused = v.token.Generation

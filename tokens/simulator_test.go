@@ -26,7 +26,7 @@ type history struct {
 	faults   bool          // while true, things go wrong
 	over     chan struct{} // closed at the end, to free who crashed
 
-	mutant   mutant
+	mutant mutant
 
 	told     sync.Mutex
 	problems []string

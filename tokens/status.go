@@ -86,22 +86,29 @@ func (r *Refresher) Status() Status {
 	case r.state != nil:
 		s.Cause, s.Error, s.ErrorAt = r.state, r.state.Error(), now.Round(0)
 	}
-	switch {
-	case r.failure != nil && r.failure.dead || r.held.Dead != nil:
-		s.State, s.NextRefresh = Dead, time.Time{}
-	case r.saving == saveFailed:
-		s.State = Unsaved
-	case s.Usable && s.Error != "":
-		s.State = Degraded
-	case s.Usable:
-		s.State = Ready
-	case s.Error != "" || r.began:
-		s.State = Unavailable
-	default:
-		s.State = Starting
+	s.State = r.accountStateLocked(s)
+	if s.State == Dead {
+		s.NextRefresh = time.Time{}
 	}
 	if s.State == Dead && s.Error == "" {
 		s.Error, s.ErrorAt = r.held.Dead.Reason, r.held.Dead.At
 	}
 	return s
+}
+
+// accountStateLocked returns the state of an account of which the rest is known.
+func (r *Refresher) accountStateLocked(s Status) string {
+	switch {
+	case r.failure != nil && r.failure.dead || r.held.Dead != nil:
+		return Dead
+	case r.saving == saveFailed:
+		return Unsaved
+	case s.Usable && s.Error != "":
+		return Degraded
+	case s.Usable:
+		return Ready
+	case s.Error != "" || r.began:
+		return Unavailable
+	}
+	return Starting
 }

@@ -26,7 +26,12 @@ type Guard struct {
 // Refuse returns the problem with a request; nil when it may pass.
 func (g *Guard) Refuse(r *http.Request) *Problem {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		p := NewProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This method is not served", "CONNECT and TRACE are never passed on")
+		p := NewProblem(
+			http.StatusMethodNotAllowed,
+			"method_not_allowed",
+			"This method is not served",
+			"CONNECT and TRACE are never passed on",
+		)
 		p.Allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 		return p
 	}
@@ -45,7 +50,8 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
 	site, browser := r.Header["Sec-Fetch-Site"]
-	if sent && !own || slices.ContainsFunc(site, crossSite) && !g.leadsHere(r) || speculative(r.Header) || browser && !g.refers(r) {
+	if sent && !own || slices.ContainsFunc(site, crossSite) && !g.leadsHere(r) || speculative(r.Header) ||
+		browser && !g.refers(r) {
 		return NewProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
 			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 	}
@@ -119,7 +125,8 @@ func sameOrigin(origin string, r *http.Request) bool {
 // what is here in a frame or as an image: of such a GET browsers name the page
 // in Referer alone.
 func (g *Guard) leadsHere(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Origin"] != nil || len(r.Header["Referer"]) != 1 {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Origin"] != nil ||
+		len(r.Header["Referer"]) != 1 {
 		return false
 	}
 	scheme, authority, _ := SplitReference(r.Header["Referer"][0])

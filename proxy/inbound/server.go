@@ -136,13 +136,27 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.ProtoMajor != 1 { // the preface of HTTP/2
 		w.Header().Set("Connection", "close")
-		NewProblem(http.StatusHTTPVersionNotSupported, "not_implemented", "The request cannot be read", "only HTTP/1.1 is spoken").Answer(w)
+		NewProblem(
+			http.StatusHTTPVersionNotSupported,
+			"not_implemented",
+			"The request cannot be read",
+			"only HTTP/1.1 is spoken",
+		).Answer(
+			w,
+		)
 		return
 	}
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 		if r.Context().Value(lateKey{}) != nil {
-			NewProblem(http.StatusServiceUnavailable, "draining", "Shutting down", "this instance takes no new connections").Answer(w)
+			NewProblem(
+				http.StatusServiceUnavailable,
+				"draining",
+				"Shutting down",
+				"this instance takes no new connections",
+			).Answer(
+				w,
+			)
 			return
 		}
 	}
@@ -158,8 +172,12 @@ func (s *Server) logPanic() {
 		s.log.Error("handler panicked", zap.Error(p), zap.ByteString("stack", debug.Stack()))
 		panic(http.ErrAbortHandler)
 	default:
-		if p != http.ErrAbortHandler {
-			s.log.Error("handler panicked", zap.String("value", fmt.Sprintf("a %T", p)), zap.ByteString("stack", debug.Stack()))
+		if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			s.log.Error(
+				"handler panicked",
+				zap.String("value", fmt.Sprintf("a %T", p)),
+				zap.ByteString("stack", debug.Stack()),
+			)
 		}
 		panic(http.ErrAbortHandler)
 	}

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -47,7 +48,7 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 	failed.Class, failed.Code = a.classify(status, code), a.hide(code)
 	if code == "" && broken != nil {
 		failed.Err = a.describe(broken, "answer")
-		if _, known := broken.(unusable); !known {
+		if _, known := errors.AsType[unusable](broken); !known {
 			failed.Class = tokens.Ambiguous // the code was lost on the way
 		}
 	}
@@ -63,7 +64,7 @@ func (a attempt) accept(failed *tokens.IssuerError, text []byte, broken error) (
 	switch {
 	case err == nil:
 		return g, nil
-	case err == errTokenType, !g.RefreshToken.IsZero():
+	case errors.Is(err, errTokenType), !g.RefreshToken.IsZero():
 		failed.Class, failed.Err = tokens.Refused, err
 		return g, failed
 	case broken != nil:
@@ -87,7 +88,8 @@ func (a attempt) classify(status int, code string) tokens.Class {
 		return tokens.Ambiguous
 	case code == "invalid_grant":
 		return tokens.Invalid
-	case a.grant == dialect.GrantRefreshToken && slices.Contains(a.dialect.Invalid, dialect.Answer{Status: status, Code: code}):
+	case a.grant == dialect.GrantRefreshToken &&
+		slices.Contains(a.dialect.Invalid, dialect.Answer{Status: status, Code: code}):
 		return tokens.Invalid
 	}
 	return tokens.Refused

@@ -30,7 +30,9 @@ type Client struct {
 	ClientID     string
 	ClientSecret secret.String     // not sent when empty, or with dialect.AuthNone
 	Transport    http.RoundTripper // what Transport returns; when nil, one with the system's roots
-	Timeout      time.Duration     // in which the request is sent; 10 s when 0; the answer's last byte may take three times as long
+	// Timeout bounds how long the request may take to be sent; it is 10 s when 0.
+	// The answer's last byte may take three times as long.
+	Timeout time.Duration
 	// Clock is told the Date of every answer (RFC 9110, section 6.6.1), which
 	// shows whether the local clock is right. It returns at once; may be nil.
 	Clock func(date time.Time)
@@ -58,7 +60,12 @@ func (c *Client) Password(ctx context.Context, username string, password secret.
 // Exchange redeems an authorization code (RFC 6749, section 4.1.3), with the
 // PKCE verifier (RFC 7636, section 4.5) where the dialect knows it. Class
 // Invalid says that the code is not, or no longer, known.
-func (c *Client) Exchange(ctx context.Context, code secret.String, redirectURI string, verifier secret.String) (tokens.Grant, error) {
+func (c *Client) Exchange(
+	ctx context.Context,
+	code secret.String,
+	redirectURI string,
+	verifier secret.String,
+) (tokens.Grant, error) {
 	secrets := map[string]secret.String{"code": code}
 	if c.Dialect.PKCE && !verifier.IsZero() {
 		secrets["code_verifier"] = verifier
@@ -90,7 +97,12 @@ func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
 // ask is the one place that sends. It calls the round tripper itself, without
 // an http.Client, so that there is nothing which would follow a redirect, keep
 // a cookie or try again.
-func (c *Client) ask(ctx context.Context, grant dialect.GrantType, secrets map[string]secret.String, plain map[string]string) (tokens.Grant, error) {
+func (c *Client) ask(
+	ctx context.Context,
+	grant dialect.GrantType,
+	secrets map[string]secret.String,
+	plain map[string]string,
+) (tokens.Grant, error) {
 	a := attempt{dialect: c.Dialect, grant: grant, secrets: []secret.String{c.ClientSecret}}
 	for _, s := range secrets {
 		a.secrets = append(a.secrets, s)

@@ -15,7 +15,11 @@ const (
 // answer that is thrown away is a refresh token lost, so the second one gives a
 // process that was stopped over it (SIGSTOP, a frozen cgroup) a moment to read
 // what has come meanwhile.
-func withDeadlines(parent context.Context, sending, answer time.Time, sent func() bool) (context.Context, context.CancelFunc) {
+func withDeadlines(
+	parent context.Context,
+	sending, answer time.Time,
+	sent func() bool,
+) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	go func() {
 		timer := time.NewTimer(time.Until(sending))

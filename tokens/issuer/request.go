@@ -26,7 +26,13 @@ var (
 
 // request makes a token request (RFC 6749, section 3.2). Its errors hold no
 // part of it.
-func (c *Client) request(ctx context.Context, end time.Time, grant dialect.GrantType, secrets map[string]secret.String, plain map[string]string) (*http.Request, *body, error) {
+func (c *Client) request(
+	ctx context.Context,
+	end time.Time,
+	grant dialect.GrantType,
+	secrets map[string]secret.String,
+	plain map[string]string,
+) (*http.Request, *body, error) {
 	params := map[string]string{"grant_type": string(grant)}
 	for name, value := range plain {
 		params[name] = value
