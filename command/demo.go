@@ -98,7 +98,11 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 
 	inner := *env
 	inner.Environ = environ
-	s, err := inner.server()
+	c, err := inner.configure()
+	if err != nil {
+		return err
+	}
+	s, err := inner.server(c)
 	if err != nil {
 		return err
 	}

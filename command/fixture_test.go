@@ -102,7 +102,11 @@ func (f *fixture) serve() {
 	if f.broken != nil {
 		env.Stderr, env.LogOutput = f.broken, f.broken
 	}
-	program, err := env.server()
+	c, err := env.configure()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	program, err := env.server(c)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 
+	"ticketproxy/config"
 	"ticketproxy/process"
 	"ticketproxy/server"
 )
@@ -13,8 +14,14 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 	if err := noArguments(env, "serve", args); err != nil {
 		return err
 	}
+	// Until the configuration is read, a second signal ends the process at once: a
+	// file may be on a disk that does not answer.
+	c, err := env.configure()
+	if err != nil {
+		return err
+	}
 	env.Signals.Drains()
-	s, err := env.server()
+	s, err := env.server(c)
 	if err != nil {
 		return err
 	}
@@ -24,12 +31,8 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 	return s.Run(ctx, nil)
 }
 
-// server puts together the server that the environment describes.
-func (e *Env) server() (*server.Server, error) {
-	c, err := e.configure()
-	if err != nil {
-		return nil, err
-	}
+// server puts together the server that the configuration describes.
+func (e *Env) server(c config.Config) (*server.Server, error) {
 	return server.New(c, server.Options{
 		Version:   e.Version,
 		Log:       e.logger(c),

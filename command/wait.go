@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -30,7 +31,7 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 		case err == nil && code == http.StatusOK:
 			return nil
 		case err == nil:
-			last = fmt.Errorf("it says: %s", body)
+			last = fmt.Errorf("it says: %s", bytes.TrimSpace(body))
 		case ctx.Err() == nil:
 			last = err
 		}

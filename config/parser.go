@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"ticketproxy/secret"
@@ -56,13 +57,22 @@ func newParser(environment Environment) *parser {
 // fileLimit bounds a secret's file and a bundle of certificates.
 const fileLimit = 4 << 20
 
-// readFile is os.ReadFile, but for files without an end.
+// errNotRegular says that a path names a pipe, a terminal or another thing that is
+// no file. Opening and reading one could wait without end.
+var errNotRegular = errors.New("not a regular file")
+
+// readFile is os.ReadFile, but for files without an end and for what is no file.
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, errNotRegular
+	}
 	data, err := io.ReadAll(io.LimitReader(f, fileLimit+1))
 	if err == nil && len(data) > fileLimit {
 		err = errors.New("file is too large")
@@ -334,6 +344,8 @@ func unreadable(err error) string {
 		return "names a file that does not exist"
 	case errors.Is(err, fs.ErrPermission):
 		return "names a file that may not be read by this user"
+	case errors.Is(err, errNotRegular):
+		return "names a pipe, a terminal or a directory, and not a file"
 	}
 	return "names a file that cannot be read"
 }

@@ -79,13 +79,18 @@ const terminalDelay = time.Second
 // for any other reason has files read again.
 func (s *Server) untilEnd(ctx context.Context) {
 	var closing <-chan time.Time
+	reloads := make(chan struct{}, 1)
+	go s.reloadWhenAsked(ctx, reloads)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.options.Signals.Hangup:
 			closing = time.After(terminalDelay)
-			s.reload()
+			select {
+			case reloads <- struct{}{}:
+			default: // one is asked for already
+			}
 		case <-closing:
 			closing = nil
 		}
@@ -95,6 +100,27 @@ func (s *Server) untilEnd(ctx context.Context) {
 		}
 	}
 }
+
+// reloadWhenAsked reads the files again with each value of asked, until ctx is done.
+// It has a goroutine of its own, since a disk that does not answer must not hold up
+// a drain.
+func (s *Server) reloadWhenAsked(ctx context.Context, asked <-chan struct{}) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+			slow := time.AfterFunc(reloadPatience, func() {
+				s.log.Warn("reading the files again takes long: the disk of one of them may not answer")
+			})
+			s.reload()
+			slow.Stop()
+		}
+	}
+}
+
+// reloadPatience is after what time it is logged that files are still being read.
+const reloadPatience = 10 * time.Second
 
 // drain ends the servers, and then the refreshers: a token request that is
 // under way is finished, and what it gave is stored. When hurry is closed it

@@ -1,6 +1,9 @@
 package server
 
 import (
+	"context"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +40,29 @@ func newServer(t *testing.T, more ...string) *Server {
 		}
 	})
 	return s
+}
+
+// TestHungReloadDoesNotHoldUpTheDrain: a file on a disk that does not answer, read
+// again after SIGHUP, does not keep the program from ending.
+func TestHungReloadDoesNotHoldUpTheDrain(t *testing.T) {
+	t.Parallel()
+	hangup, reading, answer := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	s := newServer(t, "TICKETPROXY_PARK_LISTEN=127.0.0.1:0", "TICKETPROXY_SHOP_LISTEN=127.0.0.1:0", "TICKETPROXY_ADMIN_LISTEN=off")
+	s.options.Signals.Hangup = hangup
+	s.options.Reload = func() (config.Config, error) {
+		close(reading)
+		<-answer
+		return config.Config{}, errors.New("the disk is gone")
+	}
+	ctx, end := context.WithCancel(t.Context())
+	ran := make(chan error)
+	go func() { ran <- s.run(ctx, func([]net.Addr) { hangup <- struct{}{} }) }()
+	<-reading
+	end()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	close(answer)
 }
 
 // The bodies that may be sent again take memory of one budget, however many
