@@ -314,6 +314,21 @@ func TestLongHeadersAtATime(t *testing.T) {
 	})
 }
 
+// TestLateDrainCutsNothing: a drain whose time is over, with no request in flight,
+// has cut off none.
+func TestLateDrainCutsNothing(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		w := begin(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.do(http.MethodGet, "/", nil)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := w.server.Drain(ended); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestServeReportsABrokenListener(t *testing.T) {
 	t.Parallel()
 	l := listen(t)

@@ -218,12 +218,17 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Unlock()
 	select {
 	case <-s.empty:
-		if err := s.http.Shutdown(ctx); err == nil {
-			return nil
-		}
 	case <-ctx.Done():
+		select {
+		case <-s.empty:
+		default:
+			return errors.Join(errCut, s.http.Close())
+		}
 	}
-	return errors.Join(errCut, s.http.Close())
+	if s.http.Shutdown(ctx) == nil {
+		return nil
+	}
+	return s.http.Close() // connections without a request
 }
 
 var errCut = errors.New("requests in flight were cut off: they outlasted the drain")
