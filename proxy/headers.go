@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"bytes"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"ticketproxy/proxy/inbound"
@@ -210,10 +212,32 @@ func (b *trailedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// redact hides the token where an upstream shows it in a header of its answer: in
-// a value it is replaced, and a line that shows it in its name is removed. A body
-// goes through as it came.
+// redact hides the token where an upstream shows it in a header of its answer, as it
+// is or as a URL has it: in a value it is replaced, and a line that shows it in its
+// name is removed. A body goes through as it came.
 func redact(h http.Header, token string) {
+	redactForm(h, token)
+	query, path := url.QueryEscape(token), url.PathEscape(token)
+	if query == token {
+		return
+	}
+	for _, form := range []string{query, path, lowerPercent(query), lowerPercent(path)} {
+		redactForm(h, form)
+	}
+}
+
+// lowerPercent spells percent-encodings with lower-case letters.
+func lowerPercent(encoded string) string {
+	b := []byte(encoded)
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] == '%' {
+			copy(b[i+1:i+3], bytes.ToLower(b[i+1:i+3]))
+		}
+	}
+	return string(b)
+}
+
+func redactForm(h http.Header, token string) {
 	head, tail, split := strings.Cut(token, ":")
 	for name, values := range h {
 		if containsFold(name, token) {

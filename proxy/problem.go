@@ -129,8 +129,10 @@ func cause(err error) string {
 		return "the upstream's certificate is not valid"
 	case errors.As(err, &record):
 		return "the upstream does not speak TLS"
-	case errors.As(err, &op):
+	case errors.As(err, &op) && op.Op == "dial":
 		return op.Error()
+	case errors.As(err, &op): // whose text has the addresses of both ends
+		return "the connection to the upstream broke: " + op.Err.Error()
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "the upstream did not finish the TLS handshake in time"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
