@@ -62,6 +62,10 @@ func TestAfterFailure(t *testing.T) {
 				return r.Failures == 0 && r.RetryAt.IsZero() && r.NotBefore.IsZero() && r.LostAt.IsZero()
 			},
 		},
+		"refused for now": {
+			failed(Refused, 400, "temporarily_unavailable"), nil, outcomeFailed,
+			func(r Record) bool { return r.Failures == 1 && r.RetryAt.After(at()) && r.LostAt.IsZero() },
+		},
 		"no answer": {
 			failed(Ambiguous, 0, ""), nil, outcomeFailed,
 			func(r Record) bool { return r.Lost == 1 && r.LostAt.Equal(at()) && r.Failures == 0 },

@@ -7,10 +7,18 @@ import (
 	"go.uber.org/zap"
 )
 
-// outage reports whether the issuer could not be reached or answered 5xx: then
-// it is down, and has nothing against the request.
+// outage reports whether the issuer could not be reached, answered 5xx, or said by
+// its error code that it is down: then it has nothing against the request.
 func (e *IssuerError) outage() bool {
-	return e.Class == NotSent || e.Status >= 500 && (e.Class == Ambiguous || e.Class == Throttled)
+	switch e.Class {
+	case NotSent:
+		return true
+	case Ambiguous, Throttled:
+		return e.Status >= 500
+	case Refused:
+		return e.Code == "temporarily_unavailable" || e.Code == "server_error"
+	}
+	return false
 }
 
 // issuerError returns what err says of the issuer.
@@ -38,7 +46,7 @@ func (r *Refresher) fail(err error) error { return r.failFor(err, waits{}) }
 func (r *Refresher) failFor(err error, w waits) error {
 	least, most := minBackoff, maxBackoff
 	var e *IssuerError
-	if errors.As(err, &e) && e.Class == Refused {
+	if errors.As(err, &e) && e.Class == Refused && !e.outage() {
 		least, most = minRefused, maxRefused
 	}
 	paced := e != nil && (e.outage() || e.Class == Ambiguous) && w[asked] > 0
