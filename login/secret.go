@@ -44,7 +44,7 @@ func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
 		unknown: "user name or password is wrong",
 		cure: "try them on the website of " + f.Client.Dialect.Name +
 			", then run ticketproxy login " + f.Account + " again",
-		lost:    "run ticketproxy login " + f.Account + " again",
+		lost: "run ticketproxy login " + f.Account + " again",
 	})
 }
 
