@@ -16,10 +16,10 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/caarlos0/env/v11"
+
 	"ticketproxy/secret"
 	"ticketproxy/tokens/dialect"
-
-	"github.com/caarlos0/env/v11"
 )
 
 // A parser reads one environment and gathers the mistakes in it.

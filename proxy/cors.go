@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"ticketproxy/proxy/inbound"
-
 	"golang.org/x/net/http/httpguts"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // preflight answers the question of a browser whether a page of an allowed

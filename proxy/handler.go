@@ -3,9 +3,9 @@ package proxy
 import (
 	"net/http"
 
-	"ticketproxy/proxy/inbound"
-
 	"golang.org/x/sync/semaphore"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // A Handler serves the upstreams of one listener. Its exported fields are set

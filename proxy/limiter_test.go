@@ -10,10 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ticketproxy/proxy/inbound"
-
 	"go.uber.org/zap"
 	zaplog "go.uber.org/zap/zaptest/observer"
+
+	"ticketproxy/proxy/inbound"
 )
 
 func room(places int) func(*world) {

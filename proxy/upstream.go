@@ -10,10 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"ticketproxy/proxy/inbound"
-
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // An Upstream is one API, and where apps reach it. Its fields are set before

@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"ticketproxy/proxy/inbound"
-
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // leastFlush is for a refresh under way, however long requests took to drain.
