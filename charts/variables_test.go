@@ -1,0 +1,49 @@
+package charts
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestChartSetsEveryVariable holds the chart to the program's own list: a variable
+// of an upstream has a value in the chart, or is named here with the reason.
+func TestChartSetsEveryVariable(t *testing.T) {
+	t.Parallel()
+	help, err := exec.CommandContext(t.Context(), program(t, "TICKETPROXY"), "help", "env").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := os.ReadFile("ticketproxy/templates/deployment.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	notInTheChart := []string{
+		"AUTHORIZE_URL", // only login uses it
+		"SOCKET_MODE",   // the gateway has no Unix sockets
+	}
+	upstream, program, _ := strings.Cut(string(help), "\nThe whole program:\n")
+	variables := 0
+	for _, list := range []string{upstream, program} {
+		for line := range strings.Lines(list) {
+			name, ok := strings.CutPrefix(line, "  TICKETPROXY_")
+			if !ok {
+				continue
+			}
+			name, _, _ = strings.Cut(strings.TrimSpace(name), ",")
+			variables++
+			if slices.Contains(notInTheChart, name) || name == "ADMIN_QUIT" { // a Pod is stopped by the kubelet
+				continue
+			}
+			set := []string{`"` + name + `" "`, "_" + name + "\n", "_" + name + "_FILE\n"}
+			if !slices.ContainsFunc(set, func(s string) bool { return strings.Contains(string(template), s) }) {
+				t.Errorf("the chart has no value for %s", name)
+			}
+		}
+	}
+	if variables < 20 {
+		t.Errorf("help env names %d variables", variables)
+	}
+}
