@@ -139,6 +139,9 @@ type State struct {
 	Dir  string // of kind file: an absolute path, which need not exist
 }
 
+// String returns the state as STATE has it.
+func (s State) String() string { return s.Kind + ":" + s.Dir }
+
 // parseState parses STATE. What is behind an unknown scheme is never shown: it
 // may be a database's password.
 func parseState(text string) (any, error) {

@@ -55,8 +55,8 @@ func OpenAccount(c config.Config, u config.Upstream, network Network) (*Account,
 	return &Account{
 		Client: client(u, network.outbound(c)),
 		Seed:   seed(u),
-		Store:  state.account(u.Name),
-		Close:  state.close,
+		Store:  state.Account(u.Name),
+		Close:  state.Close,
 	}, nil
 }
 

@@ -74,34 +74,33 @@ func (k *checklist) fails(what string, err error, advice string) {
 
 // state checks that records can be kept, and what is in those that are there.
 func (k *checklist) state(ctx context.Context, c config.Config) {
-	if c.State.Kind == "memory" {
-		k.passed("state", "in memory, for refresh tokens that do not rotate")
-		return
-	}
-	dir, err := store.OpenDir(c.State.Dir)
+	state, err := store.Open(c.State.String())
 	if err != nil {
 		k.fails("state", err, "set TICKETPROXY_STATE to a directory that this user owns")
 		return
 	}
-	defer dir.Close()
+	defer state.Close()
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if err := dir.Probe(ctx); err != nil {
+	if proved, err := state.Probe(ctx); err != nil {
 		k.fails("state", err, "make "+c.State.Dir+" a directory that this user can write to, on a local disk with room")
 	} else {
-		k.passed("state", "%s was written, locked, synced, replaced and read back", c.State.Dir)
+		k.passed("state", "%s", proved)
+	}
+	if c.State.Kind == "memory" {
+		return
 	}
 	for _, u := range c.Upstreams {
 		if u.OwnsAccount() {
-			k.account(ctx, dir, u)
+			k.account(ctx, state, u)
 		}
 	}
 }
 
 // account checks an account's record.
-func (k *checklist) account(ctx context.Context, dir *store.Dir, u config.Upstream) {
+func (k *checklist) account(ctx context.Context, state store.Backend, u config.Upstream) {
 	what := "account " + u.Name
-	record, _, err := dir.Account(u.Name).Load(ctx)
+	record, _, err := state.Account(u.Name).Load(ctx)
 	switch {
 	case errors.Is(err, tokens.ErrNone) && u.RefreshToken.IsZero():
 		k.fails(what, errors.New("there is no grant yet"), LoginHint(u.Name))

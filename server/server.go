@@ -17,6 +17,7 @@ import (
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/store"
 )
 
 // Options are what a Server takes from its surroundings.
@@ -98,7 +99,7 @@ func New(c config.Config, o Options) (*Server, error) {
 		log:        o.Log,
 		outbound:   o.Network.outbound(c),
 		upstreams:  map[string]*reloadable{},
-		closeState: state.close,
+		closeState: state.Close,
 	}
 	s.lookAtSecrets(c)
 	for _, u := range c.Upstreams {
@@ -122,14 +123,14 @@ func (s *Server) Close() error { return s.closeState() }
 
 // addAccounts makes the refresher of each account. It returns them as what the
 // proxy takes tokens from, by account.
-func (s *Server) addAccounts(state *state, metrics *admin.Metrics) (map[string]proxy.TokenSource, error) {
+func (s *Server) addAccounts(state store.Backend, metrics *admin.Metrics) (map[string]proxy.TokenSource, error) {
 	sources := map[string]proxy.TokenSource{}
 	for _, u := range s.config.Upstreams {
 		if !u.OwnsAccount() {
 			continue
 		}
 		r := refresher(s.upstreams[u.Name], s.outbound)
-		r.Store, r.Holder = state.account(u.Name), state.holder
+		r.Store, r.Holder = state.Account(u.Name), state.Holder()
 		r.Log, r.Observer = s.log.Named("tokens").With(zap.String("account", u.Name)), metrics.Account(u.Name)
 		if err := readable(r); err != nil {
 			return nil, err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -16,31 +15,13 @@ import (
 // storeTimeout bounds one use of the state.
 const storeTimeout = 10 * time.Second
 
-// A state is where the accounts' records live, opened.
-type state struct {
-	account func(name string) tokens.Store
-	holder  string // the name of this process there
-	close   func() error
-}
-
 // openState opens the state that the configuration names.
-func openState(c config.State) (*state, error) {
-	if c.Kind == "memory" {
-		return &state{
-			account: func(string) tokens.Store { return new(store.Memory) },
-			holder:  rand.Text(),
-			close:   func() error { return nil },
-		}, nil
-	}
-	dir, err := store.OpenDir(c.Dir)
+func openState(c config.State) (store.Backend, error) {
+	state, err := store.Open(c.String())
 	if err != nil {
 		return nil, stateError(err)
 	}
-	return &state{
-		account: func(name string) tokens.Store { return dir.Account(name) },
-		holder:  dir.Holder(),
-		close:   dir.Close,
-	}, nil
+	return state, nil
 }
 
 // stateError says that the directory of STATE cannot be used, and what to do as

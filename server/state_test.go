@@ -17,13 +17,13 @@ func TestOpenState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := state.account("park").Load(t.Context()); !errors.Is(err, tokens.ErrNone) {
+		if _, _, err := state.Account("park").Load(t.Context()); !errors.Is(err, tokens.ErrNone) {
 			t.Errorf("%s: %v, want ErrNone", c.Kind, err)
 		}
-		if state.holder == "" {
+		if state.Holder() == "" {
 			t.Errorf("%s: this process has no name", c.Kind)
 		}
-		if err := state.close(); err != nil {
+		if err := state.Close(); err != nil {
 			t.Errorf("%s: %v", c.Kind, err)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
+	"ticketproxy/tokens/store/memory"
 )
 
 // putGrant stores a record whose access token was obtained at the given time
@@ -42,7 +42,7 @@ func TestRecordFromTheFutureIsRefreshedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				i, s := newIssuer(time.Hour), new(store.Memory)
+				i, s := newIssuer(time.Hour), new(memory.Store)
 				i.Reuse, i.Latency = true, time.Second
 				obtained := time.Now().Add(x.ahead)
 				if x.ahead == 1<<63-1 {
@@ -86,7 +86,7 @@ func TestRecordFromTheFutureIsRefreshedOnce(t *testing.T) {
 func TestRecordFromTheFutureAndALostAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(store.Memory)
+		i, s := newIssuer(time.Hour), new(memory.Store)
 		seed := putGrant(t, i, s, time.Now().Add(365*24*time.Hour))
 		end := failing(i, errNoAnswer)
 		r := newRefresher(i, s, seed)
@@ -141,7 +141,7 @@ func shift(rec tokens.Record, by time.Duration) tokens.Record {
 func TestClocksThatDisagree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(10*time.Minute), new(store.Memory)
+		i, s := newIssuer(10*time.Minute), new(memory.Store)
 		i.Reuse = true
 		seed := i.seed()
 		for name, ahead := range map[string]time.Duration{"right": 0, "ahead": time.Hour} {
@@ -161,7 +161,7 @@ func TestClocksThatDisagree(t *testing.T) {
 func TestRecordThatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(store.Memory)
+		i, s := newIssuer(time.Hour), new(memory.Store)
 		seed := putGrant(t, i, s, time.Now())
 		put(t, s, func(r *tokens.Record) {
 			r.Grant.Expiry = r.Grant.Obtained.Add(-time.Hour)
@@ -185,7 +185,7 @@ func TestRecordThatMakesNoSense(t *testing.T) {
 func TestWarningsOfARefreshTokenPutOffInTheFuture(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(store.Memory)
+		i, s := newIssuer(time.Hour), new(memory.Store)
 		seed := putGrant(t, i, s, time.Now().Add(-time.Minute))
 		put(t, s, func(r *tokens.Record) {
 			r.Grant.Renewed, r.Grant.Expiry = time.Now().AddDate(50, 0, 0), time.Now().AddDate(1, 0, 0)

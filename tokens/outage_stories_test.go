@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
+	"ticketproxy/tokens/store/memory"
 )
 
 // failing makes an issuer fail every request until the returned function is
@@ -32,7 +32,7 @@ func TestShortOutageIsNotSeen(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				i := newIssuer(time.Hour)
 				time.AfterFunc(time.Second, failing(i, failure))
-				r := newRefresher(i, new(store.Memory), i.seed())
+				r := newRefresher(i, new(memory.Store), i.seed())
 				start(t, r)
 				began := time.Now()
 				mustServe(t, r, i)
@@ -54,7 +54,7 @@ func TestRetryAfterIsTrue(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				i := newIssuer(time.Hour)
 				end := failing(i, failure)
-				r := newRefresher(i, new(store.Memory), i.seed())
+				r := newRefresher(i, new(memory.Store), i.seed())
 				start(t, r)
 				var unavailable *tokens.UnavailableError
 				for range 5 {
@@ -98,7 +98,7 @@ func TestLongPauseIsNotWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		failing(i, errBusy)
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		start(t, r)
 		for range 2 {
 			began := time.Now()
@@ -126,7 +126,7 @@ func TestOutageDoesNotProlongTheWaitAfterALostAnswer(t *testing.T) {
 			}
 			return nil, nil
 		}
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		start(t, r)
 		for asked := 0; asked < 20; asked, _, _ = i.counts() {
 			r.Token(t.Context())
@@ -146,7 +146,7 @@ func TestServerErrorWaitsWhileTheAccessTokenServes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(10 * time.Minute)
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		start(t, r)
 		began := time.Now()
 		mustServe(t, r, i)
@@ -182,7 +182,7 @@ func TestServerErrorWaitsWhileTheAccessTokenServes(t *testing.T) {
 func TestPauseOfAnotherClockIsIgnored(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(store.Memory)
+		i, s := newIssuer(time.Hour), new(memory.Store)
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
 			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(), Failures: 3, RetryAt: time.Now().Add(time.Minute)}
@@ -204,7 +204,7 @@ func TestDrainEndsAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		failing(i, errNotSent)
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		var refused time.Time
 		go func() {
 			r.Token(t.Context())

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
+	"ticketproxy/tokens/store/memory"
 )
 
 // An outage is a time in which the issuer fails every token request in one way,
@@ -32,7 +32,7 @@ type outage struct {
 func (o *outage) run(t *testing.T) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Hour), new(store.Memory)
+		i, s := newIssuer(time.Hour), new(memory.Store)
 		i.Reuse, i.Latency = true, 50*time.Millisecond
 		o.began = time.Now()
 		i.fault = func(int) (before, after error) {

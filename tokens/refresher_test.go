@@ -10,7 +10,7 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
+	"ticketproxy/tokens/store/memory"
 )
 
 func newRefresher(i tokens.Issuer, s tokens.Store, seed secret.String) *tokens.Refresher {
@@ -28,7 +28,7 @@ func TestColdStartUnderLoadAsksOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(10 * time.Minute)
 		i.Reuse, i.Latency = true, 300*time.Millisecond
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		start(t, r)
 		var wg sync.WaitGroup
 		for range 500 {
@@ -50,7 +50,7 @@ func TestNoRequestWaitsOrFailsOverManyLifetimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(4 * time.Second)
 		i.Reuse, i.Latency = true, 200*time.Millisecond
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		stop := start(t, r)
 		if _, err := r.Token(t.Context()); err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func TestRestartGoesOnFromTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Minute)
 		i.Reuse = true
-		seed, s := i.seed(), new(store.Memory)
+		seed, s := i.seed(), new(memory.Store)
 		for n := range 3 {
 			r := newRefresher(i, s, seed)
 			stop := start(t, r)
@@ -100,7 +100,7 @@ func TestRestartGoesOnFromTheState(t *testing.T) {
 func TestRestartWithALiveTokenAsksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
-		seed, s := i.seed(), new(store.Memory)
+		seed, s := i.seed(), new(memory.Store)
 		for range 5 {
 			r := newRefresher(i, s, seed)
 			stop := start(t, r)
@@ -118,7 +118,7 @@ func TestRestartWithALiveTokenAsksNobody(t *testing.T) {
 func TestIssuerDownIsAskedWithBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Minute)
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		start(t, r)
 		if _, err := r.Token(t.Context()); err != nil {
 			t.Fatal(err)
@@ -168,7 +168,7 @@ func TestManyRejectionsOfOneTokenRefreshOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		i.Reuse, i.Latency = true, 100*time.Millisecond
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		start(t, r)
 		rejected, err := r.Token(t.Context())
 		if err != nil {
@@ -198,7 +198,7 @@ func TestCallerWhoLeavesCancelsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		i.Latency = 2 * time.Second
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := r.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -215,7 +215,7 @@ func TestCallerWhoLeavesCancelsNothing(t *testing.T) {
 
 func TestTokenAllocatesNothing(t *testing.T) {
 	i := newIssuer(time.Hour)
-	r := newRefresher(i, new(store.Memory), i.seed())
+	r := newRefresher(i, new(memory.Store), i.seed())
 	if _, err := r.Token(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestTokenAllocatesNothing(t *testing.T) {
 
 func BenchmarkToken(b *testing.B) {
 	i := newIssuer(time.Hour)
-	r := newRefresher(i, new(store.Memory), i.seed())
+	r := newRefresher(i, new(memory.Store), i.seed())
 	ctx := b.Context()
 	if _, err := r.Token(ctx); err != nil {
 		b.Fatal(err)

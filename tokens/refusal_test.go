@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
+	"ticketproxy/tokens/store/memory"
 )
 
 // call is a request whose token the API refuses, and whose replay it accepts
@@ -38,7 +38,7 @@ func TestRefusedTokensCostABoundedNumberOfRefreshes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				i := newIssuer(72 * time.Hour)
-				r := newRefresher(i, new(store.Memory), i.seed())
+				r := newRefresher(i, new(memory.Store), i.seed())
 				start(t, r)
 				if !call(t, r, heals) {
 					t.Error("the first refusal causes no refresh")
@@ -71,7 +71,7 @@ func TestRefusedTokensCostABoundedNumberOfRefreshes(t *testing.T) {
 func TestRefusalPauseShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		start(t, r)
 		for range 60 {
 			call(t, r, false)
@@ -104,7 +104,7 @@ func TestRefusalPauseShrinks(t *testing.T) {
 // The pause is the account's: another replica and a restart keep to it.
 func TestRefusalPauseIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(72*time.Hour), new(store.Memory)
+		i, s := newIssuer(72*time.Hour), new(memory.Store)
 		seed := i.seed()
 		var all []*tokens.Refresher
 		for _, holder := range []string{"first", "second", "third"} {
@@ -134,7 +134,7 @@ func TestRefusalPauseIsShared(t *testing.T) {
 // A refusal of a token that is due for a refresh waits for no pause.
 func TestRefusalPauseDoesNotPutOffADueRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i, s := newIssuer(time.Minute), new(store.Memory)
+		i, s := newIssuer(time.Minute), new(memory.Store)
 		seed := i.seed()
 		mustServe(t, newRefresher(i, s, seed), i)
 		put(t, s, func(rec *tokens.Record) { rec.RefusalPause = 5 * time.Minute })
@@ -152,7 +152,7 @@ func TestRefusalPauseDoesNotPutOffADueRefresh(t *testing.T) {
 func TestAPIThatRefusesNewTokensIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
-		r := newRefresher(i, new(store.Memory), i.seed())
+		r := newRefresher(i, new(memory.Store), i.seed())
 		core, logged := observer.New(zap.WarnLevel)
 		r.Log = zap.New(core)
 		start(t, r)

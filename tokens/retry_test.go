@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
+	"ticketproxy/tokens/store/memory"
 )
 
 // An issuer that refused the client is asked again soon when the credentials may
@@ -22,7 +22,7 @@ func TestRetryAfterNewCredentials(t *testing.T) {
 					}
 					return before, nil
 				}
-				r := newRefresher(i, new(store.Memory), i.seed())
+				r := newRefresher(i, new(memory.Store), i.seed())
 				start(t, r)
 				time.Sleep(time.Second)
 				r.Retry()

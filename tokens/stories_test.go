@@ -11,12 +11,12 @@ import (
 
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
+	"ticketproxy/tokens/store/memory"
 )
 
-// A faultyStore store is down, or can tell who is gone, as a test wants.
+// A faultyStore is down, or can tell who is gone, as a test wants.
 type faultyStore struct {
-	store.Memory
+	memory.Store
 	down  atomic.Bool // for writing
 	slow  atomic.Int64
 	vague atomic.Bool // writes, and says that it does not know
@@ -29,7 +29,7 @@ func (s *faultyStore) Load(ctx context.Context) (tokens.Record, tokens.Version, 
 	if s.worn.Load() {
 		return tokens.Record{}, "worn", tokens.ErrDamaged
 	}
-	return s.Memory.Load(ctx)
+	return s.Store.Load(ctx)
 }
 
 func (s *faultyStore) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
@@ -42,9 +42,9 @@ func (s *faultyStore) Swap(ctx context.Context, old tokens.Version, next tokens.
 			return "", tokens.ErrDamaged
 		}
 		s.worn.Store(false)
-		_, old, _ = s.Memory.Load(ctx)
+		_, old, _ = s.Store.Load(ctx)
 	}
-	version, err := s.Memory.Swap(ctx, old, next)
+	version, err := s.Store.Swap(ctx, old, next)
 	if err == nil && s.vague.Load() {
 		return "", tokens.ErrUnknown
 	}

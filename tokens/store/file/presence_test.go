@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"os"
@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/store/storetest"
 )
 
 var (
 	_ tokens.Presence = (*File)(nil)
 	_ tokens.Store    = (*File)(nil)
-	_ tokens.Store    = (*Memory)(nil)
 )
 
 func TestKilledHolderIsGone(t *testing.T) {
@@ -24,9 +24,9 @@ func TestKilledHolderIsGone(t *testing.T) {
 	f := openTest(t, path).Account("park")
 	c := startChild(t, "stay", path)
 	holder := c.line(t)
-	next := record(1)
+	next := storetest.Record(1)
 	next.Intent = intentOf(holder)
-	mustSwap(t, f, "", next)
+	storetest.MustSwap(t, f, "", next)
 	if f.Gone(holder) {
 		t.Error("a living process is gone")
 	}
@@ -111,9 +111,9 @@ func TestClose(t *testing.T) {
 	path := t.TempDir()
 	f := openTest(t, path).Account("park")
 	quiet, busy := openTest(t, path), openTest(t, path)
-	next := record(1)
+	next := storetest.Record(1)
 	next.Intent = intentOf(busy.Holder())
-	mustSwap(t, f, "", next)
+	storetest.MustSwap(t, f, "", next)
 	for _, d := range []*Dir{quiet, busy, quiet} {
 		if err := d.Close(); err != nil {
 			t.Error(err)
@@ -136,7 +136,7 @@ func TestPresencesComeAndGo(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			for range 10 {
-				d, err := OpenDir(path)
+				d, err := Open(path)
 				if err != nil {
 					t.Error(err)
 					return

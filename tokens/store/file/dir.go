@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"errors"
@@ -25,12 +25,12 @@ type Dir struct {
 	close    sync.Once
 }
 
-// OpenDir prepares the directory at path for the accounts' records and takes
+// Open prepares the directory at path for the accounts' records and takes
 // this process's presence lock in it. It makes the directory, with its
 // parents, for the owner alone (0700) when there is none, and refuses one that
 // another user owns or can write to. It removes what killed processes have left
 // behind.
-func OpenDir(path string) (*Dir, error) {
+func Open(path string) (*Dir, error) {
 	d, err := openDir(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening state: %w", err)
@@ -68,6 +68,9 @@ func openDir(path string) (*Dir, error) {
 	p.tidy()
 	return &Dir{folder: f, presence: p}, nil
 }
+
+// Path returns the directory.
+func (d *Dir) Path() string { return d.folder.path }
 
 // Holder returns the id of this process, which is random.
 func (d *Dir) Holder() string { return d.presence.holder }

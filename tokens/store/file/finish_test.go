@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"os"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/store/storetest"
 )
 
 // TestKilledBetweenWriteAndRename: a grant that reached the disk in a killed
@@ -18,11 +19,11 @@ func TestKilledBetweenWriteAndRename(t *testing.T) {
 		old  func(now tokens.Version) tokens.Version
 		want uint64
 	}{
-		"whole":        {func(t *testing.T) []byte { return encode(t, record(2)) }, nil, 2},
-		"half written": {func(t *testing.T) []byte { d := encode(t, record(2)); return d[:len(d)/2] }, nil, 1},
+		"whole":        {func(t *testing.T) []byte { return storetest.Encode(t, storetest.Record(2)) }, nil, 2},
+		"half written": {func(t *testing.T) []byte { d := storetest.Encode(t, storetest.Record(2)); return d[:len(d)/2] }, nil, 1},
 		"empty":        {func(t *testing.T) []byte { return nil }, nil, 1},
-		"no grant":     {func(t *testing.T) []byte { return encode(t, record(1)) }, nil, 1},
-		"overtaken":    {func(t *testing.T) []byte { return encode(t, record(2)) }, func(tokens.Version) tokens.Version { return versionOf(nil) }, 1},
+		"no grant":     {func(t *testing.T) []byte { return storetest.Encode(t, storetest.Record(1)) }, nil, 1},
+		"overtaken":    {func(t *testing.T) []byte { return storetest.Encode(t, storetest.Record(2)) }, func(tokens.Version) tokens.Version { return versionOf(nil) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -33,9 +34,9 @@ func TestKilledBetweenWriteAndRename(t *testing.T) {
 				t.Fatal(err)
 			}
 			park := dir.Account("park")
-			intent := record(1)
+			intent := storetest.Record(1)
 			intent.Intent = intentOf(killed)
-			version := mustSwap(t, park, "", intent)
+			version := storetest.MustSwap(t, park, "", intent)
 			old := version
 			if test.old != nil {
 				old = test.old(version)

@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"ticketproxy/tokens/store/storetest"
 )
 
 // childVariable makes the test binary another process in the story of a test:
@@ -35,7 +37,7 @@ func TestMain(m *testing.M) {
 func play(part, path string) error {
 	unix.Umask(0o777) // no mode may depend on it
 	ctx := context.Background()
-	d, err := OpenDir(path)
+	d, err := Open(path)
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,7 @@ func play(part, path string) error {
 		fmt.Println("locked")
 	case "write":
 		for {
-			generation, err := increment(ctx, f)
+			generation, err := storetest.Increment(ctx, f)
 			if err != nil {
 				return err
 			}
@@ -65,11 +67,11 @@ func play(part, path string) error {
 		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 20, Max: 20}); err != nil {
 			return err
 		}
-		_, err = f.Swap(ctx, version, record(2))
+		_, err = f.Swap(ctx, version, storetest.Record(2))
 		fmt.Printf("%v\n", err)
 		return d.Close()
 	case "begin":
-		if _, err := f.Swap(ctx, "", record(1)); err != nil {
+		if _, err := f.Swap(ctx, "", storetest.Record(1)); err != nil {
 			return err
 		}
 		return d.Close()
@@ -132,7 +134,7 @@ func (c *child) kill(t *testing.T) {
 
 func openTest(t *testing.T, path string) *Dir {
 	t.Helper()
-	d, err := OpenDir(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
-package store
+package file
 
 import (
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"ticketproxy/tokens/store/storetest"
 )
 
 func TestRefusedDirectories(t *testing.T) {
@@ -35,10 +37,10 @@ func TestRefusedDirectories(t *testing.T) {
 				t.Fatal(err)
 			}
 			if test.want == "" {
-				mustSwap(t, openTest(t, path).Account("park"), "", record(1))
+				storetest.MustSwap(t, openTest(t, path).Account("park"), "", storetest.Record(1))
 				return
 			}
-			d, err := OpenDir(path)
+			d, err := Open(path)
 			if err == nil {
 				d.Close()
 			}
@@ -46,7 +48,7 @@ func TestRefusedDirectories(t *testing.T) {
 			requireNoPathBelow(t, err, path)
 		})
 	}
-	if _, err := OpenDir(""); err == nil {
+	if _, err := Open(""); err == nil {
 		t.Error("a directory without a name was opened")
 	}
 }
@@ -60,9 +62,9 @@ func TestTidy(t *testing.T) {
 	killed := newHolder(bootID())
 	named := newHolder(bootID())
 	earlier := newHolder("an earlier boot")
-	next := record(1)
+	next := storetest.Record(1)
 	next.Intent = intentOf(named)
-	mustSwap(t, living.Account("park"), "", next)
+	storetest.MustSwap(t, living.Account("park"), "", next)
 
 	leftovers := []string{
 		tempName("park", killed, ""), holderFile(killed),
@@ -108,7 +110,7 @@ func TestTidyKeepsWhatItCannotJudge(t *testing.T) {
 		t.Fatal(err)
 	}
 	shop := filepath.Join(path, "shop.json")
-	if err := putFile(encode(t, record(1)), 0o644)(shop); err != nil {
+	if err := putFile(storetest.Encode(t, storetest.Record(1)), 0o644)(shop); err != nil {
 		t.Fatal(err)
 	}
 	openTest(t, path)

@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/store/storetest"
 )
 
 func TestModesWhateverTheUmask(t *testing.T) {
@@ -49,7 +50,7 @@ func TestModesWhateverTheUmask(t *testing.T) {
 // may have written is not damaged.
 func TestRefusedFiles(t *testing.T) {
 	t.Parallel()
-	good := encode(t, record(1))
+	good := storetest.Encode(t, storetest.Record(1))
 	for name, test := range map[string]struct {
 		put  func(path string) error
 		want string
@@ -96,15 +97,15 @@ func TestRefusedFiles(t *testing.T) {
 				t.Errorf("version %q, error %v: damaged %t, want %t", version, err, damaged, want)
 			}
 			for _, old := range []tokens.Version{"", versionOf(good)} {
-				_, err = f.Swap(t.Context(), old, record(2))
+				_, err = f.Swap(t.Context(), old, storetest.Record(2))
 				requirePlain(t, err, f.path(), test.want, test.hint)
 			}
 			after, err := os.Lstat(f.path())
 			if err != nil || !os.SameFile(before, after) {
 				t.Errorf("the file was replaced: %v", err)
 			}
-			if _, err = f.Swap(t.Context(), version, record(2)); damaged && name != "a directory" {
-				if got := mustLoad(t, f).record.Generation; err != nil || got != 2 {
+			if _, err = f.Swap(t.Context(), version, storetest.Record(2)); damaged && name != "a directory" {
+				if got := storetest.MustLoad(t, f).Record.Generation; err != nil || got != 2 {
 					t.Errorf("putting the record back: generation %d, %v", got, err)
 				}
 			} else if err == nil || errors.Is(err, tokens.ErrUnknown) {
@@ -120,13 +121,13 @@ func TestRefusedFiles(t *testing.T) {
 func TestRecordTooLargeToLoadIsNotWritten(t *testing.T) {
 	t.Parallel()
 	f := openTest(t, t.TempDir()).Account("park")
-	version := mustSwap(t, f, "", record(1))
-	large := record(2)
+	version := storetest.MustSwap(t, f, "", storetest.Record(1))
+	large := storetest.Record(2)
 	large.Grant.AccessToken = secret.New(strings.Repeat("a", sizeLimit))
 	_, err := f.Swap(t.Context(), version, large)
 	requirePlain(t, err, f.path(), "too large", "")
-	if got := mustLoad(t, f); got.version != version {
-		t.Errorf("generation %d was written", got.record.Generation)
+	if got := storetest.MustLoad(t, f); got.Version != version {
+		t.Errorf("generation %d was written", got.Record.Generation)
 	}
 }
 
@@ -136,12 +137,12 @@ func TestAccountNames(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "../park", "a/b", "a.b", "Park", "pärk", "a b", "a\x00", "a_b"} {
 		f := d.Account(name)
 		_, _, loadErr := f.Load(t.Context())
-		_, swapErr := f.Swap(t.Context(), "", record(1))
+		_, swapErr := f.Swap(t.Context(), "", storetest.Record(1))
 		for _, err := range []error{loadErr, swapErr} {
 			requirePlain(t, err, strconv.Quote(name), "is no account name", "")
 		}
 	}
-	mustSwap(t, d.Account("park-2"), "", record(1))
+	storetest.MustSwap(t, d.Account("park-2"), "", storetest.Record(1))
 	if got := names(t, d.folder.path); got != holderFile(d.Holder())+" park-2.json park-2.lock" {
 		t.Errorf("files: %s", got)
 	}
@@ -153,21 +154,21 @@ func TestAccountNames(t *testing.T) {
 func TestVanishedVolume(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
-	d, err := OpenDir(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := d.Account("park")
-	mustSwap(t, f, "", record(1))
+	storetest.MustSwap(t, f, "", storetest.Record(1))
 	if err := os.Rename(path, path+".away"); err != nil {
 		t.Fatal(err)
 	}
 	_, version, err := f.Load(t.Context())
 	requirePlain(t, err, path, "no longer the directory", "mounted")
-	if _, err := f.Swap(t.Context(), version, record(3)); err != nil {
+	if _, err := f.Swap(t.Context(), version, storetest.Record(3)); err != nil {
 		t.Errorf("putting the record where no directory is: %v", err)
 	}
-	if got := mustLoad(t, f).record.Generation; got != 3 {
+	if got := storetest.MustLoad(t, f).Record.Generation; got != 3 {
 		t.Errorf("generation %d, want 3", got)
 	}
 	if _, _, err := d.Account("shop").Load(t.Context()); !errors.Is(err, tokens.ErrDamaged) {
@@ -181,21 +182,21 @@ func TestVanishedVolume(t *testing.T) {
 	}
 	_, _, err = f.Load(t.Context())
 	requirePlain(t, err, path, "no longer the directory", "mounted")
-	_, err = f.Swap(t.Context(), "", record(2))
+	_, err = f.Swap(t.Context(), "", storetest.Record(2))
 	requirePlain(t, err, path, "no longer the directory", "mounted")
 	if err := os.Chmod(path, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.Swap(t.Context(), version, record(3))
+	_, err = f.Swap(t.Context(), version, storetest.Record(3))
 	requirePlain(t, err, path, "can be written to by others", "subdirectory")
 	if err := os.Chmod(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mustSwap(t, f, version, record(3))
+	storetest.MustSwap(t, f, version, storetest.Record(3))
 	if err := errors.Join(os.RemoveAll(path), os.Rename(path+".away", path)); err != nil {
 		t.Fatal(err)
 	}
-	if got := mustLoad(t, f).record.Generation; got != 1 {
+	if got := storetest.MustLoad(t, f).Record.Generation; got != 1 {
 		t.Errorf("generation %d, want 1", got)
 	}
 	if err := d.Close(); err != nil {
@@ -209,13 +210,13 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte(`{"format":1,"generation":-1}`))
 	f.Add([]byte(`{"format":1,"expiry":"x"}`))
 	f.Add([]byte(`{"format":1}{"format":1}`))
-	if data, err := fullRecord().Encode(); err != nil {
+	if data, err := storetest.FullRecord().Encode(); err != nil {
 		f.Fatal(err)
 	} else {
 		f.Add(data)
 		f.Add(data[:len(data)-1])
 	}
-	d, err := OpenDir(f.TempDir())
+	d, err := Open(f.TempDir())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -232,11 +233,11 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		again, err := tokens.Decode(encode(t, r))
+		again, err := tokens.Decode(storetest.Encode(t, r))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(encode(t, again), encode(t, r)) || version == "" {
+		if !bytes.Equal(storetest.Encode(t, again), storetest.Encode(t, r)) || version == "" {
 			t.Fatalf("version %q: not the record that was stored", version)
 		}
 	})

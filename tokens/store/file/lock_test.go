@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ticketproxy/tokens/store/storetest"
 )
 
 func TestLockHeldUntilTheDeadline(t *testing.T) {
@@ -19,7 +21,7 @@ func TestLockHeldUntilTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := openTest(t, t.TempDir())
 		f := d.Account("park")
-		version := mustSwap(t, f, "", record(1))
+		version := storetest.MustSwap(t, f, "", storetest.Record(1))
 		lock, err := d.folder.lock("park.lock")
 		if err != nil {
 			t.Fatal(err)
@@ -27,13 +29,13 @@ func TestLockHeldUntilTheDeadline(t *testing.T) {
 		before := names(t, d.folder.path)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err = f.Swap(ctx, version, record(2))
+		_, err = f.Swap(ctx, version, storetest.Record(2))
 		requirePlain(t, err, f.path(), "locked by another process", "fuser ")
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v, want context.DeadlineExceeded", err)
 		}
-		if got := mustLoad(t, f); got.version != version {
-			t.Errorf("generation %d was written without the lock", got.record.Generation)
+		if got := storetest.MustLoad(t, f); got.Version != version {
+			t.Errorf("generation %d was written without the lock", got.Record.Generation)
 		}
 		if after := names(t, d.folder.path); after != before {
 			t.Errorf("files after: %s\nbefore: %s", after, before)
@@ -41,7 +43,7 @@ func TestLockHeldUntilTheDeadline(t *testing.T) {
 		if err := lock.Close(); err != nil {
 			t.Fatal(err)
 		}
-		mustSwap(t, f, version, record(2))
+		storetest.MustSwap(t, f, version, storetest.Record(2))
 	})
 }
 
@@ -57,7 +59,7 @@ func TestLockOfAKilledProcess(t *testing.T) {
 		t.Fatalf("lock while the child has it: %v, want errLocked", err)
 	}
 	c.kill(t)
-	mustSwap(t, f, "", record(1))
+	storetest.MustSwap(t, f, "", storetest.Record(1))
 }
 
 // TestLockFileRemoved: a lock on a file that is no longer there excludes
@@ -91,7 +93,7 @@ func TestKilledWriter(t *testing.T) {
 	path := t.TempDir()
 	d := openTest(t, path)
 	f := d.Account("park")
-	mustSwap(t, f, "", record(0))
+	storetest.MustSwap(t, f, "", storetest.Record(0))
 	c := startChild(t, "write", path)
 	var last uint64
 	for range 10 {
@@ -101,11 +103,11 @@ func TestKilledWriter(t *testing.T) {
 		}
 	}
 	c.kill(t)
-	got := mustLoad(t, f)
-	if got.record.Generation < last {
-		t.Errorf("generation %d, the killed process had been told that %d was durable", got.record.Generation, last)
+	got := storetest.MustLoad(t, f)
+	if got.Record.Generation < last {
+		t.Errorf("generation %d, the killed process had been told that %d was durable", got.Record.Generation, last)
 	}
-	mustSwap(t, f, got.version, record(got.record.Generation+1))
+	storetest.MustSwap(t, f, got.Version, storetest.Record(got.Record.Generation+1))
 	openTest(t, path)
 	if got := names(t, path); strings.Contains(got, ".tmp") {
 		t.Errorf("files left: %s", got)
@@ -116,7 +118,7 @@ func TestNoRoomToWrite(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	f := openTest(t, path).Account("park")
-	version := mustSwap(t, f, "", record(1))
+	version := storetest.MustSwap(t, f, "", storetest.Record(1))
 	c := startChild(t, "fill", path)
 	if got := c.line(t); !strings.Contains(got, unix.EFBIG.Error()) {
 		t.Errorf("Swap with no room: %s, want %q", got, unix.EFBIG.Error())
@@ -124,8 +126,8 @@ func TestNoRoomToWrite(t *testing.T) {
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if got := mustLoad(t, f); got.version != version {
-		t.Errorf("version %q, want %q still", got.version, version)
+	if got := storetest.MustLoad(t, f); got.Version != version {
+		t.Errorf("version %q, want %q still", got.Version, version)
 	}
 	if got := names(t, path); strings.Contains(got, ".tmp") {
 		t.Errorf("files left: %s", got)

@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"ticketproxy/hint"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/store/storetest"
 )
 
 // A fileOf is the fs.FileInfo of a file with an owner and a mode.
@@ -121,7 +122,7 @@ func TestAnothersDirectory(t *testing.T) {
 	t.Parallel()
 	path, owner := anothersDir(t)
 	before := names(t, path)
-	d, err := OpenDir(path)
+	d, err := Open(path)
 	if err == nil {
 		d.Close()
 	}
@@ -137,18 +138,18 @@ func TestAnothersDirectory(t *testing.T) {
 func TestDirectoryReplacedByAShared(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
-	d, err := OpenDir(path)
+	d, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := d.Account("park")
-	version := mustSwap(t, f, "", record(1))
+	version := storetest.MustSwap(t, f, "", storetest.Record(1))
 	err = errors.Join(os.Rename(path, path+".away"), os.Mkdir(path, 0o700), os.Chmod(path, 0o777))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, old := range []tokens.Version{"", version, damagedVersion} {
-		_, err := f.Swap(t.Context(), old, record(2))
+		_, err := f.Swap(t.Context(), old, storetest.Record(2))
 		requirePlain(t, err, path, "can be written to by others", "")
 	}
 	_, _, err = f.Load(t.Context())
@@ -162,7 +163,7 @@ func TestDirectoryReplacedByAShared(t *testing.T) {
 	if err := errors.Join(os.Remove(path), os.Rename(path+".away", path)); err != nil {
 		t.Fatal(err)
 	}
-	mustSwap(t, f, version, record(2))
+	storetest.MustSwap(t, f, version, storetest.Record(2))
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
@@ -183,18 +184,18 @@ func TestAnothersFiles(t *testing.T) {
 			t.Parallel()
 			d := openTest(t, t.TempDir())
 			f := d.Account("park")
-			version := mustSwap(t, f, "", record(1))
+			version := storetest.MustSwap(t, f, "", storetest.Record(1))
 			path := d.folder.join(x.file)
 			give(t, path)
-			_, err := f.Swap(t.Context(), version, record(2))
+			_, err := f.Swap(t.Context(), version, storetest.Record(2))
 			requirePlain(t, err, path, "belongs to user 65532, and this process is user 0", x.hint)
 			if err := os.Lchown(path, 0, 0); err != nil {
 				t.Fatal(err)
 			}
-			if got := mustLoad(t, f); got.version != version {
-				t.Errorf("generation %d was written", got.record.Generation)
+			if got := storetest.MustLoad(t, f); got.Version != version {
+				t.Errorf("generation %d was written", got.Record.Generation)
 			}
-			mustSwap(t, f, version, record(2))
+			storetest.MustSwap(t, f, version, storetest.Record(2))
 		})
 	}
 	t.Run("link to the directory", func(t *testing.T) {
@@ -203,13 +204,13 @@ func TestAnothersFiles(t *testing.T) {
 		if err := os.Symlink(t.TempDir(), path); err != nil {
 			t.Fatal(err)
 		}
-		d, err := OpenDir(path)
+		d, err := Open(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		d.Close()
 		give(t, path)
-		_, err = OpenDir(path)
+		_, err = Open(path)
 		requirePlain(t, err, path, "symbolic link that belongs to user 65532", "name the directory itself")
 	})
 }
@@ -226,7 +227,7 @@ func TestLinkedLock(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := f.Swap(ctx, "", record(1))
+		_, err := f.Swap(ctx, "", storetest.Record(1))
 		requirePlain(t, err, path, "is a symbolic link", "rm "+path)
 		if _, err := os.Lstat(target); !os.IsNotExist(err) {
 			t.Errorf("the link was followed: %v", err)

@@ -1,4 +1,4 @@
-package store
+package file
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/store/storetest"
 )
 
 // cuts is how many outcomes of a power cut are tried besides the worst.
@@ -24,7 +25,7 @@ func simFileOn(d disk) *File {
 func beforeSwap(t *testing.T) map[string]*simDisk {
 	t.Helper()
 	written := newSimDisk()
-	mustSwap(t, simFileOn(written), "", record(1))
+	storetest.MustSwap(t, simFileOn(written), "", storetest.Record(1))
 	return map[string]*simDisk{"no record": newSimDisk(), "a record": written.powerCut(nil)}
 }
 
@@ -32,7 +33,7 @@ func beforeSwap(t *testing.T) map[string]*simDisk {
 func swapSteps(t *testing.T, before *simDisk) []string {
 	t.Helper()
 	d := before.copy()
-	mustSwap(t, simFileOn(d), stored(t, d), record(2))
+	storetest.MustSwap(t, simFileOn(d), stored(t, d), storetest.Record(2))
 	return d.steps
 }
 
@@ -64,12 +65,12 @@ func eachCut(d *simDisk, test func(name string, after *simDisk)) {
 func TestPowerCutDuringSwap(t *testing.T) {
 	t.Parallel()
 	for name, before := range beforeSwap(t) {
-		old, next := stored(t, before), versionOf(encode(t, record(2)))
+		old, next := stored(t, before), versionOf(storetest.Encode(t, storetest.Record(2)))
 		steps := swapSteps(t, before)
 		for at := range len(steps) + 1 {
 			d := before.copy()
 			d.fault = faultAt(at, stop)
-			_, err := simFileOn(d).Swap(t.Context(), old, record(2))
+			_, err := simFileOn(d).Swap(t.Context(), old, storetest.Record(2))
 			if returned := at >= slices.Index(steps, "unlock"); returned != (err == nil) {
 				t.Fatalf("%s, step %d: error %v", name, at, err)
 			}
@@ -94,10 +95,10 @@ func TestFaultDuringSwap(t *testing.T) {
 		steps := swapSteps(t, before)
 		for at, op := range steps {
 			for _, fate := range fatesOf(op) {
-				old, next := stored(t, before), versionOf(encode(t, record(2)))
+				old, next := stored(t, before), versionOf(storetest.Encode(t, storetest.Record(2)))
 				d := before.copy()
 				d.fault = faultAt(at, fate)
-				_, err := simFileOn(d).Swap(t.Context(), old, record(2))
+				_, err := simFileOn(d).Swap(t.Context(), old, storetest.Record(2))
 				story := fmt.Sprintf("%s, step %d, %s, says %v, happens %t", name, at, op, fate.says, fate.happens)
 				allowed := outcomes(t, story, err, old, next)
 				requireOneOf(t, story, stored(t, d), allowed)
@@ -123,7 +124,7 @@ func TestFullDisk(t *testing.T) {
 		return fine
 	}
 	f := simFileOn(d)
-	_, err := f.Swap(t.Context(), "", record(1))
+	_, err := f.Swap(t.Context(), "", storetest.Record(1))
 	requirePlain(t, err, "saving state", syscall.ENOSPC.Error(), f.path())
 }
 
@@ -139,7 +140,7 @@ func TestRefusedRename(t *testing.T) {
 			}
 			return fine
 		}
-		_, err := simFileOn(d).Swap(t.Context(), stored(t, d), record(2))
+		_, err := simFileOn(d).Swap(t.Context(), stored(t, d), storetest.Record(2))
 		if !errors.Is(err, syscall.EIO) || errors.Is(err, tokens.ErrUnknown) != stuck {
 			t.Errorf("temporary file stuck %t: error %v", stuck, err)
 		}
@@ -170,8 +171,8 @@ func TestHistories(t *testing.T) {
 					t.Errorf("%s: Load says ErrNone, the record is lost", story)
 				}
 			default:
-				next := versionOf(encode(t, record(generation)))
-				_, err := f.Swap(t.Context(), old, record(generation))
+				next := versionOf(storetest.Encode(t, storetest.Record(generation)))
+				_, err := f.Swap(t.Context(), old, storetest.Record(generation))
 				switch {
 				case d.stopped, errors.Is(err, tokens.ErrUnknown):
 					allowed = append(allowed, next)
@@ -205,7 +206,7 @@ func TestLoadOfAnUnsyncedRename(t *testing.T) {
 	t.Parallel()
 	d := beforeSwap(t)["a record"]
 	d.fault = faultOn("sync directory", stop)
-	if _, err := simFileOn(d).Swap(t.Context(), stored(t, d), record(2)); !d.stopped {
+	if _, err := simFileOn(d).Swap(t.Context(), stored(t, d), storetest.Record(2)); !d.stopped {
 		t.Fatalf("the process was not killed: %v", err)
 	}
 	d.restart()
@@ -215,14 +216,14 @@ func TestLoadOfAnUnsyncedRename(t *testing.T) {
 		t.Errorf("Load of what cannot be made durable: %v, want EIO", err)
 	}
 	d.fault = nil
-	if got := mustLoad(t, f).record.Generation; got != 2 {
+	if got := storetest.MustLoad(t, f).Record.Generation; got != 2 {
 		t.Errorf("generation %d, want 2", got)
 	}
-	if got := stored(t, d.powerCut(nil)); got != versionOf(encode(t, record(2))) {
+	if got := stored(t, d.powerCut(nil)); got != versionOf(storetest.Encode(t, storetest.Record(2))) {
 		t.Error("a record that Load had returned is lost")
 	}
 	d.steps = nil
-	mustLoad(t, f)
+	storetest.MustLoad(t, f)
 	if slices.Contains(d.steps, "sync directory") {
 		t.Errorf("Load of the same record syncs again: %v", d.steps)
 	}
@@ -239,7 +240,7 @@ func TestContextDoneUnderTheLock(t *testing.T) {
 		}
 		return fine
 	}
-	if _, err := simFileOn(d).Swap(ctx, "", record(1)); err != nil {
+	if _, err := simFileOn(d).Swap(ctx, "", storetest.Record(1)); err != nil {
 		t.Error(err)
 	}
 }

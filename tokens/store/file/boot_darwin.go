@@ -1,4 +1,4 @@
-package store
+package file
 
 import "golang.org/x/sys/unix"
 

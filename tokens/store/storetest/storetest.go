@@ -1,4 +1,6 @@
-package store
+// Package storetest is the contract of tokens.Store as tests. Every store passes
+// it: one that is new calls [Run].
+package storetest
 
 import (
 	"context"
@@ -13,9 +15,8 @@ import (
 	"ticketproxy/tokens"
 )
 
-// testStore is the contract that every tokens.Store keeps. Each call of open
-// makes two handles, as of two processes, on one record that does not exist.
-func testStore(t *testing.T, open func(t *testing.T) (a, b tokens.Store)) {
+// Run tests the contract that every tokens.Store keeps. Each call of open makes two handles, as of two processes, on one record that does not exist.
+func Run(t *testing.T, open func(t *testing.T) (a, b tokens.Store)) {
 	for name, test := range map[string]func(*testing.T, tokens.Store, tokens.Store){
 		"a record begins":                   testBegin,
 		"every field is kept":               testFields,
@@ -42,61 +43,61 @@ func testBegin(t *testing.T, a, b tokens.Store) {
 			t.Fatalf("Load of no record: version %q, error %v, want none and ErrNone", version, err)
 		}
 	}
-	if _, err := a.Swap(t.Context(), "some-version", record(1)); !errors.Is(err, tokens.ErrConflict) {
+	if _, err := a.Swap(t.Context(), "some-version", Record(1)); !errors.Is(err, tokens.ErrConflict) {
 		t.Fatalf("Swap of a version of no record: %v, want ErrConflict", err)
 	}
-	version := mustSwap(t, a, "", record(1))
+	version := MustSwap(t, a, "", Record(1))
 	if version == "" {
 		t.Fatal("version of a record is empty")
 	}
 	for _, s := range []tokens.Store{a, b} {
-		if got := mustLoad(t, s); got.version != version {
-			t.Errorf("Load: version %q, want %q as Swap returned", got.version, version)
+		if got := MustLoad(t, s); got.Version != version {
+			t.Errorf("Load: version %q, want %q as Swap returned", got.Version, version)
 		}
-		if _, err := s.Swap(t.Context(), "", record(2)); !errors.Is(err, tokens.ErrConflict) {
+		if _, err := s.Swap(t.Context(), "", Record(2)); !errors.Is(err, tokens.ErrConflict) {
 			t.Errorf("Swap from no record over a record: %v, want ErrConflict", err)
 		}
 	}
 }
 
 func testFields(t *testing.T, a, b tokens.Store) {
-	want := fullRecord()
+	want := FullRecord()
 	requireFull(t, "Record", reflect.ValueOf(want))
-	mustSwap(t, a, "", want)
+	MustSwap(t, a, "", want)
 	for _, s := range []tokens.Store{a, b} {
-		if got := mustLoad(t, s).record; !reflect.DeepEqual(got, want) {
-			t.Errorf("Load after Swap:\n%s\nwant\n%s", encode(t, got), encode(t, want))
+		if got := MustLoad(t, s).Record; !reflect.DeepEqual(got, want) {
+			t.Errorf("Load after Swap:\n%s\nwant\n%s", Encode(t, got), Encode(t, want))
 		}
 	}
-	version := mustLoad(t, b).version
-	mustSwap(t, b, version, tokens.Record{})
-	if got := mustLoad(t, a).record; !reflect.DeepEqual(got, tokens.Record{}) {
-		t.Errorf("Load of the zero record: %s", encode(t, got))
+	version := MustLoad(t, b).Version
+	MustSwap(t, b, version, tokens.Record{})
+	if got := MustLoad(t, a).Record; !reflect.DeepEqual(got, tokens.Record{}) {
+		t.Errorf("Load of the zero record: %s", Encode(t, got))
 	}
 }
 
 func testValues(t *testing.T, a, _ tokens.Store) {
-	given := fullRecord()
-	mustSwap(t, a, "", given)
+	given := FullRecord()
+	MustSwap(t, a, "", given)
 	given.Intent.ID, given.Spent[0] = "changed", "changed"
-	loaded := mustLoad(t, a).record
+	loaded := MustLoad(t, a).Record
 	loaded.Dead.Reason, loaded.Spent[0] = "changed", "changed"
-	if got := mustLoad(t, a).record; !reflect.DeepEqual(got, fullRecord()) {
-		t.Errorf("a caller's change of its copy reached the store: %s", encode(t, got))
+	if got := MustLoad(t, a).Record; !reflect.DeepEqual(got, FullRecord()) {
+		t.Errorf("a caller's change of its copy reached the store: %s", Encode(t, got))
 	}
 }
 
 func testConflict(t *testing.T, a, b tokens.Store) {
-	first := mustSwap(t, a, "", record(1))
-	second := mustSwap(t, b, first, record(2))
+	first := MustSwap(t, a, "", Record(1))
+	second := MustSwap(t, b, first, Record(2))
 	for _, s := range []tokens.Store{a, b} {
-		if _, err := s.Swap(t.Context(), first, record(3)); !errors.Is(err, tokens.ErrConflict) {
+		if _, err := s.Swap(t.Context(), first, Record(3)); !errors.Is(err, tokens.ErrConflict) {
 			t.Errorf("Swap of a stale version: %v, want ErrConflict", err)
 		}
-		got := mustLoad(t, s)
-		if got.record.Generation != 2 || got.version != second {
+		got := MustLoad(t, s)
+		if got.Record.Generation != 2 || got.Version != second {
 			t.Errorf("after a conflict: generation %d, version %q, want 2, %q",
-				got.record.Generation, got.version, second)
+				got.Record.Generation, got.Version, second)
 		}
 	}
 }
@@ -105,20 +106,20 @@ func testVersions(t *testing.T, a, b tokens.Store) {
 	seen := map[tokens.Version]bool{}
 	version := tokens.Version("")
 	for generation := range uint64(5) {
-		version = mustSwap(t, a, version, record(generation))
+		version = MustSwap(t, a, version, Record(generation))
 		if seen[version] {
 			t.Errorf("version %q names two records", version)
 		}
 		seen[version] = true
-		if x, y := mustLoad(t, a), mustLoad(t, b); x.version != version || y.version != version {
-			t.Errorf("versions of one record: %q, %q, want %q", x.version, y.version, version)
+		if x, y := MustLoad(t, a), MustLoad(t, b); x.Version != version || y.Version != version {
+			t.Errorf("versions of one record: %q, %q, want %q", x.Version, y.Version, version)
 		}
 	}
 }
 
 func testNoLostUpdate(t *testing.T, a, b tokens.Store) {
 	const writers, updates = 4, 4 // of each handle, of each writer
-	mustSwap(t, a, "", record(0))
+	MustSwap(t, a, "", Record(0))
 	var (
 		group sync.WaitGroup
 		mu    sync.Mutex
@@ -128,7 +129,7 @@ func testNoLostUpdate(t *testing.T, a, b tokens.Store) {
 		s := []tokens.Store{a, b}[i%2]
 		group.Go(func() {
 			for range updates {
-				generation, err := increment(t.Context(), s)
+				generation, err := Increment(t.Context(), s)
 				if err != nil {
 					t.Error(err)
 					return
@@ -145,7 +146,7 @@ func testNoLostUpdate(t *testing.T, a, b tokens.Store) {
 			t.Errorf("generation %d was written by %d", generation, times)
 		}
 	}
-	if got := mustLoad(t, a).record.Generation; got != 2*writers*updates {
+	if got := MustLoad(t, a).Record.Generation; got != 2*writers*updates {
 		t.Errorf("generation %d after %d updates", got, 2*writers*updates)
 	}
 }
@@ -157,7 +158,7 @@ func testFirstWriter(t *testing.T, a, b tokens.Store) {
 	for i := range uint64(writers) {
 		s := []tokens.Store{a, b}[i%2]
 		group.Go(func() {
-			switch _, err := s.Swap(t.Context(), "", record(i)); {
+			switch _, err := s.Swap(t.Context(), "", Record(i)); {
 			case err == nil:
 				won <- i
 			case !errors.Is(err, tokens.ErrConflict):
@@ -169,55 +170,58 @@ func testFirstWriter(t *testing.T, a, b tokens.Store) {
 	if len(won) != 1 {
 		t.Fatalf("%d writers made the record first, want 1", len(won))
 	}
-	if got, want := mustLoad(t, b).record.Generation, <-won; got != want {
+	if got, want := MustLoad(t, b).Record.Generation, <-won; got != want {
 		t.Errorf("the record is writer %d's, the winner was told to be %d", got, want)
 	}
 }
 
 func testDone(t *testing.T, a, b tokens.Store) {
-	version := mustSwap(t, a, "", record(1))
+	version := MustSwap(t, a, "", Record(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := a.Swap(ctx, version, record(2))
+	_, err := a.Swap(ctx, version, Record(2))
 	if !errors.Is(err, context.Canceled) || errors.Is(err, tokens.ErrUnknown) || errors.Is(err, tokens.ErrConflict) {
 		t.Errorf("Swap with a done ctx: %v, want a plain context.Canceled", err)
 	}
 	if _, _, err := a.Load(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Load with a done ctx: %v, want context.Canceled", err)
 	}
-	if got := mustLoad(t, b); got.version != version {
-		t.Errorf("generation %d was written for a done ctx", got.record.Generation)
+	if got := MustLoad(t, b); got.Version != version {
+		t.Errorf("generation %d was written for a done ctx", got.Record.Generation)
 	}
 }
 
 func testNotEncodable(t *testing.T, a, b tokens.Store) {
-	version := mustSwap(t, a, "", record(1))
-	bad := record(2)
+	version := MustSwap(t, a, "", Record(1))
+	bad := Record(2)
 	bad.NotBefore = time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC) // RFC 3339 ends at 9999
 	_, err := a.Swap(t.Context(), version, bad)
 	if err == nil || errors.Is(err, tokens.ErrUnknown) || errors.Is(err, tokens.ErrConflict) {
 		t.Errorf("Swap of what cannot be encoded: %v, want a plain error", err)
 	}
-	if got := mustLoad(t, b); got.version != version {
-		t.Errorf("version %q, want %q still", got.version, version)
+	if got := MustLoad(t, b); got.Version != version {
+		t.Errorf("version %q, want %q still", got.Version, version)
 	}
 }
 
-type loaded struct {
-	record  tokens.Record
-	version tokens.Version
+// Loaded is what a store returned.
+type Loaded struct {
+	Record  tokens.Record
+	Version tokens.Version
 }
 
-func mustLoad(t *testing.T, s tokens.Store) loaded {
+// MustLoad loads the record, and fails the test if that fails.
+func MustLoad(t *testing.T, s tokens.Store) Loaded {
 	t.Helper()
 	r, version, err := s.Load(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return loaded{r, version}
+	return Loaded{r, version}
 }
 
-func mustSwap(t *testing.T, s tokens.Store, old tokens.Version, next tokens.Record) tokens.Version {
+// MustSwap replaces the record, and fails the test if that fails.
+func MustSwap(t *testing.T, s tokens.Store, old tokens.Version, next tokens.Record) tokens.Version {
 	t.Helper()
 	version, err := s.Swap(t.Context(), old, next)
 	if err != nil {
@@ -226,14 +230,14 @@ func mustSwap(t *testing.T, s tokens.Store, old tokens.Version, next tokens.Reco
 	return version
 }
 
-// increment adds 1 to the generation, as often as it takes to win.
-func increment(ctx context.Context, s tokens.Store) (uint64, error) {
+// Increment adds 1 to the generation, as often as it takes to win.
+func Increment(ctx context.Context, s tokens.Store) (uint64, error) {
 	for {
 		r, version, err := s.Load(ctx)
 		if err != nil {
 			return 0, err
 		}
-		if _, err = s.Swap(ctx, version, record(r.Generation+1)); err == nil {
+		if _, err = s.Swap(ctx, version, Record(r.Generation+1)); err == nil {
 			return r.Generation + 1, nil
 		}
 		if !errors.Is(err, tokens.ErrConflict) {
@@ -242,8 +246,8 @@ func increment(ctx context.Context, s tokens.Store) (uint64, error) {
 	}
 }
 
-// record returns a small record that is like no other generation's.
-func record(generation uint64) tokens.Record {
+// Record returns a small record that is like no other generation's.
+func Record(generation uint64) tokens.Record {
 	return tokens.Record{
 		Generation: generation,
 		Grant: tokens.Grant{
@@ -253,8 +257,8 @@ func record(generation uint64) tokens.Record {
 	}
 }
 
-// fullRecord returns a record with no field empty.
-func fullRecord() tokens.Record {
+// FullRecord returns a record with no field empty.
+func FullRecord() tokens.Record {
 	at := time.Date(2026, 2, 3, 4, 5, 6, 789012345, time.UTC)
 	return tokens.Record{
 		Generation: 1<<63 - 1,
@@ -280,11 +284,11 @@ func fullRecord() tokens.Record {
 	}
 }
 
-// requireFull fails for a field that fullRecord forgot.
+// requireFull fails for a field that FullRecord forgot.
 func requireFull(t *testing.T, path string, v reflect.Value) {
 	t.Helper()
 	if v.IsZero() {
-		t.Fatalf("%s is empty: fill it in fullRecord", path)
+		t.Fatalf("%s is empty: fill it in FullRecord", path)
 	}
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
@@ -297,35 +301,12 @@ func requireFull(t *testing.T, path string, v reflect.Value) {
 	}
 }
 
-func encode(t *testing.T, r tokens.Record) []byte {
+// Encode returns the record as a store keeps it.
+func Encode(t *testing.T, r tokens.Record) []byte {
 	t.Helper()
 	data, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return data
-}
-
-func TestMemory(t *testing.T) {
-	t.Parallel()
-	testStore(t, func(*testing.T) (a, b tokens.Store) {
-		m := new(Memory)
-		return m, m
-	})
-}
-
-func TestFile(t *testing.T) {
-	t.Parallel()
-	testStore(t, func(t *testing.T) (a, b tokens.Store) {
-		path := t.TempDir()
-		return openTest(t, path).Account("park"), openTest(t, path).Account("park")
-	})
-}
-
-func TestFileOnOneHandle(t *testing.T) {
-	t.Parallel()
-	testStore(t, func(t *testing.T) (a, b tokens.Store) {
-		f := openTest(t, t.TempDir()).Account("park")
-		return f, f
-	})
 }
