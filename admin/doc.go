@@ -1,3 +1,6 @@
 // Package admin faces the operator: health, metrics and status, on a listener
-// of their own. It reads snapshots and changes nothing.
+// of their own. It reads snapshots and changes nothing. It knows no issuer, store or
+// configuration.
+//
+// Begin reading at [Admin].
 package admin

@@ -1,5 +1,9 @@
-// Package proxy faces the app: it takes plain HTTP, refuses who has no
-// business on the listener, finds the upstream, adds a bearer token from a
-// TokenSource and streams the exchange both ways. It never sees a refresh
-// token, and knows neither how tokens are made nor how it was configured.
+// Package proxy takes a request that may pass to an API, adds a bearer token from a
+// TokenSource, and streams request and answer both ways. It never sees a refresh
+// token. It knows neither how tokens are made nor how it was configured.
+//
+// Begin reading at [Handler.ServeHTTP], then Upstream.serve and bearer.RoundTrip.
+// headers.go has the table of header rules, url.go what becomes of paths, queries
+// and locations, body.go how a body is sent twice, continue.go what becomes of
+// Expect, problem.go what apps are told.
 package proxy

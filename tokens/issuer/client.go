@@ -1,6 +1,9 @@
 // Package issuer talks to OAuth 2.0 token endpoints (RFC 6749): those of
 // SocialBoards, OpenTicket and Ticketpark, and any other that keeps to the RFC.
-// It sends each request once, and says of a failure how far it got.
+// It sends each request once, and says of a failure how far it got. It knows no
+// store and no configuration.
+//
+// Begin reading at [Client], then request.go and answer.go.
 package issuer
 
 import (

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"testing"
 	"time"
 
@@ -15,34 +14,6 @@ import (
 	"ticketproxy/tokens/dialect"
 	"ticketproxy/tokens/issuer"
 )
-
-func TestDialects(t *testing.T) {
-	t.Parallel()
-	var names []string
-	for _, d := range dialect.All() {
-		names = append(names, d.Name)
-		if !d.Allows(dialect.GrantRefreshToken) {
-			t.Errorf("%s cannot refresh", d.Name)
-		}
-		if d.Name != "generic" && d.Allows(dialect.GrantAuthorizationCode) != (d.AuthorizeURL != "") {
-			t.Errorf("%s: authorize URL and grants differ", d.Name)
-		}
-		for i := range d.Grants { // a fresh value is nobody else's
-			d.Grants[i] = ""
-		}
-	}
-	if want := []string{"socialboards", "openticket", "ticketpark", "generic"}; !slices.Equal(names, want) {
-		t.Errorf("dialects are %q, want %q", names, want)
-	}
-	for _, name := range names {
-		if d := lookup(t, name); d.Name != name || !d.Allows(dialect.GrantRefreshToken) {
-			t.Errorf("%s was changed by a caller", name)
-		}
-	}
-	if _, ok := dialect.Lookup("Generic"); ok {
-		t.Error("a name is matched without its case")
-	}
-}
 
 // TestNothingForNetHTTPToRepeat holds the marks by which net/http would send a
 // request again, or elsewhere.

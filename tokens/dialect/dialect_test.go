@@ -1,0 +1,42 @@
+package dialect_test
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+
+	"ticketproxy/tokens/dialect"
+)
+
+func TestDialects(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, d := range dialect.All() {
+		names = append(names, d.Name)
+		if !json.Valid([]byte(d.StubAnswer)) {
+			t.Errorf("%s: the stub answer is not JSON: %s", d.Name, d.StubAnswer)
+		}
+		if !d.Allows(dialect.GrantRefreshToken) {
+			t.Errorf("%s cannot refresh", d.Name)
+		}
+		if d.Name != "generic" && d.Allows(dialect.GrantAuthorizationCode) != (d.AuthorizeURL != "") {
+			t.Errorf("%s: authorize URL and grants differ", d.Name)
+		}
+		for i := range d.Grants { // a fresh value is nobody else's
+			d.Grants[i] = ""
+		}
+	}
+	for _, want := range []string{"socialboards", "openticket", "ticketpark", "generic"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("dialects are %q, without %s", names, want)
+		}
+	}
+	for _, name := range names {
+		if d, ok := dialect.Lookup(name); !ok || d.Name != name || !d.Allows(dialect.GrantRefreshToken) {
+			t.Errorf("%s was changed by a caller", name)
+		}
+	}
+	if _, ok := dialect.Lookup("Generic"); ok {
+		t.Error("a name is matched without its case")
+	}
+}
