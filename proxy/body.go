@@ -163,6 +163,12 @@ func (b *replayBody) waitIdle() {
 	}
 }
 
+// stop returns when nobody reads the app's body, and nobody will.
+func (b *replayBody) stop() {
+	b.current.end()
+	b.waitIdle()
+}
+
 // keep remembers p as the mode demands.
 func (b *replayBody) keep(p []byte) {
 	b.mu.Lock()

@@ -87,12 +87,19 @@ func (b *bodyState) setReadDeadline(t time.Time) {
 	}
 }
 
+// end is called when the request is over. Afterwards nobody reads the app's body:
+// net/http (Go 1.26) waits without end for a connection on which a body ends while
+// its handler returns. TestUpstreamDiesWithinItsAnswerDuringAnUpload holds this.
 func (x *requestState) end() {
 	x.expect.end()
 	x.answer.close()
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.over = true
+	x.mu.Unlock()
+	if x.unread.Load() { // so the connection is not used again
+		x.control.SetReadDeadline(time.Unix(1, 0))
+		x.body.stop()
+	}
 }
 
 // answered notes the status of the answer to the app, when it begins. An answer
