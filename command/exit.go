@@ -31,7 +31,7 @@ func ExitCode(stderr io.Writer, err error) int {
 			continue
 		case errors.As(one, &mistakes):
 			for _, m := range mistakes.Mistakes {
-				fmt.Fprintf(stderr, "ticketproxy: %s: %s\nhint: %s\n", m.Variable, m.Problem, m.Cure)
+				fmt.Fprintf(stderr, "ticketproxy: %s: %s\nhint: %s\n", m.Variable, m.Problem, m.Hint)
 			}
 			code = 2
 			continue

@@ -145,13 +145,13 @@ func (s State) String() string { return s.Kind + ":" + s.Dir }
 // parseState parses STATE. What is behind an unknown scheme is never shown: it
 // may be a database's password.
 func parseState(text string) (any, error) {
-	const cure = "write file: and an absolute path, like file:/var/lib/ticketproxy, or memory:"
+	const hint = "write file: and an absolute path, like file:/var/lib/ticketproxy, or memory:"
 	kind, rest, ok := strings.Cut(text, ":")
 	switch {
 	case ok && kind == "file":
 		dir, ok := absolute(rest)
 		if !ok {
-			return nil, &flaw{quote(text) + " is not an absolute path", cure}
+			return nil, &flaw{quote(text) + " is not an absolute path", hint}
 		}
 		return State{Kind: "file", Dir: dir}, nil
 	case ok && kind == "memory" && rest == "":
@@ -169,7 +169,7 @@ func parseState(text string) (any, error) {
 	case kind == "memory":
 		return nil, &flaw{"memory has a colon at its end, and nothing after it", "write memory:"}
 	}
-	return nil, &flaw{"is none of the places where state can live", cure}
+	return nil, &flaw{"is none of the places where state can live", hint}
 }
 
 // state fills in the default of STATE and checks that it keeps what must be

@@ -34,7 +34,7 @@ func TestProxiesOnTheWayOut(t *testing.T) {
 		}
 		name, _, _ := strings.Cut(line, "=")
 		var wrong *config.Error
-		if !errors.As(err, &wrong) || len(wrong.Mistakes) != 1 || wrong.Mistakes[0].Variable != name || wrong.Mistakes[0].Cure == "" {
+		if !errors.As(err, &wrong) || len(wrong.Mistakes) != 1 || wrong.Mistakes[0].Variable != name || wrong.Mistakes[0].Hint == "" {
 			t.Errorf("%s: %v", line, err)
 		} else if strings.Contains(err.Error(), "secret-w") {
 			t.Errorf("%s is shown: %v", line, err)

@@ -13,36 +13,36 @@ import (
 type Mistake struct {
 	Variable string // its full name
 	Problem  string // what is wrong; reads on from "Variable: "
-	Cure     string // what to do about it
+	Hint     string // what to do about it
 }
 
 // An Error is all that is wrong with the environment, in the order in which
 // the variables are declared; variables that do not exist come last.
 type Error struct{ Mistakes []Mistake }
 
-// Error gives each mistake a line, and its cure another one below.
+// Error gives each mistake a line, and its hint another one below.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for i, m := range e.Mistakes {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString(m.Variable + ": " + m.Problem + "\nhint: " + m.Cure)
+		b.WriteString(m.Variable + ": " + m.Problem + "\nhint: " + m.Hint)
 	}
 	return b.String()
 }
 
 // A flaw is what is wrong with a value, whichever variable holds it. It is the
 // only error that parsers return.
-type flaw struct{ problem, cure string }
+type flaw struct{ problem, hint string }
 
 func (f *flaw) Error() string { return f.problem }
 
 // A report gathers mistakes.
 type report struct{ mistakes []Mistake }
 
-func (r *report) add(variable, problem, cure string) {
-	r.mistakes = append(r.mistakes, Mistake{printable(variable), problem, cure})
+func (r *report) add(variable, problem, hint string) {
+	r.mistakes = append(r.mistakes, Mistake{printable(variable), problem, hint})
 }
 
 // flaw adds what a parser returned.
@@ -51,7 +51,7 @@ func (r *report) flaw(variable string, err error) {
 	if !ok {
 		f = &flaw{"cannot be understood", seeHelp}
 	}
-	r.add(variable, f.problem, f.cure)
+	r.add(variable, f.problem, f.hint)
 }
 
 // blames reports whether a mistake was found in one of the variables, so that

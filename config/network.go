@@ -72,7 +72,7 @@ func parseMode(text string) (any, error) {
 	return fs.FileMode(mode), nil
 }
 
-// parseHostPort parses host:port; examples are for the cure.
+// parseHostPort parses host:port; examples are for the hint.
 func parseHostPort(text, examples string) (Address, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || !isPort(port, 0) {

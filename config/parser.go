@@ -132,7 +132,7 @@ func (p *parser) flaws(err error, declared []field, prefix string) {
 }
 
 // missing reports that a variable is required.
-func (p *parser) missing(variable, cure string) {
+func (p *parser) missing(variable, hint string) {
 	if p.report.blames(variable, variable+fileSuffix) {
 		return
 	}
@@ -140,7 +140,7 @@ func (p *parser) missing(variable, cure string) {
 	if _, set := p.vars[variable]; set {
 		problem = "is required, but empty"
 	}
-	p.report.add(variable, problem, cure)
+	p.report.add(variable, problem, hint)
 }
 
 func (p *parser) notNegative(key string, d time.Duration) {

@@ -12,10 +12,10 @@ import (
 // http to this machine itself), and without credentials, query and fragment.
 // Nothing of it but its host is ever shown.
 func parseURL(text string) (any, error) {
-	const cure = "write it like https://api.example.com"
+	const hint = "write it like https://api.example.com"
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, &flaw{"is not a URL", cure}
+		return nil, &flaw{"is not a URL", hint}
 	}
 	if u.User != nil {
 		return nil, &flaw{
@@ -26,7 +26,7 @@ func parseURL(text string) (any, error) {
 	host, port, ok := splitHost(u.Host)
 	switch {
 	case !ok || u.Opaque != "" || u.Scheme != "https" && u.Scheme != "http":
-		return nil, &flaw{"is not an absolute https URL", cure}
+		return nil, &flaw{"is not an absolute https URL", hint}
 	case u.Scheme == "http" && !isLoopback(host):
 		return nil, &flaw{
 			"uses http to " + quote(host) + ", but tokens may go unencrypted to loopback hosts only",
@@ -171,9 +171,9 @@ func isScheme(text string) bool {
 // parsePath parses a path that is put before others: PREFIX, or the base of
 // UPSTREAM_URL. A trailing slash is dropped, except that of "/".
 func parsePath(text string) (string, error) {
-	const cure = "write it like /park or /api/v2"
+	const hint = "write it like /park or /api/v2"
 	if !strings.HasPrefix(text, "/") {
-		return "", &flaw{quote(text) + " does not begin with a slash", cure}
+		return "", &flaw{quote(text) + " does not begin with a slash", hint}
 	}
 	path := strings.TrimSuffix(text, "/")
 	if path == "" {
@@ -182,9 +182,9 @@ func parsePath(text string) (string, error) {
 	for segment := range strings.SplitSeq(path[1:], "/") {
 		switch {
 		case segment == "" || segment == "." || segment == "..":
-			return "", &flaw{quote(text) + " has an empty or a dot segment", cure}
+			return "", &flaw{quote(text) + " has an empty or a dot segment", hint}
 		case strings.ContainsFunc(segment, func(r rune) bool { return !strings.ContainsRune(pathCharacters, r) }):
-			return "", &flaw{quote(text) + " has characters that a path prefix cannot have, like ?, # or %", cure}
+			return "", &flaw{quote(text) + " has characters that a path prefix cannot have, like ?, # or %", hint}
 		}
 	}
 	return path, nil
@@ -194,16 +194,16 @@ func parsePath(text string) (string, error) {
 // characters that RFC 6749, appendix A, gives them (VSCHAR), and tells apart
 // what commonly happens on the way from a page to a variable.
 func checkCredential(text string) error {
-	const cure = "copy it again, without line breaks, quotation marks or blanks around it"
+	const hint = "copy it again, without line breaks, quotation marks or blanks around it"
 	if strings.TrimSpace(text) != text {
-		return &flaw{"begins or ends with a blank or a line break", cure}
+		return &flaw{"begins or ends with a blank or a line break", hint}
 	}
 	for _, r := range text {
 		switch {
 		case r < ' ' || r == 0x7f:
-			return &flaw{"holds a line break or another control character", cure}
+			return &flaw{"holds a line break or another control character", hint}
 		case r > '~':
-			return &flaw{"holds a character that is not ASCII, which no credential has (RFC 6749, appendix A)", cure}
+			return &flaw{"holds a character that is not ASCII, which no credential has (RFC 6749, appendix A)", hint}
 		}
 	}
 	return nil
@@ -222,9 +222,9 @@ func parseDuration(text string) (any, error) {
 	if err == nil {
 		return d, nil
 	}
-	cure := "write a number and a unit, like 500ms, 60s or 2m"
+	hint := "write a number and a unit, like 500ms, 60s or 2m"
 	if _, err := strconv.ParseUint(text, 10, 32); err == nil {
-		cure = "write a unit, like " + text + "s"
+		hint = "write a unit, like " + text + "s"
 	}
-	return nil, &flaw{quote(text) + " is not a duration", cure}
+	return nil, &flaw{quote(text) + " is not a duration", hint}
 }

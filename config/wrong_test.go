@@ -22,7 +22,7 @@ func TestWrongConfigurations(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		vars                    []string
-		variable, problem, cure string
+		variable, problem, hint string
 	}{
 		"no provider":           {park("PROVIDER="), "PROVIDER", "is required, but empty", "socialboards, openticket, ticketpark or generic"},
 		"provider unset":        {vars("CLIENT_ID=x"), "PROVIDER", "is required", "write socialboards"},
@@ -178,8 +178,8 @@ func TestWrongConfigurations(t *testing.T) {
 			if i < 0 {
 				t.Fatalf("mistakes = %q, want one of %s", wrong, tt.variable)
 			}
-			if !strings.Contains(wrong[i].Problem, tt.problem) || !strings.Contains(wrong[i].Cure, tt.cure) {
-				t.Errorf("mistake = %q, want %q with the cure %q", wrong[i], tt.problem, tt.cure)
+			if !strings.Contains(wrong[i].Problem, tt.problem) || !strings.Contains(wrong[i].Hint, tt.hint) {
+				t.Errorf("mistake = %q, want %q with the hint %q", wrong[i], tt.problem, tt.hint)
 			}
 			if len(wrong) > 1 {
 				t.Errorf("mistakes = %q, want but one", wrong)

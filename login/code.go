@@ -166,9 +166,9 @@ func (f *Flow) byCode(ctx context.Context) (tokens.Grant, error) {
 		)
 	}
 	grant, err := f.Client.Exchange(context.WithoutCancel(ctx), got.code, redirect.String(), c.verifier)
-	return grant, f.explain(err, reading{
+	return grant, f.describe(err, reading{
 		unknown: "the issuer does not know the code, or no longer",
-		cure:    registered,
+		hint:    registered,
 		lost:    "run ticketproxy login " + f.Account + " again",
 	})
 }

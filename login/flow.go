@@ -196,12 +196,12 @@ func (f *Flow) gone(ctx context.Context, advice string) error {
 // A reading says what the token endpoint's answers mean to a person.
 type reading struct {
 	unknown string // what invalid_grant means
-	cure    string // of that
+	hint    string // for that
 	lost    string // what to do when no answer came
 }
 
-// explain puts a failed token request into words (RFC 6749, section 5.2).
-func (f *Flow) explain(err error, r reading) error {
+// describe puts a failed token request into words (RFC 6749, section 5.2).
+func (f *Flow) describe(err error, r reading) error {
 	var e *tokens.IssuerError
 	if !errors.As(err, &e) {
 		return err
@@ -213,7 +213,7 @@ func (f *Flow) explain(err error, r reading) error {
 	again := "run ticketproxy login " + f.Account + " again"
 	switch e.Class {
 	case tokens.Invalid:
-		return hint.With(fmt.Errorf("%s: %w", r.unknown, err), r.cure)
+		return hint.With(fmt.Errorf("%s: %w", r.unknown, err), r.hint)
 	case tokens.NotSent:
 		return hint.With(
 			fmt.Errorf("asking the issuer: %w", err),
@@ -232,6 +232,6 @@ func (f *Flow) explain(err error, r reading) error {
 	}
 	return hint.With(
 		fmt.Errorf("the issuer does not accept the request: %w", err),
-		r.cure+"; or "+client+", and its TOKEN_URL",
+		r.hint+"; or "+client+", and its TOKEN_URL",
 	)
 }

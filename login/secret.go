@@ -40,9 +40,9 @@ func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
 		)
 	}
 	grant, err := f.Client.Password(context.WithoutCancel(ctx), username, password)
-	return grant, f.explain(err, reading{
+	return grant, f.describe(err, reading{
 		unknown: "user name or password is wrong",
-		cure: "try them on the website of " + f.Client.Dialect.Name +
+		hint: "try them on the website of " + f.Client.Dialect.Name +
 			", then run ticketproxy login " + f.Account + " again",
 		lost: "run ticketproxy login " + f.Account + " again",
 	})
@@ -55,14 +55,14 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	if err != nil {
 		return tokens.Grant{}, err
 	}
-	if err := f.foreign(ctx, pasted); err != nil {
+	if err := f.inUse(ctx, pasted); err != nil {
 		return tokens.Grant{}, err
 	}
 	grant, err := f.Client.Refresh(context.WithoutCancel(ctx), pasted)
 	if err != nil {
-		return tokens.Grant{}, f.explain(err, reading{
+		return tokens.Grant{}, f.describe(err, reading{
 			unknown: "the issuer does not know this refresh token",
-			cure: "copy the whole token, or make a new one; it must be of the client that CLIENT_ID names, and not be " +
+			hint: "copy the whole token, or make a new one; it must be of the client that CLIENT_ID names, and not be " +
 				"used elsewhere",
 			lost: "run ticketproxy login " + f.Account + " again with the same token; if it is refused, it was spent: " +
 				"make a new one",
@@ -77,10 +77,10 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	return grant, nil
 }
 
-// foreign refuses a refresh token that the account lives on, or has spent: a
+// inUse refuses a refresh token that the account lives on, or has spent: a
 // running instance may be spending it now, and some issuers answer a second
 // use by revoking what came of the first (RFC 9700, section 4.14.2).
-func (f *Flow) foreign(ctx context.Context, pasted secret.String) error {
+func (f *Flow) inUse(ctx context.Context, pasted secret.String) error {
 	record, _, err := f.Store.Load(ctx)
 	if err != nil || record.Dead != nil {
 		return nil // nothing to protect

@@ -12,9 +12,9 @@ func LoginHint(account string) string {
 	return "run ticketproxy login " + account + ", or give it a new TICKETPROXY_REFRESH_TOKEN"
 }
 
-// remedy says what a person can do about an account that is not well; "" when
+// hintFor says what a person can do about an account that is not well; "" when
 // that is nothing, or waiting.
-func remedy(s tokens.Status) string {
+func hintFor(s tokens.Status) string {
 	var e *tokens.IssuerError
 	switch {
 	case s.State == tokens.Dead:
@@ -26,16 +26,16 @@ func remedy(s tokens.Status) string {
 	case !errors.As(s.Cause, &e):
 		return ""
 	case e.Class == tokens.Refused:
-		return refusal(s.Account, e)
+		return hintForRefusal(s.Account, e)
 	case e.Class == tokens.NotSent:
 		return "see that the TOKEN_URL of account " + s.Account + " is right and can be reached; ticketproxy check tells more"
 	}
 	return ""
 }
 
-// refusal says what to do when the issuer does not accept the client, or the
+// hintForRefusal says what to do when the issuer does not accept the client, or the
 // form of the request (RFC 6749, section 5.2).
-func refusal(account string, e *tokens.IssuerError) string {
+func hintForRefusal(account string, e *tokens.IssuerError) string {
 	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
 		return "check CLIENT_ID and CLIENT_SECRET of account " + account + ", and start again with the right ones; " +
 			"where CLIENT_SECRET_FILE holds the secret, SIGHUP is enough"

@@ -32,7 +32,7 @@ func TestRemedies(t *testing.T) {
 		"damaged state":          {tokens.Degraded, fmt.Errorf("loading: %w", hint.With(tokens.ErrDamaged, "move it away")), "move it away"},
 		"unsaved":                {tokens.Unsaved, errors.New("input/output error"), "TICKETPROXY_STATE writable"},
 	} {
-		got := remedy(tokens.Status{Account: "park", State: tt.state, Cause: tt.cause})
+		got := hintFor(tokens.Status{Account: "park", State: tt.state, Cause: tt.cause})
 		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: hint %q, want %q", name, got, tt.want)
 		}

@@ -260,7 +260,7 @@ func (s *Server) accounts() []tokens.Status {
 	all := make([]tokens.Status, len(s.refreshers))
 	for i, r := range s.refreshers {
 		all[i] = r.Status()
-		all[i].Hint = remedy(all[i])
+		all[i].Hint = hintFor(all[i])
 	}
 	return all
 }

@@ -16,21 +16,21 @@ type source struct{ refresher *tokens.Refresher }
 // Token implements proxy.TokenSource.
 func (s source) Token(ctx context.Context) (proxy.Token, error) {
 	token, err := s.refresher.Token(ctx)
-	return proxy.Token(token), explain(err)
+	return proxy.Token(token), forApps(err)
 }
 
 // Renew implements proxy.TokenSource.
 func (s source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, error) {
 	token, err := s.refresher.Renew(ctx, tokens.Token(rejected))
-	return proxy.Token(token), explain(err)
+	return proxy.Token(token), forApps(err)
 }
 
 // Refused implements proxy.TokenSource.
 func (s source) Refused(token proxy.Token) { s.refresher.Refused(tokens.Token(token)) }
 
-// explain returns an error whose text apps may see: it names no file or process,
+// forApps returns an error whose text apps may see: it names no file or process,
 // which log, status and admin listener do.
-func explain(err error) error {
+func forApps(err error) error {
 	var (
 		dead        *tokens.DeadError
 		unavailable *tokens.UnavailableError

@@ -88,7 +88,7 @@ func TestAppsSeeNoFilesOrProcesses(t *testing.T) {
 				if !strings.Contains(s.Error, test.status) {
 					t.Errorf("status says %q", s.Error)
 				}
-				if hint := remedy(s); strings.HasPrefix(name, "egress") && !strings.Contains(hint, "HTTPS_PROXY") {
+				if hint := hintFor(s); strings.HasPrefix(name, "egress") && !strings.Contains(hint, "HTTPS_PROXY") {
 					t.Errorf("hint: %q", hint)
 				}
 			})

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A framing follows the requests of a connection through its bytes, and spoils
+// A framing follows the requests of a connection through its bytes, and breaks
 // one that has both Content-Length and Transfer-Encoding, with which a request
 // is hidden from whoever goes by the other, or the latter in HTTP/1.0, which
 // does not know it (RFC 9112, section 6.1). The server would drop one silently,
@@ -25,7 +25,7 @@ type framing struct {
 	upgrade   bool   // and Upgrade
 	size      int64  // that it says; negative when that is in doubt
 	left      int64  // of the body or the chunk
-	ambiguous bool   // a request was spoiled
+	ambiguous bool   // a request was broken
 }
 
 // A part is what the next byte belongs to.
@@ -84,7 +84,7 @@ func (f *framing) pass() {
 	*f = framing{line: f.line[:0]}
 }
 
-// name reads a header's name, and spoils the colon of the second of the two
+// name reads a header's name, and breaks the colon of the second of the two
 // framings. The line ends with the piece, of which it had some bytes before.
 func (f *framing) name(line []byte, before int, piece []byte) {
 	colon := bytes.IndexByte(line, ':')

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// spoiled returns the bytes as the server gets them, in pieces of that size.
-func spoiled(text string, size int) string {
+// broken returns the bytes as the server gets them, in pieces of that size.
+func broken(text string, size int) string {
 	var f framing
 	got := []byte(text)
 	for p := got; len(p) > 0; {
@@ -46,7 +46,7 @@ func TestFramedInTwoWays(t *testing.T) {
 				want = request
 			}
 			for size := 1; size < 400; size += 1 + size/3 {
-				if got := spoiled(before+request, size); got != before+want {
+				if got := broken(before+request, size); got != before+want {
 					t.Errorf("in pieces of %d: got %q, want %q", size, got, before+want)
 				}
 			}
@@ -55,13 +55,13 @@ func TestFramedInTwoWays(t *testing.T) {
 }
 
 // FuzzFraming holds that only a header of a request which net/http comes to is
-// spoiled, so that it refuses the request, and every one that is framed in two
+// broken, so that it refuses the request, and every one that is framed in two
 // ways.
 func FuzzFraming(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 7)
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n"), 1000)
 	f.Fuzz(func(t *testing.T, text []byte, size int) {
-		got := []byte(spoiled(string(text), max(1, size)))
+		got := []byte(broken(string(text), max(1, size)))
 		taken, both := walk(text)
 		spoilt := 0
 		for i := range text {

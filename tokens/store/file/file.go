@@ -182,7 +182,7 @@ func (f *File) write(temp string, data []byte) error {
 	return f.unwritable(err)
 }
 
-// unwritable adds the cure to the error of a disk that takes no more.
+// unwritable adds the advice to the error of a disk that takes no more.
 func (f *File) unwritable(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):

@@ -37,8 +37,8 @@ func (d folder) directory() (*os.File, error) {
 	if isGone(err) {
 		return nil, d.replaced()
 	}
-	if cure := hint.Of(err); cure != "" {
-		return nil, damage(cure, "%w", err)
+	if advice := hint.Of(err); advice != "" {
+		return nil, damage(advice, "%w", err)
 	}
 	return dir, err
 }

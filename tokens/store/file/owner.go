@@ -21,15 +21,15 @@ func exclusive(path string, info fs.FileInfo, uid int) error {
 	others := info.Mode().Perm()&0o022 != 0
 	switch owner := ownerOf(info); {
 	case owner != uid && others:
-		return hint.With(foreign(path, owner, uid), another)
+		return hint.With(ownedByAnother(path, owner, uid), another)
 	case owner != uid:
-		cure := fmt.Sprintf("if it is for ticketproxy alone, chown %d %s; otherwise %s", uid, path, another)
-		return hint.With(foreign(path, owner, uid), cure)
+		advice := fmt.Sprintf("if it is for ticketproxy alone, chown %d %s; otherwise %s", uid, path, another)
+		return hint.With(ownedByAnother(path, owner, uid), advice)
 	case others && info.Mode()&fs.ModeSticky != 0: // shared on purpose, like /tmp
 		return hint.With(shared(path, info), another)
 	case others:
-		cure := fmt.Sprintf("if it is for ticketproxy alone, chmod 700 %s; otherwise %s", path, another)
-		return hint.With(shared(path, info), cure)
+		advice := fmt.Sprintf("if it is for ticketproxy alone, chmod 700 %s; otherwise %s", path, another)
+		return hint.With(shared(path, info), advice)
 	}
 	return nil
 }
@@ -42,7 +42,7 @@ func private(path string, info fs.FileInfo, uid int) error {
 	}
 	if owner := ownerOf(info); owner != uid {
 		return damage(fmt.Sprintf("if you trust its content, chown %d %s; otherwise move it away", uid, path),
-			"%w", foreign(path, owner, uid))
+			"%w", ownedByAnother(path, owner, uid))
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return damage("chmod 600 "+path, "%s can be read or changed by others (mode %04o)", path, mode)
@@ -57,7 +57,7 @@ func ownLock(path string, info fs.FileInfo, uid int) error {
 		return hint.With(fmt.Errorf("%s is not a regular file", path), "move it away")
 	}
 	if owner := ownerOf(info); owner != uid {
-		return hint.With(foreign(path, owner, uid), "stop the programs that use it, then rm "+path)
+		return hint.With(ownedByAnother(path, owner, uid), "stop the programs that use it, then rm "+path)
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func trustedLink(path string, info fs.FileInfo, uid int) error {
 	)
 }
 
-func foreign(path string, owner, uid int) error {
+func ownedByAnother(path string, owner, uid int) error {
 	return fmt.Errorf("%s belongs to user %d, and this process is user %d", path, owner, uid)
 }
 
@@ -88,7 +88,7 @@ func ownerOf(info fs.FileInfo) int {
 	return int(info.Sys().(*syscall.Stat_t).Uid)
 }
 
-// damage is an error, with its cure, of a record that is of no use to anybody.
-func damage(cure, format string, args ...any) error {
-	return hint.With(fmt.Errorf("%w: %w", fmt.Errorf(format, args...), tokens.ErrDamaged), cure)
+// damage is an error, with its advice, of a record that is of no use to anybody.
+func damage(advice, format string, args ...any) error {
+	return hint.With(fmt.Errorf("%w: %w", fmt.Errorf(format, args...), tokens.ErrDamaged), advice)
 }

@@ -15,7 +15,8 @@ import (
 	"ticketproxy/tokens"
 )
 
-// Run tests the contract that every tokens.Store keeps. Each call of open makes two handles, as of two processes, on one record that does not exist.
+// Run tests the contract that every tokens.Store keeps. Each call of open makes two
+// handles, as of two processes, on one record that does not exist.
 func Run(t *testing.T, open func(t *testing.T) (a, b tokens.Store)) {
 	for name, test := range map[string]func(*testing.T, tokens.Store, tokens.Store){
 		"a record begins":                   testBegin,
