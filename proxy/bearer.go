@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// bearer is the transport that adds the access token. It heals a refused token:
-// it gets another and sends the identical request once more.
+// bearer is the transport that adds the access token. When the API refuses the
+// token, it gets another one and sends the identical request once more.
 type bearer struct {
 	upstream *Upstream
 }
@@ -95,12 +95,14 @@ func (b *bearer) refused(token Token) {
 	b.observe("refused")
 }
 
-// maxAttempts bounds how many connections may turn out to be closed: some
-// errors come before any is asked for, and would come again.
+// maxAttempts bounds how often a request is sent on another connection because the
+// one before was closed. Some errors occur before there is a connection, and would
+// occur again.
 const maxAttempts = 4
 
-// send is the only function that writes Authorization: it sets and never adds.
-// It sends a request again that is known not to have gone out.
+// send is the only function that writes Authorization. It sets the header and never
+// adds to it. It sends a request again only if the request is known not to have gone
+// out.
 func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser) (*http.Response, error) {
 	x := stateOf(req.Context())
 	req.Header["Authorization"] = []string{"Bearer " + token.AccessToken.Reveal()}

@@ -16,8 +16,12 @@ type Handler struct {
 	Budget    *semaphore.Weighted // of NewReplayBudget; one for all handlers of the program
 }
 
-// NewHandler returns the handler of a listener.
+// NewHandler returns the handler of a listener. An upstream belongs to one handler,
+// and its fields are not changed from then on.
 func NewHandler(guard *inbound.Guard, budget *semaphore.Weighted, upstreams ...*Upstream) *Handler {
+	for _, u := range upstreams {
+		u.build()
+	}
 	return &Handler{Guard: guard, Budget: budget, Upstreams: upstreams}
 }
 

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// maxAge bounds how long connections are used again, so that an upstream that
-// has moved, or a host that is drained, is left.
+// maxAge bounds how long connections are used. Without it, an app would stay with an
+// upstream that has moved, or with a host that is being drained.
 const maxAge = 5 * time.Minute
 
-// maxSleep is how far the clocks may part. While a machine sleeps the monotonic
-// one, by which idle connections are closed, stands still, and the upstream
-// closes them meanwhile.
+// maxSleep is how far the wall clock and the monotonic clock may differ. While a
+// machine sleeps, the monotonic clock stands still, by which idle connections are
+// closed here; but the upstream closes them.
 const maxSleep = 5 * time.Second
 
-// An MaxAgeTransport transport leaves its connections after some time: requests go to a
-// new transport then, which looks the host up anew, while those in flight end
-// on the old one. Its fields are set before first use.
+// A MaxAgeTransport uses a new transport after maxAge, and after the machine slept.
+// The new one looks the host up again; requests in flight end on the old one. Its
+// fields are set before first use. Safe for concurrent use.
 type MaxAgeTransport struct {
 	New func() *http.Transport
 
@@ -46,14 +46,14 @@ func (a *MaxAgeTransport) transport(now time.Time) *http.Transport {
 	return a.current
 }
 
-// Leave has the next request go to a new transport.
+// Leave makes the next request use a new transport.
 func (a *MaxAgeTransport) Leave() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.born = time.Time{}
 }
 
-// CloseIdleConnections closes what no request uses.
+// CloseIdleConnections closes the connections that no request uses.
 func (a *MaxAgeTransport) CloseIdleConnections() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

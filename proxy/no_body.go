@@ -7,15 +7,16 @@ import (
 
 // withoutBody makes a request without a body go out as it came, and not twice.
 //
-// net/http sends one again on its own when a connection that it uses again
-// breaks before the answer and the request looks idempotent, though the first
-// may have been acted upon: at OpenTicket's shop a GET reserves stock. A body
-// that cannot be rewound it sends once, and an empty one of the identity coding
-// leaves no trace in what is sent.
+// net/http (Go 1.26) sends a request again on its own when a reused connection
+// breaks before the answer and the request looks idempotent. But the first may have
+// had an effect: at OpenTicket's shop a GET reserves stock. net/http sends a request
+// once if its body cannot be rewound. So the request gets an empty body that cannot
+// be rewound, with the identity coding, which leaves no trace in what is sent.
+// TestNothingIsSentTwice and TestUnrepeatableLeavesNoTrace hold this.
 //
-// Nor does a length then: POST, PUT and PATCH would have one otherwise, and
-// others none. That which the app said goes out in a spelling that net/http lets
-// pass, and so does an Expect, which is for no body.
+// With that coding, net/http sends no Content-Length, and would send one with POST,
+// PUT and PATCH otherwise. The app's own Content-Length and Expect are spelled in a
+// way that net/http does not remove.
 func withoutBody(req *http.Request, x *requestState) {
 	req.Body, req.TransferEncoding = emptyBody{x}, []string{"identity"}
 	respell(req.Header, "Content-Length", "Content-length")
@@ -29,8 +30,8 @@ func respell(h http.Header, from, to string) {
 	}
 }
 
-// emptyBody is a body of no bytes that is not http.NoBody. It is asked for them
-// once the request's header was written.
+// emptyBody is a body without bytes that is not http.NoBody. It is read once the
+// request's header was written.
 type emptyBody struct{ x *requestState }
 
 func (e emptyBody) Read([]byte) (int, error) {

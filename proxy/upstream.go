@@ -33,7 +33,6 @@ type Upstream struct {
 	Observer  Observer           // told of every exchange; may be nil
 	Log       *zap.Logger
 
-	once    sync.Once
 	proxy   *httputil.ReverseProxy
 	headers headerFilters
 	buffers bufferPool
@@ -83,7 +82,6 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		)
 		return
 	}
-	u.once.Do(u.build)
 	x := &requestState{
 		caller: caller{
 			host:    r.Host,
@@ -116,6 +114,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 	)
 }
 
+// build makes what the fields describe. NewHandler calls it.
 func (u *Upstream) build() {
 	if u.Log == nil {
 		u.Log = zap.NewNop()

@@ -36,8 +36,8 @@ func resultOf(err error) string {
 	return issuerError(err).Class.String()
 }
 
-// fail records a failure, and with it the wait before the next refresh. What
-// the issuer has against the client lasts longer than what is in the way.
+// fail records a failure, and how long to wait before the next refresh. The wait is
+// longer when the issuer refuses the client.
 func (r *Refresher) fail(err error) error { return r.failFor(err, waits{}) }
 
 // failFor is fail with the waits that the record asks for. They alone bind

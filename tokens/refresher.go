@@ -192,10 +192,10 @@ func (r *Refresher) waitOut(ctx context.Context, patience <-chan time.Time, err 
 	}
 }
 
-// replaces reports whether v has a usable token, and of another grant than past,
-// which may be nil. An issuer may give an access token that it gave before; but
-// one that goes on under another number, as no other came with its rotation, is
-// still the one that was refused.
+// replaces reports whether v has a usable token of another grant than past, which
+// may be nil. An issuer may give an access token that it gave before. But when a
+// rotation brought no access token, the old one gets a new generation, and is still
+// the one that the API refused.
 func (r *Refresher) replaces(v, past *snapshot) bool {
 	return v.usable(time.Now()) && (past == nil || !v.token.AccessToken.Equal(past.token.AccessToken) ||
 		v.token.Generation != past.token.Generation && !r.isRefused(v.token.Generation))
@@ -227,9 +227,9 @@ func (r *Refresher) obstacle() error {
 	return r.failure.report(r.Account, r.needLocked(now), now)
 }
 
-// fromMemory returns the snapshot that took past's place. A grant that could not
-// be stored takes it only here, when past no longer serves: its access token
-// is used before it is durable rather than none at all.
+// fromMemory returns the snapshot that replaced past; nil when there is none. A grant
+// that could not be stored is published only here, when past no longer serves: an
+// access token that is not durable is better than none.
 func (r *Refresher) fromMemory(past *snapshot) *snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()

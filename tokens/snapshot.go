@@ -125,13 +125,14 @@ func (f *failure) report(account string, n need, now time.Time) error {
 	return nil
 }
 
-// A need says what depends on the next token request.
+// A need says what depends on the next token request, and with that how soon the
+// issuer may be asked again.
 type need int
 
 const (
-	ahead need = iota // a live access token is held
+	ahead need = iota // a live access token is held: nothing waits
 	idle              // none is held, and no app has asked for one lately
-	asked             // none is held, and apps ask
+	asked             // none is held, and apps ask for one
 )
 
 // waits says how long the issuer may not be asked; indexed by need.
