@@ -24,7 +24,7 @@ type Env struct {
 	Stderr    io.Writer
 	Terminal  bool                       // Stderr is one
 	LogOutput *process.LossyWriter       // what Stderr is; nil when no line of it can be lost
-	Signals   process.Signals            // that a verb which drains heeds
+	Signals   process.Signals            // for the verbs that drain
 	Limits    process.Limits             // of this process
 	Network   server.Network             // how apps and issuers are reached
 	Browse    func(address string) error // shows a web page; nil is the person's browser

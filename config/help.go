@@ -78,8 +78,8 @@ func meanings() map[string]string {
 		"TIMEOUT":                "how long the upstream may take to send response headers",
 		"REWRITE_LOCATION": "in which answers a Location at the API's own origin is made to point to this listener: " +
 			"redirects, all (201, 202 and 204 too), never",
-		"COOKIES": "whether cookies go between apps and the API: drop keeps those of other localhost ports away from " +
-			"it, and its own off localhost; pass lets them through",
+		"COOKIES": "whether cookies go between apps and the API. drop: apps' cookies are not sent to the API, and the " +
+			"API's cookies are not set on localhost. pass: both go through",
 		"CA_FILE": "PEM bundle trusted for this upstream and its issuer, besides the system's",
 
 		// Of the whole program.

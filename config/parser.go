@@ -162,7 +162,7 @@ func syntaxes() map[reflect.Type]env.ParserFunc {
 	}
 }
 
-// fileSuffix makes of a secret's variable the one that holds a path instead.
+// fileSuffix ends the name of the variable that holds the path of a secret's file.
 const fileSuffix = "_FILE"
 
 // A field is a struct field that a variable fills, as its tags declare it.

@@ -204,7 +204,7 @@ func (p *parser) shared(d *draft, drafts []*draft) {
 	case d.UpstreamURL == nil:
 		p.need(d, "UPSTREAM_URL")
 	case p.vars[variable] == "" && owner.UpstreamURL != nil && *d.UpstreamURL == *owner.UpstreamURL:
-		p.missing(variable, "say which API this upstream is: without it, it would be "+quote(owner.Name)+" once more")
+		p.missing(variable, "say which API this upstream is: otherwise it would be a copy of "+quote(owner.Name))
 	}
 }
 

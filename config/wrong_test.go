@@ -152,7 +152,7 @@ func TestWrongConfigurations(t *testing.T) {
 		"account and encoding":  {two("SHOP_TOKEN_ENCODING=form"), "SHOP_TOKEN_ENCODING", "belongs to the account", "remove it"},
 		"account and rotation":  {two("SHOP_ROTATION=none"), "SHOP_ROTATION", "belongs to the account", "remove it"},
 		"account and provider":  {two("SHOP_PROVIDER=generic"), "SHOP_PROVIDER", "not the provider of the account", "leave it out"},
-		"account, same API":     {two("SHOP_UPSTREAM_URL="), "SHOP_UPSTREAM_URL", "is required", `"park" once more`},
+		"account, same API":     {two("SHOP_UPSTREAM_URL="), "SHOP_UPSTREAM_URL", "is required", `a copy of "park"`},
 		"one listener":          {two("SHOP_LISTEN="), "SHOP_LISTEN", `taken by the upstream "park"`, "TICKETPROXY_SHOP_HOST or TICKETPROXY_SHOP_PREFIX"},
 		"one listener, one way": {two("SHOP_LISTEN=", "SHOP_PREFIX=/a/", "PARK_PREFIX=/a", "SHOP_HOST=A", "PARK_HOST=a"), "SHOP_LISTEN", "with the same HOST and PREFIX", "another port"},
 		"listeners overlap":     {two("SHOP_LISTEN=localhost:8080"), "SHOP_LISTEN", "overlaps with TICKETPROXY_PARK_LISTEN", "the same address in both"},

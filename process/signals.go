@@ -16,8 +16,8 @@ import (
 type Signals struct {
 	// Hangup receives a value when SIGHUP came.
 	Hangup <-chan struct{}
-	// Hurry is closed by the second signal that ends the process.
-	Hurry <-chan struct{}
+	// Second is closed when the second of the signals came that ask for an end.
+	Second <-chan struct{}
 
 	drains       func()
 	terminalGone func() bool
@@ -45,7 +45,7 @@ func Watch() (context.Context, Signals) {
 	ctx, end := context.WithCancel(context.Background())
 	ignored := signal.Ignored(syscall.SIGHUP) // by nohup(1)
 	terminal := !ignored && hasTerminal() == nil
-	hangup, hurry := make(chan struct{}, 1), make(chan struct{})
+	hangup, second := make(chan struct{}, 1), make(chan struct{})
 	var drains atomic.Bool
 
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -71,13 +71,13 @@ func Watch() (context.Context, Signals) {
 				signal.Reset(s)
 				syscall.Kill(os.Getpid(), s)
 			case ending == 2:
-				close(hurry)
+				close(second)
 			}
 		}
 	}()
 	return ctx, Signals{
 		Hangup: hangup,
-		Hurry:  hurry,
+		Second: second,
 		drains: func() {
 			drains.Store(true)
 			signal.Ignore(syscall.SIGTTOU) // would stop a job in the background that logs (stty tostop)

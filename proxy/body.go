@@ -49,8 +49,8 @@ type replayBody struct {
 
 	reading sync.Mutex // held while source is read; guards what follows
 	ended   bool       // source has ended, and may be closed
-	// patience is how long the app may still take for the next BodyLeast bytes, of
-	// which it has sent received. It does not run while the upstream takes nothing.
+	// patience is the time left to send the next BodyLeast bytes, of which received
+	// have arrived. It does not run while the upstream takes nothing.
 	patience time.Duration
 	received int
 
@@ -197,8 +197,8 @@ func (b *replayBody) keptFrom(p []byte, offset int) int {
 	return copy(p, b.kept[offset:])
 }
 
-// readLocked reads the app's body under a deadline of its own: net/http has none
-// that would not cut a long upload. The caller holds reading.
+// readLocked reads the app's body under a deadline of its own: net/http's would cover
+// the whole body, and cut long uploads. The caller holds reading.
 func (b *replayBody) readLocked(p []byte) (int, error) {
 	if b.ended {
 		return 0, io.EOF

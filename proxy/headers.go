@@ -10,10 +10,14 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// Header fields go through as they came, each line with its bytes, order aside.
-// What follows says which do not. Besides these, httputil.ReverseProxy removes the
-// hop-by-hop fields of requests and answers (RFC 9110, section 7.6.1), and one
-// function of bearer.go sets Authorization.
+// Header fields go through as they came: each line keeps its bytes, but not its
+// place. The rules below list the exceptions. Two things are done elsewhere:
+//
+//   - httputil.ReverseProxy (Go 1.26) removes the hop-by-hop fields of requests and
+//     answers (RFC 9110, section 7.6.1), and from requests Forwarded and
+//     X-Forwarded-For, -Host and -Proto. To let one of these through, Upstream.rewrite
+//     would have to copy it from the incoming request.
+//   - bearer.send sets Authorization.
 
 // A direction is a way that header fields go; directions are a set.
 type direction int
@@ -29,9 +33,9 @@ const (
 type spelling int
 
 const (
-	exactly    spelling = iota // the name as net/http spells it
-	folded                     // also with underscores: some servers take one for a hyphen
-	underscore                 // only with underscores, in which a field is another to us
+	exactly     spelling = iota // the name as net/http spells it
+	folded                      // also with underscores: some servers take one for a hyphen
+	underscored                 // only the spelling with underscores, which is another field to net/http
 )
 
 // A headerRule removes a header field.
@@ -42,7 +46,8 @@ type headerRule struct {
 	why      string
 }
 
-// headerRules returns all that is removed. With cookies, those go through.
+// headerRules returns the rules for all fields to remove. If cookies is true, cookies
+// go through.
 func headerRules(cookies bool) []headerRule {
 	const (
 		origin   = "an app cannot vouch for where a request came from"
@@ -55,8 +60,8 @@ func headerRules(cookies bool) []headerRule {
 		{"X-Forwarded-*", toAPI, folded, origin},
 		{"X-Real-Ip", toAPI, folded, origin},
 		{"Proxy-Authorization", toAPI, folded, "it is for a proxy, and that is us (RFC 9110, section 11.7.2)"},
-		{"Content-Length", toAPI, underscore, framing},
-		{"Transfer-Encoding", toAPI, underscore, framing},
+		{"Content-Length", toAPI, underscored, framing},
+		{"Transfer-Encoding", toAPI, underscored, framing},
 
 		{inbound.ErrorHeader, toApp | trailers, folded, "it marks what is ours, and only that"},
 
@@ -118,19 +123,19 @@ func (f *headerFilter) matches(name string) bool {
 	lower := strings.ToLower(name)
 	plain := strings.ReplaceAll(lower, "_", "-")
 	if s, ok := f.rules[plain]; ok {
-		return s.allows(lower, plain)
+		return s.covers(lower, plain)
 	}
 	for prefix, s := range f.prefix {
 		if strings.HasPrefix(plain, prefix) {
-			return s.allows(lower, plain)
+			return s.covers(lower, plain)
 		}
 	}
 	return false
 }
 
-// allows reports whether a rule is for a name in lower case, which is plain with
-// hyphens in place of underscores.
-func (s spelling) allows(lower, plain string) bool {
+// covers reports whether a rule is for a name. lower is the name in lower case; plain
+// is lower with hyphens in place of underscores.
+func (s spelling) covers(lower, plain string) bool {
 	return s == folded || (s == exactly) == (lower == plain)
 }
 
@@ -156,7 +161,7 @@ func (f headerFilters) sanitizeRequest(h http.Header) {
 }
 
 // sanitizeResponse removes from an answer, or from an interim one, what the rules
-// name and the token. To a browser it says the operator's CORS.
+// name and the token. For a browser it adds the CORS headers that the operator wants.
 func (f headerFilters) sanitizeResponse(h http.Header, x *requestState) {
 	redact(h, x.token.Reveal())
 	f.answer.apply(h)

@@ -25,7 +25,7 @@ type Upstream struct {
 	Prefix    string             // serve only this path prefix, which is removed; all when "" or "/"
 	Locations LocationPolicy     // which Location headers to rewrite; none when ""
 	Cookies   bool               // let cookies through, both ways
-	DropQuery []string           // query parameters that never go out, for they would be a second token
+	DropQuery []string           // query parameters to remove: the API would read them as a second token
 	Stub      *StubTokenEndpoint // answers apps that do their own OAuth; may be nil
 	Source    TokenSource        // of the account's access tokens
 	Transport http.RoundTripper  // to the API
@@ -60,9 +60,8 @@ type Exchange struct {
 // statusClientLeft is what is counted for an app that left; it is never sent.
 const statusClientLeft = 499
 
-// serve answers one request that the guard let through.
-// The origin is that of the page that sent it, when it was let through for its
-// origin's sake.
+// serve answers one request that the guard let through. The origin is that of the web
+// page that sent it, if the origin is an allowed one; otherwise it is empty.
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semaphore.Weighted, origin string) {
 	path := u.within(pathOf(r))
 	if u.Stub.answers(r, path, u.below(path)) {
@@ -102,7 +101,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 	defer func() {
 		if p := recover(); p != nil {
 			if x.status >= 200 {
-				x.control.Flush() // what has come of an answer that broke off, before its connection is closed
+				x.control.Flush() // sends what has arrived of an answer that broke off
 			}
 			panic(p)
 		}

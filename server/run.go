@@ -14,8 +14,8 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// leastFlush is for a refresh under way, however long requests took to drain.
-const leastFlush = 5 * time.Second
+// minRefresherDrain is for a refresh under way, however long requests took to drain.
+const minRefresherDrain = 5 * time.Second
 
 // Run listens, serves and refreshes until ctx is done, then drains, and closes
 // the state. Unless ready is nil, it is called once all listen, with the
@@ -64,7 +64,7 @@ func (s *Server) run(ctx context.Context, ready func(apps []net.Addr)) error {
 	}
 
 	s.untilEnd(failed)
-	drained := s.drain(all, s.options.Signals.Hurry) // which ends what g waits for
+	drained := s.drain(all, s.options.Signals.Second) // which ends what g waits for
 	err := errors.Join(g.Wait(), drained)
 	stopRefreshing()
 	refreshers.Wait()
@@ -123,28 +123,28 @@ func (s *Server) reloadWhenAsked(ctx context.Context, asked <-chan struct{}) {
 const reloadPatience = 10 * time.Second
 
 // drain ends the servers, and then the refreshers: a token request that is
-// under way is finished, and what it gave is stored. When hurry is closed it
+// under way is finished, and what it gave is stored. When second is closed it
 // cuts off the requests in flight, but not that. Its error joins all that went
 // wrong.
-func (s *Server) drain(servers []*listener, hurry <-chan struct{}) error {
+func (s *Server) drain(servers []*listener, second <-chan struct{}) error {
 	s.log.Info("draining")
 	s.draining.Store(true)
-	unhurried, cutOff := context.WithCancel(context.Background())
+	patient, cutOff := context.WithCancel(context.Background())
 	defer cutOff()
 	go func() {
 		select {
-		case <-hurry:
-			s.log.Warn("cutting off requests in flight because a second signal came; token requests are still finished")
+		case <-second:
+			s.log.Warn("cutting off requests in flight because a second signal came; token requests go on within DRAIN_TIMEOUT")
 			cutOff()
-		case <-unhurried.Done():
+		case <-patient.Done():
 		}
 	}()
 	select {
 	case <-time.After(s.config.DrainDelay):
-	case <-unhurried.Done():
+	case <-patient.Done():
 	}
 	deadline := time.Now().Add(s.config.DrainTimeout)
-	ctx, cancel := context.WithDeadline(unhurried, deadline)
+	ctx, cancel := context.WithDeadline(patient, deadline)
 	defer cancel()
 	var apps []*inbound.Server
 	for _, l := range servers {
@@ -154,7 +154,7 @@ func (s *Server) drain(servers []*listener, hurry <-chan struct{}) error {
 	}
 	err := drainAll(ctx, apps)
 
-	flush, cancelFlush := context.WithTimeout(context.Background(), max(time.Until(deadline), leastFlush))
+	flush, cancelFlush := context.WithTimeout(context.Background(), max(time.Until(deadline), minRefresherDrain))
 	defer cancelFlush()
 	err = errors.Join(err, drainAll(flush, s.refreshers))
 	if s.admin != nil {

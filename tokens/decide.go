@@ -166,7 +166,7 @@ func rotated(rec Record, grant Grant, f facts) Record {
 		next.Grant.RefreshExpiry = old.RefreshExpiry
 	}
 	if extended := next.Grant.RefreshExpiry.Sub(old.RefreshExpiry); extended < grant.Obtained.Sub(old.Obtained)/2 {
-		next.Grant.Renewed = old.renewed() // the same end, but for its jitter
+		next.Grant.Renewed = old.renewed() // the end was not extended: the difference is jitter
 	}
 	if kept {
 		next.Grant.RefreshToken = old.RefreshToken

@@ -34,12 +34,12 @@ type Record struct {
 	// again after the last of them. It paces all processes while apps ask.
 	Failures int
 	RetryAt  time.Time
-	// NotBefore is when the issuer, which asked for silence, may be asked
-	// again. It binds every replica.
+	// NotBefore is when the issuer may be asked again, after it asked to be left
+	// alone. It binds every replica.
 	NotBefore time.Time
-	// RefusalPause is how long after Grant.Obtained a refused access token may
-	// cause the next refresh. It grows while the API refuses fresh tokens, so
-	// that no API can make all replicas together spend without end.
+	// RefusalPause is how old the access token must be, since Grant.Obtained, before
+	// its refusal by the API causes a refresh. It grows while the API refuses fresh
+	// tokens, so that no API can make all replicas together refresh without end.
 	RefusalPause time.Duration
 	// Dead says why only a person can help; nil while the account lives.
 	Dead *Death

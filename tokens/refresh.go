@@ -20,8 +20,8 @@ import (
 // storeDeadline bounds one use of the store.
 const storeDeadline = 10 * time.Second
 
-// storeContext returns a context for one use of the store. No caller who leaves
-// ends it.
+// storeContext returns a context for one use of the store. It is not
+// cancelled when a caller gives up.
 func storeContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), storeDeadline)
 }
@@ -164,7 +164,7 @@ func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 }
 
 // spend redeems the refresh token of a record whose claim was won. It is the only
-// function that does. When it returns again, the protocol starts anew.
+// function that does. If again is true, the caller starts the protocol again.
 func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	began := time.Now()
 	if asleep := began.Round(
@@ -175,7 +175,7 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 		began.Sub(rec.Intent.Start) > r.takeover()/2 {
 		return true, nil // the process was paused after the claim: another may have taken over
 	}
-	// No caller who leaves cancels the request.
+	// The request is not cancelled when a caller gives up.
 	grant, failure := r.Issuer.Refresh(context.Background(), rec.Grant.RefreshToken)
 	r.refreshed(resultOf(failure), time.Since(began))
 	_, f := r.factsOf(rec, holderNone)
@@ -308,7 +308,7 @@ func (r *Refresher) notSaved() {
 // saved publishes the held grant, which is durable now.
 func (r *Refresher) saved(rec Record) {
 	r.mu.Lock()
-	if r.saving == saveFailed && r.failure != nil && !r.failure.dead { // it was that it could not be stored
+	if r.saving == saveFailed && r.failure != nil && !r.failure.dead { // the failure was that it could not be stored
 		r.failure = nil
 	}
 	r.mu.Unlock()

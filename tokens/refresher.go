@@ -129,7 +129,7 @@ func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 // await returns a usable token other than past's, which has expired or was
 // refused; past is nil when none was ever held.
 func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
-	if v := r.fromMemory(past); r.replaces(v, past) {
+	if v := r.publishUnsaved(past); r.replaces(v, past) {
 		return v.token, nil
 	}
 	lastBegin := r.want().Add(maxPause)
@@ -140,7 +140,7 @@ func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 		if err == nil {
 			err = r.share(ctx, patience.C, past)
 		}
-		if v := r.fromMemory(past); r.replaces(v, past) {
+		if v := r.publishUnsaved(past); r.replaces(v, past) {
 			return v.token, nil
 		}
 		if err == nil {
@@ -227,10 +227,10 @@ func (r *Refresher) obstacle() error {
 	return r.failure.report(r.Account, r.needLocked(now), now)
 }
 
-// fromMemory returns the snapshot that replaced past; nil when there is none. A grant
+// publishUnsaved returns the snapshot that replaced past; nil when there is none. A grant
 // that could not be stored is published only here, when past no longer serves: an
 // access token that is not durable is better than none.
-func (r *Refresher) fromMemory(past *snapshot) *snapshot {
+func (r *Refresher) publishUnsaved(past *snapshot) *snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if v := r.current.Load(); v != past {
@@ -321,8 +321,8 @@ func (r *Refresher) Drain(ctx context.Context) error {
 	}
 }
 
-// keep sees to it that the store has what is held. One that cannot be asked
-// has lost nothing yet.
+// keep stores what is held, if the store does not have it. A store that cannot be
+// read is not taken to have lost the record.
 func (r *Refresher) keep(ctx context.Context) error {
 	if r.turn.lock(ctx.Done()) {
 		defer r.turn.unlock()

@@ -109,8 +109,8 @@ func (r *Refresher) noteRefusalLocked(v *snapshot) {
 	}
 }
 
-// Refused notes that the API answered token with 401 where no further refresh
-// is wanted: token is itself the fruit of one. Safe for concurrent use.
+// Refused notes that the API answered 401 to a token, without causing a refresh: the
+// token was itself obtained because of a 401. Safe for concurrent use.
 func (r *Refresher) Refused(token Token) {
 	v := r.current.Load()
 	if v == nil || v.token.Generation != token.Generation {

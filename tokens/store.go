@@ -22,7 +22,8 @@ type Store interface {
 	// durable: it survives the crash of this process and of its machine. With
 	// ErrConflict the stored version is not old, and nothing was written; with
 	// ErrUnknown next may or may not have been written; with any other error
-	// it was not, as with ErrDamaged when old is not what Load said with it.
+	// nothing was written. ErrDamaged means that the stored record is damaged, and
+	// old is not the version that Load returned for it.
 	Swap(ctx context.Context, old Version, next Record) (Version, error)
 }
 

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A Guard refuses who has no business on a listener: a port that adds
-// credentials is a target for every web page that a browser on this machine
+// A Guard refuses requests from clients that must not use a listener: a port that
+// adds credentials is a target for every web page that a browser on this machine
 // opens, by a request across sites or by DNS rebinding. Its fields are set
 // before the first request and not changed.
 type Guard struct {
@@ -35,7 +35,7 @@ func (g *Guard) Refuse(r *http.Request) *Problem {
 		p.Allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 		return p
 	}
-	if !g.knows(r) {
+	if !g.hostAllowed(r) {
 		return NewProblem(http.StatusMisdirectedRequest, "host_not_allowed", "This Host is not served here",
 			"the Host header names none of this listener's names; TICKETPROXY_ALLOWED_HOSTS adds one")
 	}
@@ -50,8 +50,8 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
 	site, browser := r.Header["Sec-Fetch-Site"]
-	if sent && !own || slices.ContainsFunc(site, crossSite) && !g.leadsHere(r) || speculative(r.Header) ||
-		browser && !g.refers(r) {
+	if sent && !own || slices.ContainsFunc(site, crossSite) && !g.linkAllowed(r) || speculative(r.Header) ||
+		browser && !g.refererAllowed(r) {
 		return NewProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
 			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 	}
@@ -67,8 +67,8 @@ func (g *Guard) Origin(r *http.Request) string {
 	return ""
 }
 
-// knows reports whether the request's Host is one of ours.
-func (g *Guard) knows(r *http.Request) bool {
+// hostAllowed reports whether the request's Host is one of ours.
+func (g *Guard) hostAllowed(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if r.URL.Scheme != "" && !ownForm(r.URL, local) {
 		return false
@@ -92,7 +92,8 @@ func (g *Guard) knows(r *http.Request) bool {
 // isOwnAddress reports whether name is the address that a connection came in
 // on, which DNS rebinding cannot forge. Loopback and the unspecified address do
 // not count: browsers connect to them by many spellings, such as
-// [::ffff:127.0.0.1] and 0.0.0.0, and do not say of all of them which page asks.
+// [::ffff:127.0.0.1] and 0.0.0.0, and for some of them send no header that names the
+// page.
 func isOwnAddress(name string, local *net.TCPAddr) bool {
 	address, err := netip.ParseAddr(name)
 	if address = address.Unmap(); err != nil || address.IsLoopback() || address.IsUnspecified() {
@@ -121,10 +122,10 @@ func sameOrigin(origin string, r *http.Request) bool {
 	return r.Host != "" && strings.EqualFold(origin, "http://"+r.Host)
 }
 
-// leadsHere reports whether a page of an allowed origin links here, or shows
+// linkAllowed reports whether a page of an allowed origin links here, or shows
 // what is here in a frame or as an image: of such a GET browsers name the page
 // in Referer alone.
-func (g *Guard) leadsHere(r *http.Request) bool {
+func (g *Guard) linkAllowed(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Origin"] != nil ||
 		len(r.Header["Referer"]) != 1 {
 		return false
@@ -133,9 +134,9 @@ func (g *Guard) leadsHere(r *http.Request) bool {
 	return g.allowed(scheme + "://" + authority)
 }
 
-// refers reports whether the page that the request comes from, if the browser
+// refererAllowed reports whether the page that the request comes from, if the browser
 // names one, is of an origin that may call.
-func (g *Guard) refers(r *http.Request) bool {
+func (g *Guard) refererAllowed(r *http.Request) bool {
 	return !slices.ContainsFunc(r.Header["Referer"], func(page string) bool {
 		scheme, authority, _ := SplitReference(page)
 		origin := scheme + "://" + authority
@@ -143,9 +144,9 @@ func (g *Guard) refers(r *http.Request) bool {
 	})
 }
 
-// speculative reports whether a browser asks for what a person has not asked for
-// yet, by a page's speculation rules. It says that of a page of any origin as if
-// the person had typed the address.
+// speculative reports whether a browser loads something before a person asks for it,
+// by a page's speculation rules. Browsers then send the Sec-Fetch-Site of a typed
+// address, whatever the page's origin.
 func speculative(h http.Header) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Moz"} {
 		if slices.ContainsFunc(h[name], func(purpose string) bool {
@@ -157,8 +158,8 @@ func speculative(h http.Header) bool {
 	return false
 }
 
-// crossSite reports whether a Sec-Fetch-Site names another site. A word that is
-// not known may be a browser's new one for that.
+// crossSite reports whether a Sec-Fetch-Site names another site. An unknown
+// value may be a new one that also means cross-site.
 func crossSite(site string) bool {
 	return site != "" && site != "none" && site != "same-origin"
 }

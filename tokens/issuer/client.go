@@ -18,8 +18,8 @@ import (
 	"ticketproxy/tokens/dialect"
 )
 
-// An issuer that has the request may have acted on it: its answer is worth
-// waiting for longer than that it takes the request.
+// An issuer that has the request may have acted on it. So its answer may take longer
+// than sending the request.
 const (
 	defaultTimeout = 10 * time.Second
 	answerFactor   = 3
