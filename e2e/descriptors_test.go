@@ -3,7 +3,6 @@ package e2e
 import (
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -73,9 +72,7 @@ func limited(t *testing.T, program string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "limited")
 	script := "#!/bin/sh\nulimit -n " + strconv.Itoa(fewDescriptors) + "\nexec " + program + " \"$@\"\n"
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	writeProgram(t, path, []byte(script))
 	return path
 }
 

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -81,19 +80,21 @@ func reachable(dir string) bool {
 
 func copyProgram(t *testing.T, to string) {
 	t.Helper()
-	from, err := os.Open(binary)
+	content, err := os.ReadFile(binary)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer from.Close()
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(f, from); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
+	writeProgram(t, to, content)
+}
+
+// writeProgram writes an executable file. No process is forked while the file is
+// open: it would keep the file open for writing, and starting it would fail with
+// ETXTBSY.
+func writeProgram(t *testing.T, path string, content []byte) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, content, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }
