@@ -27,7 +27,7 @@ type Status struct {
 	Generation    uint64    `json:"generation"`
 	Expiry        time.Time `json:"expiry,omitzero"`         // of the access token; zero when not known
 	RefreshExpiry time.Time `json:"refresh_expiry,omitzero"` // of the refresh token; zero when not known
-	NextRefresh   time.Time `json:"next_refresh,omitzero"`   // when the issuer is asked next; zero when only a 401 causes it
+	NextRefresh   time.Time `json:"next_refresh,omitzero"`   // when the issuer is asked next; zero if only by a 401
 	Error         string    `json:"error,omitempty"`         // why the last refresh failed
 	ErrorAt       time.Time `json:"error_at,omitzero"`
 	Hint          string    `json:"hint,omitempty"`     // what a person can do about it; the Refresher leaves it empty
