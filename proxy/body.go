@@ -49,7 +49,7 @@ type replayBody struct {
 
 	reading sync.Mutex // held while source is read; guards what follows
 	ended   bool       // source has ended, and may be closed
-	// patience is the time left to send the next BodyLeast bytes, of which received
+	// patience is the time left to send the next BodyChunk bytes, of which received
 	// have arrived. It does not run while the upstream takes nothing.
 	patience time.Duration
 	received int
@@ -70,7 +70,7 @@ const (
 )
 
 func newReplayBody(req *http.Request, x *requestState) *replayBody {
-	b := &replayBody{source: req.Body, expects: req.Header["Expect"] != nil, state: x, patience: inbound.BodyIdle}
+	b := &replayBody{source: req.Body, expects: req.Header["Expect"] != nil, state: x, patience: inbound.BodyChunkTimeout}
 	if req.Body == http.NoBody {
 		b.source = nil
 	}
@@ -205,12 +205,12 @@ func (b *replayBody) readLocked(p []byte) (int, error) {
 	}
 	x, began := b.state, time.Now()
 	x.setReadDeadline(began.Add(b.patience))
-	x.conn.BodyDue(began.Add(b.patience - inbound.BodyIdle))
+	x.conn.BodyDue(began.Add(b.patience - inbound.BodyChunkTimeout))
 	n, err := b.source.Read(p)
 	x.conn.BodyDone()
 	b.patience -= time.Since(began)
-	if b.received += n; b.received >= inbound.BodyLeast {
-		b.received, b.patience = 0, inbound.BodyIdle
+	if b.received += n; b.received >= inbound.BodyChunk {
+		b.received, b.patience = 0, inbound.BodyChunkTimeout
 	}
 	switch err {
 	case nil:

@@ -35,7 +35,7 @@ func (u *Upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 		x.closing = true
 	case x.stalled.Load():
 		p = inbound.NewProblem(http.StatusRequestTimeout, "bad_request", "The request cannot be read",
-			fmt.Sprintf("less than %d bytes of its body came in %v", inbound.BodyLeast, inbound.BodyIdle))
+			fmt.Sprintf("less than %d bytes of its body came in %v", inbound.BodyChunk, inbound.BodyChunkTimeout))
 		x.closing = true
 	case r.Context().Err() != nil, x.broken.Load():
 		panic(http.ErrAbortHandler) // the app left, or broke its own body off

@@ -92,21 +92,21 @@ func takeOver(rec Record) Record {
 func cooldown(rec Record, f facts) (w waits, why error) {
 	if since := f.now.Sub(rec.LostAt); !rec.LostAt.IsZero() && since >= 0 {
 		why = errLost
-		w.atLeast(backoff(rec.Lost+rec.Failures, minBackoff, maxBackoff)-since, ahead, idle)
+		w.atLeast(backoff(rec.Lost+rec.Failures, minBackoff, maxBackoff)-since, needNone, needLater)
 		if !rec.RetryAt.After(rec.LostAt) { // the last attempt was lost, and none has failed otherwise since
-			w.atLeast(backoff(rec.Lost, minBackoff, maxBackoff)-since, asked)
+			w.atLeast(backoff(rec.Lost, minBackoff, maxBackoff)-since, needNow)
 		}
 		if f.rotation != RotationNone && !f.grace {
-			w.atLeast(rec.Grant.Expiry.Sub(rec.LostAt)/2-since, ahead)
+			w.atLeast(rec.Grant.Expiry.Sub(rec.LostAt)/2-since, needNone)
 		}
 	}
 	if wait := rec.RetryAt.Sub(f.now); wait > 0 && wait <= maxPace {
 		why = errOutage
-		w.atLeast(wait, ahead, idle, asked)
+		w.atLeast(wait, needNone, needLater, needNow)
 	}
 	if wait := rec.NotBefore.Sub(f.now); wait > 0 && wait <= maxSilence {
 		why = errThrottled
-		w.atLeast(wait, ahead, idle, asked)
+		w.atLeast(wait, needNone, needLater, needNow)
 	}
 	return w, why
 }

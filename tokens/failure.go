@@ -49,7 +49,7 @@ func (r *Refresher) failFor(err error, w waits) error {
 	if errors.As(err, &e) && e.Class == Refused && !e.outage() {
 		least, most = minRefused, maxRefused
 	}
-	paced := e != nil && (e.outage() || e.Class == Ambiguous) && w[asked] > 0
+	paced := e != nil && (e.outage() || e.Class == Ambiguous) && w[needNow] > 0
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now, tries := time.Now(), 1
@@ -57,14 +57,14 @@ func (r *Refresher) failFor(err error, w waits) error {
 		tries = r.failure.tries + 1
 	}
 	wait := jitter(backoff(tries, least, most), r.random())
-	w.atLeast(wait, ahead, idle)
+	w.atLeast(wait, needNone, needLater)
 	if !paced {
-		w.atLeast(wait, asked)
+		w.atLeast(wait, needNow)
 	}
 	r.failure = &failure{err: err, at: now, tries: tries}
 	r.failure.postpone(now, w)
 	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", w[r.needLocked(now)]))
-	return &UnavailableError{Account: r.Account, RetryAfter: w[asked], Err: err}
+	return &UnavailableError{Account: r.Account, RetryAfter: w[needNow], Err: err}
 }
 
 // coolDown begins no refresh for some time, because of what the record says. An
@@ -79,7 +79,7 @@ func (r *Refresher) coolDown(err error, w waits) error {
 	}
 	f.postpone(now, w)
 	r.failure = f
-	return &UnavailableError{Account: r.Account, RetryAfter: f.until[asked].Sub(now), Err: f.err}
+	return &UnavailableError{Account: r.Account, RetryAfter: f.until[needNow].Sub(now), Err: f.err}
 }
 
 // postpone lets no refresh begin before the waits are over.

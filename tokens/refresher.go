@@ -120,7 +120,7 @@ func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 	if v == nil || v.token.Generation != rejected.Generation {
 		return r.Token(ctx)
 	}
-	if !r.refuse(v) {
+	if !r.noteRejection(v) {
 		return rejected, nil
 	}
 	return r.await(ctx, v)
@@ -286,7 +286,7 @@ func (r *Refresher) untilNext() time.Duration {
 	defer r.mu.Unlock()
 	now, most, v := time.Now(), r.poll(), r.current.Load()
 	n := r.needLocked(now)
-	if n != ahead {
+	if n != needNone {
 		most = min(most, time.Second) // apps may begin to ask
 	} else if !v.expiry.IsZero() {
 		most = min(most, v.expiry.Sub(now)) // then the wait is another

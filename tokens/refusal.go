@@ -76,11 +76,11 @@ func refusalPauseAfter(rec Record, f facts) time.Duration {
 	return nextRefusalPause(rec.RefusalPause, end.Sub(rec.Grant.Obtained), livedWell(rec.Grant), refused)
 }
 
-// refuse notes that the API refused the current token, and reports whether that
+// noteRejection notes that the API refused the current token, and reports whether that
 // may cause a refresh now. All processes keep to the same pause, since it is in
 // the record. A refresh that is due anyway waits for no pause. A clock that was
 // set back does not prolong one.
-func (r *Refresher) refuse(v *snapshot) bool {
+func (r *Refresher) noteRejection(v *snapshot) (mayRefresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.noteRefusalLocked(v)

@@ -130,9 +130,9 @@ func (f *failure) report(account string, n need, now time.Time) error {
 type need int
 
 const (
-	ahead need = iota // a live access token is held: nothing waits
-	idle              // none is held, and no app has asked for one lately
-	asked             // none is held, and apps ask for one
+	needNone  need = iota // a live access token is held: nobody waits
+	needLater             // none is held, and no app has asked for one lately
+	needNow               // none is held, and apps ask for one
 )
 
 // waits says how long the issuer may not be asked; indexed by need.
@@ -149,11 +149,11 @@ func (w *waits) atLeast(d time.Duration, needs ...need) {
 func (r *Refresher) needLocked(now time.Time) need {
 	switch {
 	case r.liveLocked(now):
-		return ahead
+		return needNone
 	case now.Sub(r.wanted) < demandWindow && !r.wanted.IsZero():
-		return asked
+		return needNow
 	}
-	return idle
+	return needLater
 }
 
 // backoff returns the wait after so many tries: doubling from least to most.

@@ -58,7 +58,7 @@ type Conn struct {
 	drain *atomic.Bool // the server is draining; may be nil
 	slot  *slot
 
-	sendDue    deadlineStart // the app is due to send BodyLeast of a body
+	sendDue    deadlineStart // the app is due to send BodyChunk of a body
 	takeDue    deadlineStart // the app is due to take what is written of an answer
 	header     headerMemory
 	framing    framing     // used by one Read at a time
@@ -80,7 +80,7 @@ func ConnOf(ctx context.Context) *Conn {
 // Draining reports whether the connection should not be used again.
 func (c *Conn) Draining() bool { return c.drain != nil && c.drain.Load() }
 
-// BodyDue notes that the app is due to send BodyLeast of a body since t. Another
+// BodyDue notes that the app is due to send BodyChunk of a body since t. Another
 // connection may take its slot when it is slow.
 func (c *Conn) BodyDue(since time.Time) { c.sendDue.set(since) }
 

@@ -14,7 +14,7 @@ const (
 	// headerPatience is how long an app may take for a request's header although
 	// others want its slot. Honest apps send it at once.
 	headerPatience = 250 * time.Millisecond
-	// slowPatience is how long an app may take for BodyLeast of a body, or for what
+	// slowPatience is how long an app may take for BodyChunk of a body, or for what
 	// is written of an answer at a time, although others want its slot.
 	slowPatience = 5 * time.Second
 	// recheckInterval is how often newcomers look for a body that has become slow.

@@ -15,11 +15,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// BodyIdle is the time in which an app must send BodyLeast bytes of a body, or its
+// BodyChunkTimeout is the time in which an app must send BodyChunk bytes of a body, or its
 // end. A time in which nobody reads the body does not count.
 const (
-	BodyIdle  = 60 * time.Second
-	BodyLeast = 1 << 10
+	BodyChunkTimeout = 60 * time.Second
+	BodyChunk        = 1 << 10
 )
 
 // Deadlines and limits that a client cannot evade. There is none on a whole
@@ -125,7 +125,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.logPanic()
 	if r.ContentLength != 0 { // the server reads a body that nobody wants
 		control := http.NewResponseController(w)
-		control.SetReadDeadline(time.Now().Add(BodyIdle))
+		control.SetReadDeadline(time.Now().Add(BodyChunkTimeout))
 		defer func() { conn.sendDue.set(time.Now()) }()
 		if r.Header["Expect"] != nil {
 			body := &ExpectedBody{ReadCloser: r.Body}

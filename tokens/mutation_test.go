@@ -1,0 +1,6 @@
+//go:build mutation
+
+package tokens_test
+
+// A mutation run tests the package some hundred times.
+const everyday = 1_000
