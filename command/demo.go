@@ -82,19 +82,13 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 			return fmt.Errorf("obtaining a grant of %s: %w", provider.Name, err)
 		}
 		names = append(names, provider.Name)
-		environ = append(environ, named(provider.Name, settings(provider, origin, seed.Reveal()))...)
-		environ = append(
-			environ,
-			named(
-				provider.Name,
-				[]string{"TICKETPROXY_LISTEN=" + free(ctx, env.Network, fmt.Sprintf("127.0.0.1:%d", 8080+i))},
-			)...)
+		listen := "TICKETPROXY_LISTEN=" + free(ctx, env.Network, fmt.Sprintf("127.0.0.1:%d", 8080+i))
+		lines := append(settings(provider, origin, seed.Reveal()), listen)
+		environ = append(environ, named(provider.Name, lines)...)
 	}
 	environ = append(environ, "TICKETPROXY_UPSTREAMS="+strings.Join(names, ","))
-	fmt.Fprint(
-		env.Stdout,
-		"Three issuers and three APIs of the sandbox are up, and ticketproxy stands in front of them.\n\n",
-	)
+	fmt.Fprint(env.Stdout, "Three issuers and three APIs of the sandbox are up, "+
+		"and ticketproxy stands in front of them.\n\n")
 
 	inner := *env
 	inner.Environ = environ
