@@ -45,9 +45,9 @@ type Status struct {
 }
 
 // Handler returns the handler of the admin listener. Health and metrics answer
-// any peer and Host, for the kubelet and Prometheus ask at the pod's address,
-// but for a name that came to mean loopback; the rest answers loopback peers
-// alone, behind the guard.
+// any peer and Host, because the kubelet and Prometheus ask at the pod's address.
+// The exception is a name that leads to loopback. The rest answers loopback peers
+// only, behind the guard.
 func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, path := range []string{"/livez", "/healthz"} {

@@ -270,7 +270,7 @@ func withSettings(d dialect.Dialect, u Upstream) dialect.Dialect {
 
 // secret returns a secret's text, from its variable or from the file that the
 // variable's _FILE names; "" when there is none or it is wrong. Neither the
-// text nor the path is ever shown, for a path may be a secret put in the wrong
+// text nor the path is ever shown: a path may be a secret that was put in the wrong
 // variable.
 func (p *parser) secret(variable string) string {
 	text, path := p.vars[variable], p.vars[variable+fileSuffix]

@@ -91,7 +91,7 @@ func (f *Flow) called(ctx context.Context, c *consent, sockets []net.Listener, a
 
 // handler starts the browser on its way to the issuer's address, and receives it
 // when it comes back. It tells twice when another browser was started. Any page
-// that is open on this machine can call it too: what does not bear our state and
+// that is open on this machine can call it too: what does not have our state and
 // our cookie is refused, and waited past.
 func (c *consent) handler(address string, got chan<- answer, twice chan<- struct{}) http.Handler {
 	path := cmp.Or(c.redirect.EscapedPath(), "/")

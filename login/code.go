@@ -82,7 +82,7 @@ func (c *consent) challenge() string {
 }
 
 // read reads an authorization response (RFC 6749, section 4.1.2). It is not
-// ours, but some other page's on this machine, unless it bears our state; and
+// ours, but another page's on this machine, unless it has our state; and
 // no parameter comes twice (section 3.1).
 func (c *consent) read(query url.Values) (_ answer, ours bool) {
 	if len(query["state"]) != 1 ||
@@ -100,7 +100,7 @@ func (c *consent) read(query url.Values) (_ answer, ours bool) {
 }
 
 // refusalText puts an error of RFC 6749, section 4.1.2.1, into words. Of any
-// other nothing is shown, for it could be anything.
+// other nothing is shown, because it could be anything.
 func refusalText(code string) string {
 	text := map[string]string{
 		"access_denied":             "consent was refused",
@@ -130,7 +130,7 @@ func (f *Flow) byCode(ctx context.Context) (tokens.Grant, error) {
 			return tokens.Grant{}, err
 		}
 	} else if redirect.Port() == "0" {
-		// The person's browser is to find nobody there, and stop.
+		// Nobody listens there, so the browser stops, and the person copies the address.
 		if redirect.Host, err = f.free(ctx, redirect.Host); err != nil {
 			return tokens.Grant{}, err
 		}

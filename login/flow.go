@@ -167,7 +167,7 @@ func (f *Flow) keep(ctx context.Context, grant tokens.Grant) (generation uint64,
 }
 
 // begin makes the grant the beginning of a line, unless it is tried again and
-// the attempt before, of unknown outcome, has done so. It does not heed an
+// the attempt before, of unknown outcome, has done so. It ignores an
 // interrupt.
 func (f *Flow) begin(grant tokens.Grant, again bool) (generation uint64, _ error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)

@@ -64,7 +64,7 @@ func (w *LossyWriter) passOn() {
 	}
 }
 
-// next returns what is to be written next; nil when nothing is waiting.
+// next returns what to write next; nil when nothing is waiting.
 func (w *LossyWriter) next() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// route returns the upstream that is to serve a request: a Host of its own
-// goes before any Host, and the longest prefix before shorter ones. It is nil
+// route returns the upstream that serves a request. One with a Host of its own goes
+// before one for any Host, and a longer prefix before a shorter one. It is nil
 // when none matches. The path is compared as it was sent.
 func route(upstreams []*Upstream, r *http.Request) *Upstream {
 	path := pathOf(r)

@@ -10,7 +10,7 @@ import (
 
 // A StubTokenEndpoint answers apps that do their own OAuth at the provider's token
 // path, so that they keep working: with a grant in the provider's own form
-// whose tokens are worthless, for the app's Authorization is replaced anyway.
+// whose tokens are worthless. The app's Authorization is replaced anyway.
 // What the app sends there, credentials among it, goes nowhere.
 type StubTokenEndpoint struct {
 	Paths []string // of the token endpoint, as apps call it

@@ -61,7 +61,7 @@ func (u *Upstream) below(path string) string {
 	return strings.TrimSuffix(u.URL.EscapedPath(), "/") + path
 }
 
-// setPath sets a path given as it is to be sent.
+// setPath sets a path to the bytes that go out.
 func setPath(u *url.URL, sent string) {
 	path, err := url.PathUnescape(sent)
 	if err != nil {

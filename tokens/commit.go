@@ -23,7 +23,7 @@ var errKeep = errors.New("the stored record stays")
 // commit stores the record that next makes of the stored one, and returns what is
 // stored then. When another process was faster, and when the store cannot say
 // whether it wrote, commit loads the record and asks next again. next returns
-// errKeep when nothing is to be written, and any other error to end the commit.
+// errKeep to write nothing, and any other error to end the commit.
 //
 // from is what next gets first; nil loads it. The error is next's, or what the
 // store said of the write.

@@ -18,8 +18,8 @@ type Issuer interface {
 	Refresh(ctx context.Context, refreshToken secret.String) (Grant, error)
 }
 
-// A Class says how far a failed token request got, for that decides what may
-// be tried again.
+// A Class says how far a failed token request got. That decides what may be tried
+// again.
 type Class int
 
 const (

@@ -8,7 +8,7 @@ import (
 
 // A framing follows the requests of a connection through its bytes, and breaks
 // one that has both Content-Length and Transfer-Encoding, with which a request
-// is hidden from whoever goes by the other, or the latter in HTTP/1.0, which
+// can be hidden from a server that reads the other one, or the latter in HTTP/1.0, which
 // does not know it (RFC 9112, section 6.1). The server would drop one silently,
 // and a body with it; a header line without a colon it refuses with 400, and
 // closes the connection.

@@ -61,8 +61,8 @@ func (p *Problem) fill(h http.Header) []byte {
 	return append(body, '\n')
 }
 
-// raw returns an answer that closes the connection, for where no
-// http.ResponseWriter is to be had.
+// raw returns an answer that closes the connection, for use
+// without an http.ResponseWriter.
 func raw(p *Problem) []byte {
 	res := &http.Response{StatusCode: p.Status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Close: true}
 	body := p.fill(res.Header)

@@ -23,7 +23,7 @@ const (
 )
 
 // Deadlines and limits that a client cannot evade. There is none on a whole
-// request or answer, for that would cut streams.
+// request or answer, because that would cut streams.
 const (
 	headerTimeout = 10 * time.Second // to send a request's header
 	idleTimeout   = 2 * time.Minute  // between two requests

@@ -10,7 +10,7 @@ import (
 
 // refusal returns our own form of an answer with which net/http refuses a
 // request, and on the connection itself; nil when p is none. It is asked between
-// requests alone, for a part of an answer's body may look like one. A ambiguous
+// requests only, because a part of an answer's body may look like one. An ambiguous
 // request had been framed in two ways.
 func refusal(p []byte, ambiguous bool) []byte {
 	const most = 512

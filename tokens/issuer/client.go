@@ -125,7 +125,7 @@ func (c *Client) ask(
 	transport := c.transport()
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		// net/http goes on dialling for whoever may want the connection later.
+		// net/http goes on dialling, for a later request.
 		if t, ok := transport.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
 		}

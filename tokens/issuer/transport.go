@@ -16,7 +16,7 @@ import (
 const maxHeader = 64 << 10
 
 // Transport returns a transport fit for token requests, in which nothing is
-// ever sent twice: each request has a connection of its own, for an idle one
+// ever sent twice: each request has a connection of its own, because an idle one
 // that the issuer has just closed is the commonest way to lose an answer, and
 // the protocol is HTTP/1.1, for HTTP/2 may send again what it believes unread.
 // Nothing is inflated. A nil roots is the system's, a nil proxy none, a nil

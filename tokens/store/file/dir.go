@@ -18,7 +18,7 @@ import (
 //	NAME.json                      an account's record
 //	NAME.lock                      locked while that record is replaced; never removed
 //	.HOLDER.holder                 locked for as long as that process lives
-//	.NAME.HOLDER.OLD.NUMBER.tmp    a record that is to replace the one of version OLD
+//	.NAME.HOLDER.OLD.NUMBER.tmp    a record that replaces the one of version OLD
 type Dir struct {
 	folder   folder
 	presence *presence
@@ -92,7 +92,7 @@ func newFile(on disk, dir string, p *presence, name string) *File {
 
 // Close ends this process's presence: it releases the lock and removes the
 // lock's file, unless a record still names this process as the holder of an
-// intent. No File of d is to be used afterwards. A second Close does nothing.
+// intent. No File of d may be used afterwards. A second Close does nothing.
 func (d *Dir) Close() error {
 	var err error
 	d.close.Do(func() { err = d.presence.leave() })

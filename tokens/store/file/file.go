@@ -36,7 +36,7 @@ type File struct {
 	invalid  error  // why name is none
 
 	// settled is the version last seen to be durable. Should it come back
-	// after another one, then with the same tokens, for a generation never
+	// after another one, then with the same tokens, because a generation never
 	// falls: trusting it again risks none.
 	settled atomic.Pointer[tokens.Version]
 }
@@ -54,7 +54,7 @@ func (f *File) Load(ctx context.Context) (tokens.Record, tokens.Version, error) 
 }
 
 // Swap implements tokens.Store. While another process holds the record's lock
-// it waits until ctx is done; from then on it does not heed ctx.
+// it waits until ctx is done; from then on it ignores ctx.
 func (f *File) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
 	if err := f.usable(ctx); err != nil {
 		return "", fmt.Errorf("saving state: %w", err)

@@ -14,7 +14,7 @@ import (
 type tempFile struct {
 	account string
 	holder  string
-	old     tokens.Version // what it is to replace
+	old     tokens.Version // the version that it replaces
 }
 
 // tempName names a file of its own to each attempt to write. No account's name

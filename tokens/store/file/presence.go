@@ -20,7 +20,7 @@ import (
 // it is merely stopped.
 //
 // That a process has ended is believed only of one that ran under the present
-// boot of this kernel, for a file system may well keep the locks of another
+// boot of this kernel, because a file system may keep the locks of another
 // machine from us; the holder's id tells. It is believed for as long as the
 // lock's file exists, so the file stays while a record names the holder.
 type presence struct {
@@ -92,7 +92,7 @@ func (p *presence) unlocked(holder string) (bool, error) {
 }
 
 // leave ends the presence. The lock's file stays if a record names us, for
-// whoever finds that intent must be able to tell that we are gone.
+// a process that finds that intent must be able to tell that we are gone.
 func (p *presence) leave() error {
 	if p.named(p.holder) {
 		return p.lock.Close()
