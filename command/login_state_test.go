@@ -147,7 +147,7 @@ func TestLoginInterrupted(t *testing.T) {
 			f.allow(address)
 			return os.Rename(state, state+"-away")
 		})
-		mustSay(t, status, 1, out, "the grant could not be stored and is lost", "\nhint: mend the state")
+		mustSay(t, status, 1, out, "the grant could not be stored and is lost", "\nhint: make the state writable")
 		if took := time.Since(began); took < 30*time.Second || took > 32*time.Second {
 			t.Errorf("took %v", took)
 		}

@@ -60,7 +60,7 @@ func meanings() map[string]string {
 		"PROVIDER":      "the system's dialect: socialboards, openticket, ticketpark, or generic (plain RFC 6749)",
 		"CLIENT_ID":     "the OAuth client's identifier",
 		"CLIENT_SECRET": "the OAuth client's secret",
-		"REFRESH_TOKEN": "the seed: the first refresh token; after the first rotation the state outranks it, until the " +
+		"REFRESH_TOKEN": "the seed: the first refresh token; after the first rotation the state is used instead, until the " +
 			"seed itself is changed",
 		"UPSTREAM_URL":  "the API's origin, with an optional base path",
 		"TOKEN_URL":     "the issuer's token endpoint",

@@ -118,7 +118,7 @@ func (f *Flow) Run(ctx context.Context) error {
 				"the grant could not be stored and is lost: %w",
 				err,
 			),
-			"mend the state, then run ticketproxy login "+f.Account+" again",
+			"make the state writable, then run ticketproxy login "+f.Account+" again",
 		))
 	}
 	fmt.Fprintf(f.Stdout, "account %s: logged in, generation %d, access token %s, refresh token %s\n",

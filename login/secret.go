@@ -90,7 +90,7 @@ func (f *Flow) inUse(ctx context.Context, pasted secret.String) error {
 	if known {
 		return hint.With(
 			errors.New("the account has this refresh token already, and is not known to be dead"),
-			"there is nothing to do; to begin anew, make a new refresh token",
+			"there is nothing to do; to start again, make a new refresh token",
 		)
 	}
 	return nil

@@ -142,7 +142,7 @@ func (k *checklist) origin(ctx context.Context, u config.Upstream, what string, 
 		return
 	}
 	res.Body.Close()
-	words := "reached in the clear"
+	words := "reached without TLS"
 	if target.Scheme == "https" {
 		words = "reached, and its certificate is trusted"
 	}

@@ -264,7 +264,7 @@ func (r *Refresher) saveHeld() error {
 		case s.cause == nil:
 			return rec, nil
 		case errors.Is(s.err, ErrNone), errors.Is(s.err, ErrDamaged):
-			r.log().Warn("state has lost the record that was announced: storing anew",
+			r.log().Warn("state has lost the record that was announced: storing it again",
 				zap.Uint64("generation", rec.Generation), zap.Error(s.err))
 			return rec, nil
 		case s.err != nil:
