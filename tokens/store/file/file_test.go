@@ -131,6 +131,19 @@ func TestRecordTooLargeToLoadIsNotWritten(t *testing.T) {
 	}
 }
 
+// A record of the most bytes that are read is written, too.
+func TestRecordOfMostBytes(t *testing.T) {
+	t.Parallel()
+	f := openTest(t, t.TempDir()).Account("park")
+	most := storetest.Record(1)
+	room := sizeLimit - len(storetest.Encode(t, most))
+	most.Grant.AccessToken = secret.New(most.Grant.AccessToken.Reveal() + strings.Repeat("a", room))
+	storetest.MustSwap(t, f, "", most)
+	if got := storetest.MustLoad(t, f).Record; !got.Grant.Same(most.Grant) {
+		t.Error("the record came back changed")
+	}
+}
+
 func TestAccountNames(t *testing.T) {
 	t.Parallel()
 	d := openTest(t, t.TempDir())

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/store/storetest"
@@ -62,4 +63,35 @@ func TestKilledBetweenWriteAndRename(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnfinishedHolderIsNotGone: while another process keeps the record locked, the
+// killed one's write cannot be finished, and nobody may spend the record's token.
+func TestUnfinishedHolderIsNotGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		path := t.TempDir()
+		dir := openTest(t, path)
+		killed := newHolder(bootID())
+		if err := putFile(nil, 0o600)(filepath.Join(path, holderFile(killed))); err != nil {
+			t.Fatal(err)
+		}
+		park := dir.Account("park")
+		old := storetest.MustSwap(t, park, "", storetest.Record(1))
+		temp := filepath.Join(path, tempName("park", killed, old))
+		if err := putFile(storetest.Encode(t, storetest.Record(2)), 0o600)(temp); err != nil {
+			t.Fatal(err)
+		}
+		lock, err := dir.Account("park").lock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if park.Gone(killed) {
+			t.Error("the killed process is taken to be gone, and its write is not finished")
+		}
+		lock.Close()
+		if !park.Gone(killed) || storetest.MustLoad(t, park).Record.Generation != 2 {
+			t.Error("the write is not finished once the record is free")
+		}
+	})
 }
