@@ -15,7 +15,7 @@ var errStoreLost = errors.New("the store has lost the record that is held")
 
 // load returns the stored record, after storing again what the store has lost, and
 // after applying a new seed. With nothing stored and no seed the record is empty.
-// The caller holds r.turn.
+// The caller holds r.advancing.
 func (r *Refresher) load() (Record, Version, error) {
 	ctx, cancel := storeContext()
 	defer cancel()
@@ -153,10 +153,10 @@ func (r *Refresher) adopt(rec Record) *snapshot {
 // pollStore adopts what another process has stored, and stores what could not be
 // stored before.
 func (r *Refresher) pollStore() {
-	if r.isPending() && r.obstacle() != nil || !r.turn.tryLock() {
+	if r.isPending() && r.obstacle() != nil || !r.advancing.tryLock() {
 		return // too soon to try again; or a refresh is under way, which loads the record itself
 	}
-	defer r.turn.unlock()
+	defer r.advancing.unlock()
 	if err := r.saveHeld(); err != nil {
 		r.fail(err)
 		return

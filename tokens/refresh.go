@@ -27,7 +27,7 @@ func storeContext() (context.Context, context.CancelFunc) {
 }
 
 // advance refreshes until a usable token newer than past is published, or returns
-// why it cannot. The caller holds r.turn.
+// why it cannot. The caller holds r.advancing.
 func (r *Refresher) advance(past *snapshot) error {
 	if err := r.saveHeld(); err != nil {
 		return r.fail(err)

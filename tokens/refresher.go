@@ -27,17 +27,17 @@ type Refresher struct {
 	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
 	Holder   string         // this process, as its Store knows it; unique
 	Patience time.Duration  // how long a caller waits at most; 10 s when 0
-	Takeover time.Duration  // how long a foreign intent is respected, more than a token request takes; 40 s when 0
+	Takeover time.Duration  // how long another process's intent is respected, longer than a token request takes; 40 s when 0
 	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
 	Log      *zap.Logger    // nothing is logged when nil
 	Observer Observer       // told of events; may be nil
 	Rand     func() float64 // jitter in [0, 1); math/rand/v2 when nil
 
-	current  atomic.Pointer[snapshot] // what Token hands out
-	flight   singleflight.Group       // one refresh a generation
-	turn     chanMutex                // held by who goes through the protocol
-	inflight inflight                 // refreshes under way
-	polledAt time.Time                // when Run last looked at the store; Run's own
+	current   atomic.Pointer[snapshot] // what Token hands out
+	waiters   singleflight.Group       // of one refresh for each generation
+	advancing chanMutex                // held while the refresh protocol runs
+	inflight  inflight                 // refreshes under way
+	polledAt  time.Time                // when Run last looked at the store; Run's own
 
 	mu          sync.Mutex // guards all that follows
 	began       bool       // an access token was held
@@ -208,13 +208,13 @@ func (r *Refresher) join(past *snapshot) <-chan singleflight.Result {
 	if past != nil {
 		key = strconv.FormatUint(past.token.Generation, 10)
 	}
-	return r.flight.DoChan(key, func() (any, error) {
+	return r.waiters.DoChan(key, func() (any, error) {
 		if !r.inflight.enter() {
 			return nil, &UnavailableError{Account: r.Account, Err: errClosing}
 		}
 		defer r.inflight.leave()
-		r.turn.lock(nil)
-		defer r.turn.unlock()
+		r.advancing.lock(nil)
+		defer r.advancing.unlock()
 		return nil, r.advance(past)
 	})
 }
@@ -324,8 +324,8 @@ func (r *Refresher) Drain(ctx context.Context) error {
 // keep stores what is held, if the store does not have it. A store that cannot be
 // read is not taken to have lost the record.
 func (r *Refresher) keep(ctx context.Context) error {
-	if r.turn.lock(ctx.Done()) {
-		defer r.turn.unlock()
+	if r.advancing.lock(ctx.Done()) {
+		defer r.advancing.unlock()
 		if err := r.saveHeld(); err != nil {
 			return err
 		}
