@@ -1,0 +1,150 @@
+package tokens_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"ticketproxy/secret"
+	"ticketproxy/tokens"
+	"ticketproxy/tokens/store/memory"
+)
+
+// A dead record gives way to an older one that lives, and to no other.
+func TestOlderDeadRecordIsNotAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(memory.Store)
+		put(t, s, func(r *tokens.Record) {
+			r.Generation, r.Grant.RefreshToken = 5, secret.New("spent")
+			r.Dead = &tokens.Death{Reason: "the newer death", At: time.Now()}
+		})
+		r := newRefresher(i, s, secret.String{})
+		start(t, r)
+		time.Sleep(3 * time.Second)
+		put(t, s, func(r *tokens.Record) {
+			r.Generation, r.Grant.RefreshToken = 3, secret.New("older")
+			r.Dead = &tokens.Death{Reason: "the older death", At: time.Now()}
+		})
+		time.Sleep(3 * time.Second)
+		if got := r.Status(); got.Generation != 5 || got.State != tokens.Dead || !strings.Contains(got.Error, "the newer death") {
+			t.Errorf("%+v", got)
+		}
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) { r.Grant.RefreshToken, r.Dead = seed, nil })
+		time.Sleep(3 * time.Second)
+		mustServe(t, r, i)
+	})
+}
+
+// Another grant of the same generation, which a person put there, is adopted.
+func TestOtherGrantOfTheSameGenerationIsAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(memory.Store)
+		r := newRefresher(i, s, i.seed())
+		start(t, r)
+		first := mustServe(t, r, i)
+		put(t, s, func(r *tokens.Record) {
+			r.Grant.AccessToken, r.Grant.RefreshToken = secret.New("another"), secret.New("another-refresh")
+		})
+		time.Sleep(3 * time.Second)
+		token, err := r.Token(t.Context())
+		if err != nil || token.AccessToken.Reveal() != "another" || token.Generation != first.Generation {
+			t.Errorf("%q of generation %d, %v", token.AccessToken.Reveal(), token.Generation, err)
+		}
+	})
+}
+
+// A record that another process has stored does not make this one forget that the
+// API refuses new tokens.
+func TestRefusalsSurviveAnAdoptedRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(memory.Store)
+		seed := i.seed()
+		r := newRefresher(i, s, seed)
+		start(t, r)
+		token := mustServe(t, r, i)
+		for range 2 { // each new token is refused
+			time.Sleep(2 * time.Second)
+			var err error
+			if token, err = r.Renew(t.Context(), token); err != nil {
+				t.Fatal(err)
+			}
+			r.Refused(token)
+		}
+		before := r.Status().Warnings
+		if len(before) != 1 || !strings.Contains(before[0], "the API refuses new tokens since") {
+			t.Fatalf("warnings %q", before)
+		}
+		other := newRefresher(i, s, seed)
+		other.Holder = "second"
+		start(t, other)
+		served := mustServe(t, other, i)
+		time.Sleep(10 * time.Second)
+		if _, err := other.Renew(t.Context(), served); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		if r.Status().Generation <= served.Generation {
+			t.Fatal("the other process's record was not adopted")
+		}
+		if after := r.Status().Warnings; len(after) != 1 || after[0] != before[0] {
+			t.Errorf("warnings %q, before %q", after, before)
+		}
+	})
+}
+
+// An unreadable store is logged once when that begins, and once when it ends.
+func TestUnusableStateIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), &unreadableStore{}
+		core, logged := observer.New(zap.InfoLevel)
+		r := newRefresher(i, s, i.seed())
+		r.Log = zap.New(core)
+		start(t, r)
+		mustServe(t, r, i)
+		s.broken.Store(true)
+		time.Sleep(5 * time.Second)
+		s.broken.Store(false)
+		time.Sleep(5 * time.Second)
+		for message, want := range map[string]int{"state is unusable": 1, "state is usable again": 1} {
+			if got := logged.FilterMessage(message).Len(); got != want {
+				t.Errorf("%q was logged %d times, want %d", message, got, want)
+			}
+		}
+	})
+}
+
+// An unreadableStore cannot be read while it is broken.
+type unreadableStore struct {
+	memory.Store
+	broken atomic.Bool
+}
+
+func (s *unreadableStore) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
+	if s.broken.Load() {
+		return tokens.Record{}, "", errors.New("input/output error")
+	}
+	return s.Store.Load(ctx)
+}
+
+// Begin finds out whether a store that cannot say so has written the grant.
+func TestBeginWhereTheStoreCannotSay(t *testing.T) {
+	t.Parallel()
+	s := new(faultyStore)
+	s.vague.Store(true)
+	grant := tokens.Grant{AccessToken: secret.New("a"), RefreshToken: secret.New("r")}
+	generation, err := tokens.Begin(t.Context(), s, grant, secret.String{})
+	if err != nil || generation != 1 {
+		t.Errorf("generation %d, %v", generation, err)
+	}
+	if rec, _, err := s.Store.Load(t.Context()); err != nil || rec.Generation != 1 || !rec.Grant.Same(grant) {
+		t.Errorf("generation %d is stored, %v", rec.Generation, err)
+	}
+}
