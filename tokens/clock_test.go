@@ -82,3 +82,12 @@ func TestSkewIsLoggedOnceAChange(t *testing.T) {
 		}
 	})
 }
+
+func TestSkewWarningBegins(t *testing.T) {
+	t.Parallel()
+	for seconds, warned := range map[float64]bool{29.9: false, -29.9: false, 30: true, -30: true} {
+		if got := tokens.SkewWarning(seconds); (got != "") != warned {
+			t.Errorf("%v s: %q", seconds, got)
+		}
+	}
+}
