@@ -83,6 +83,16 @@ func TestSkewIsLoggedOnceAChange(t *testing.T) {
 	})
 }
 
+func TestSkewOfAYear(t *testing.T) {
+	t.Parallel()
+	const year = 365 * 24 * 3600
+	for seconds, want := range map[float64]string{year: "8760h0m0s", year + 1: "more than a year"} {
+		if got := tokens.SkewWarning(seconds); !strings.Contains(got, want) {
+			t.Errorf("%v s: %q", seconds, got)
+		}
+	}
+}
+
 func TestSkewWarningBegins(t *testing.T) {
 	t.Parallel()
 	for seconds, warned := range map[float64]bool{29.9: false, -29.9: false, 30: true, -30: true} {
