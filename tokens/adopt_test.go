@@ -148,3 +148,27 @@ func TestBeginWhereTheStoreCannotSay(t *testing.T) {
 		t.Errorf("generation %d is stored, %v", rec.Generation, err)
 	}
 }
+
+// An Observer is told of each token request by its result.
+func TestObserverIsToldOfResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(time.Hour)
+		r := newRefresher(i, new(memory.Store), i.seed())
+		told := make(results, 10)
+		r.Observer = told
+		end := failing(i, &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("refused")})
+		start(t, r)
+		time.Sleep(100 * time.Millisecond)
+		end()
+		mustServe(t, r, i)
+		if first, last := <-told, <-told; first != "not_sent" || last != "ok" {
+			t.Errorf("told of %q and %q", first, last)
+		}
+	})
+}
+
+// results are what an Observer was told.
+type results chan string
+
+func (r results) Refreshed(result string, _ time.Duration) { r <- result }
+func (results) WriteFailed()                               {}

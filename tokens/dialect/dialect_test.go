@@ -40,3 +40,14 @@ func TestDialects(t *testing.T) {
 		t.Error("a name is matched without its case")
 	}
 }
+
+// Lifetimes of refresh tokens are as the vendors' pages say them.
+func TestRefreshLifetimes(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"openticket": "8760h0m0s", "ticketpark": "336h0m0s", "socialboards": "0s", "generic": "0s"} {
+		d, _ := dialect.Lookup(name)
+		if got := d.RefreshLifetime.String(); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
