@@ -172,3 +172,78 @@ type results chan string
 
 func (r results) Refreshed(result string, _ time.Duration) { r <- result }
 func (results) WriteFailed()                               {}
+
+// A process that was held up after its claim does not spend: another may have taken
+// over meanwhile.
+func TestSlowClaimIsNotSpent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(faultyStore)
+		r := newRefresher(i, s, i.seed())
+		s.slow.Store(int64(25 * time.Second)) // more than half of the takeover delay
+		stop := start(t, r)
+		time.Sleep(3 * time.Minute)
+		if asked, _, _ := i.counts(); asked != 0 {
+			t.Errorf("%d token requests", asked)
+		}
+		s.slow.Store(0)
+		time.Sleep(time.Minute)
+		mustServe(t, r, i)
+		stop()
+	})
+}
+
+// Taking over another process's refresh is logged once.
+func TestTakeoverIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(faultyStore)
+		seed := i.seed()
+		put(t, s, func(r *tokens.Record) {
+			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
+				Intent: &tokens.Intent{ID: "x.1", Holder: "x", Start: time.Now(), Try: 1}}
+		})
+		core, logged := observer.New(zap.WarnLevel)
+		r := newRefresher(i, s, seed)
+		r.Log = zap.New(core)
+		start(t, r)
+		time.Sleep(time.Minute)
+		mustServe(t, r, i)
+		time.Sleep(time.Hour) // and refreshes of its own
+		mustServe(t, r, i)
+		if n := logged.FilterMessageSnippet("taking over").Len(); n != 1 {
+			t.Errorf("logged %d times", n)
+		}
+	})
+}
+
+// An outcome that cannot be recorded is told to the Observer.
+func TestUnrecordedFailureIsObserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(faultyStore)
+		r := newRefresher(i, s, i.seed())
+		o := new(writes)
+		r.Observer = o
+		i.mu.Lock()
+		i.fault = func(int) (error, error) {
+			s.down.Store(true) // after the claim
+			return &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("refused")}, nil
+		}
+		i.mu.Unlock()
+		start(t, r)
+		time.Sleep(100 * time.Millisecond)
+		if o.Load() != 1 {
+			t.Errorf("told of %d failed writes", o.Load())
+		}
+		s.down.Store(false)
+		i.mu.Lock()
+		i.fault = nil
+		i.mu.Unlock()
+		time.Sleep(time.Minute)
+		mustServe(t, r, i)
+	})
+}
+
+// writes counts failed writes.
+type writes struct{ atomic.Int64 }
+
+func (*writes) Refreshed(string, time.Duration) {}
+func (w *writes) WriteFailed()                  { w.Add(1) }

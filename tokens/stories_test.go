@@ -448,8 +448,12 @@ func TestFallbackWhereRotationIsNotDocumented(t *testing.T) {
 		})
 		r := newRefresher(i, s, seed)
 		r.Rotation = tokens.RotationMaybe
+		began := time.Now()
 		start(t, r)
 		mustServe(t, r, i)
+		if waited := time.Since(began); waited > 100*time.Millisecond {
+			t.Errorf("the fallback was used after %v", waited)
+		}
 		if rec, _, _ := s.Load(t.Context()); !rec.Grant.RefreshToken.Equal(seed) || rec.Dead != nil {
 			t.Errorf("stored %v, dead %v", rec.Grant.RefreshToken.Reveal(), rec.Dead)
 		}
