@@ -247,3 +247,58 @@ type writes struct{ atomic.Int64 }
 
 func (*writes) Refreshed(string, time.Duration) {}
 func (w *writes) WriteFailed()                  { w.Add(1) }
+
+// Began means that an access token was held, and not that a seed was found.
+func TestBeganWithTheFirstToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(time.Hour)
+		end := failing(i, errNotSent)
+		r := newRefresher(i, new(memory.Store), i.seed())
+		start(t, r)
+		time.Sleep(10 * time.Second)
+		if r.Status().Began {
+			t.Error("began without a token")
+		}
+		end()
+		mustServe(t, r, i)
+		if !r.Status().Began {
+			t.Error("not begun with a token")
+		}
+	})
+}
+
+// A refusal is of a row while tokens are refused that are fresh: not when the one
+// before was accepted for long, and not when this one was.
+func TestRefusalsInARow(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		lived time.Duration // the second token, before it was refused
+		warns bool
+	}{
+		"fresh":             {time.Second, true},
+		"almost lived well": {15*time.Minute - time.Second, true},
+		"lived well":        {15*time.Minute + time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				i := newIssuer(time.Hour)
+				r := newRefresher(i, new(memory.Store), i.seed())
+				start(t, r)
+				first := mustServe(t, r, i)
+				second, err := r.Renew(t.Context(), first)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(test.lived)
+				if _, err := r.Renew(t.Context(), second); err != nil {
+					t.Fatal(err)
+				}
+				warned := strings.Contains(strings.Join(r.Status().Warnings, " "), "the API refuses new tokens")
+				if warned != test.warns {
+					t.Errorf("warnings %q", r.Status().Warnings)
+				}
+			})
+		})
+	}
+}
