@@ -302,3 +302,25 @@ func TestRefusalsInARow(t *testing.T) {
 		})
 	}
 }
+
+// That the API refuses new tokens is logged once, with the second in a row.
+func TestRefusedTokensAreLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(time.Hour)
+		core, logged := observer.New(zap.WarnLevel)
+		r := newRefresher(i, new(memory.Store), i.seed())
+		r.Log = zap.New(core)
+		start(t, r)
+		token := mustServe(t, r, i)
+		for n, want := range []int{0, 1, 1, 1} { // how often it was logged
+			var err error
+			if token, err = r.Renew(t.Context(), token); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			if got := logged.FilterMessage("the API refuses new access tokens").Len(); got != want {
+				t.Errorf("logged %d times after %d refusals, want %d", got, n+1, want)
+			}
+		}
+	})
+}
