@@ -234,7 +234,8 @@ func (r *Refresher) recordFailure(version Version, next Record) error {
 	return err
 }
 
-// hold keeps a new record, which replaces the one of that version in the store. The failure is not nil when only the refresh token is new.
+// hold keeps a new record, which replaces the one of that version in the store. The
+// failure is not nil when only the refresh token is new.
 func (r *Refresher) hold(rec, next Record, version Version, failure error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

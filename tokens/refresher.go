@@ -27,7 +27,7 @@ type Refresher struct {
 	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
 	Holder   string         // this process, as its Store knows it; unique
 	Patience time.Duration  // how long a caller waits at most; 10 s when 0
-	Takeover time.Duration  // how long another process's intent is respected, longer than a token request takes; 40 s when 0
+	Takeover time.Duration  // how long another process's intent is respected; 40 s when 0
 	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
 	Log      *zap.Logger    // nothing is logged when nil
 	Observer Observer       // told of events; may be nil
