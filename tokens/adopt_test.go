@@ -277,6 +277,7 @@ func TestRefusalsInARow(t *testing.T) {
 	}{
 		"fresh":             {time.Second, true},
 		"almost lived well": {15*time.Minute - time.Second, true},
+		"just lived well":   {15 * time.Minute, false},
 		"lived well":        {15*time.Minute + time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -190,6 +190,8 @@ func TestDecide(t *testing.T) {
 		"lost in the future":        {func(r *Record) { r.Lost, r.LostAt = 1, at().Add(time.Second) }, facts{need: needNone}, stepRefresh, 0},
 		"lost long ago":             {func(r *Record) { r.Lost, r.LostAt = 1, at().Add(-time.Minute) }, facts{need: needLater}, stepRefresh, 0},
 		"silence":                   {func(r *Record) { r.NotBefore = at().Add(time.Minute) }, facts{need: needNow}, stepCoolDown, time.Minute},
+		"paced for the most":        {func(r *Record) { r.RetryAt = at().Add(maxPace) }, facts{need: needNow}, stepCoolDown, maxPace},
+		"silence for the most":      {func(r *Record) { r.NotBefore = at().Add(maxSilence) }, facts{need: needNow}, stepCoolDown, maxSilence},
 		"silence of a wrong clock":  {func(r *Record) { r.NotBefore = at().Add(2 * maxSilence) }, facts{need: needNow}, stepRefresh, 0},
 		"paced":                     {func(r *Record) { r.RetryAt = at().Add(time.Second) }, facts{need: needNow}, stepCoolDown, time.Second},
 		"paced by a wrong clock":    {func(r *Record) { r.RetryAt = at().Add(time.Hour) }, facts{need: needNow}, stepRefresh, 0},

@@ -22,6 +22,7 @@ func TestNextRefusalPause(t *testing.T) {
 		{5 * time.Minute, time.Minute, false, 5 * time.Minute},
 		{40 * time.Second, well, false, 10 * time.Second},
 		{40 * time.Second, well, true, 10 * time.Second},
+		{4 * time.Second, well, false, time.Second},
 		{2 * time.Second, well, false, 0},
 	} {
 		if got := nextRefusalPause(c.pause, c.accepted, well, c.refused); got != c.want {
