@@ -325,3 +325,34 @@ func TestRefusedTokensAreLoggedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A refresh that takes longer than its token lives is followed by another one, for
+// those who wait.
+func TestTokenThatExpiredOnArrivalIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &slowAtFirst{issuer: newIssuer(2 * time.Second)}
+		r := newRefresher(i, new(memory.Store), i.seed())
+		began := time.Now()
+		token, err := r.Token(t.Context())
+		if waited := time.Since(began); err != nil || !i.good(token.AccessToken) || waited > 3*time.Second {
+			t.Errorf("after %v: %v", waited, err)
+		}
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Errorf("%d token requests", asked)
+		}
+	})
+}
+
+// A slowAtFirst issuer answers the first request late.
+type slowAtFirst struct {
+	*issuer
+	answered atomic.Bool
+}
+
+func (i *slowAtFirst) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
+	grant, err := i.issuer.Refresh(ctx, token)
+	if !i.answered.Swap(true) {
+		time.Sleep(2500 * time.Millisecond)
+	}
+	return grant, err
+}

@@ -143,6 +143,9 @@ func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 		if v := r.publishUnsaved(past); r.replaces(v, past) {
 			return v.token, nil
 		}
+		if err == nil && !r.current.Load().usable(time.Now()) && time.Now().Before(lastBegin) {
+			continue // the refresh took longer than the new token lives; the next one may not
+		}
 		if err == nil {
 			return Token{}, &UnavailableError{Account: r.Account, Err: errStillborn}
 		}
