@@ -30,16 +30,16 @@ func is[T comparable](t testing.TB, what string, got, want T) {
 	}
 }
 
-// A desk is an admin whose accounts and drain the test sets.
-type desk struct {
+// A fixture is an admin whose accounts and drain the test sets.
+type fixture struct {
 	*admin.Admin
 	accounts []tokens.Status
 	draining atomic.Bool
 	quits    atomic.Int32
 }
 
-func newDesk(accounts ...tokens.Status) *desk {
-	d := &desk{accounts: accounts}
+func newFixture(accounts ...tokens.Status) *fixture {
+	d := &fixture{accounts: accounts}
 	all := func() []tokens.Status { return d.accounts }
 	d.Admin = &admin.Admin{
 		Version:   "1.2.3",
@@ -54,7 +54,7 @@ func newDesk(accounts ...tokens.Status) *desk {
 }
 
 // ask sends a request as a peer on loopback would, changed as told.
-func (d *desk) ask(method, target string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+func (d *fixture) ask(method, target string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	r.Host, r.RemoteAddr = "localhost:9090", "127.0.0.1:50000"
 	for _, f := range change {
@@ -92,7 +92,7 @@ func status(account, state string, usable bool) tokens.Status {
 
 func TestLive(t *testing.T) {
 	t.Parallel()
-	d := newDesk(status("park", tokens.Dead, false)) // whatever the issuers say
+	d := newFixture(status("park", tokens.Dead, false)) // whatever the issuers say
 	d.draining.Store(true)
 	for _, path := range []string{"/livez", "/healthz"} {
 		is(t, path, d.ask("GET", path).Code, 200)
@@ -103,7 +103,7 @@ func TestLive(t *testing.T) {
 
 func TestStartedStaysStarted(t *testing.T) {
 	t.Parallel()
-	d := newDesk(status("park", tokens.Ready, true), status("shop", tokens.Starting, false))
+	d := newFixture(status("park", tokens.Ready, true), status("shop", tokens.Starting, false))
 	is(t, "one account waits", d.ask("GET", "/startupz").Code, 503)
 	d.accounts[1] = status("shop", tokens.Ready, true)
 	is(t, "both have tokens", d.ask("GET", "/startupz").Code, 200)
@@ -130,7 +130,7 @@ func TestReady(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(test.account, status("shop", tokens.Ready, true))
+			d := newFixture(test.account, status("shop", tokens.Ready, true))
 			d.draining.Store(test.draining)
 			is(t, "status", d.ask("GET", "/readyz").Code, test.want)
 			is(t, "verbose status", d.ask("GET", "/readyz?verbose").Code, test.want)
@@ -144,7 +144,7 @@ func TestReadyNamesTheCulprits(t *testing.T) {
 	dead.Error, dead.Hint = "the refresh token is spent", "run ticketproxy login park"
 	warned := status("shop", tokens.Ready, true)
 	warned.Warnings = []string{"the clock is wrong"}
-	d := newDesk(dead, warned)
+	d := newFixture(dead, warned)
 	if got := d.ask("GET", "/readyz").Body.String(); strings.Contains(got, "park") {
 		t.Errorf("names a culprit unasked: %q", got)
 	}
@@ -175,7 +175,7 @@ func TestStatus(t *testing.T) {
 	park := status("park", tokens.Degraded, true)
 	park.Expiry = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	park.Error = "the issuer does not answer"
-	w := newDesk(park).ask("GET", "/status")
+	w := newFixture(park).ask("GET", "/status")
 	is(t, "status", w.Code, 200)
 	is(t, "type", w.Header().Get("Content-Type"), "application/json")
 	is(t, "cache", w.Header().Get("Cache-Control"), "no-store")
@@ -203,7 +203,7 @@ func TestPageForABrowser(t *testing.T) {
 	t.Parallel()
 	dead := status("park", tokens.Dead, false)
 	dead.Error, dead.Hint, dead.Warnings = "<b>spent</b>", "run ticketproxy login park", []string{"the refresh token expires in 3 days"}
-	d := newDesk(dead)
+	d := newFixture(dead)
 	w := d.ask("GET", "/")
 	is(t, "status", w.Code, http.StatusOK)
 	is(t, "type", w.Header().Get("Content-Type"), "text/html; charset=utf-8")
@@ -220,7 +220,7 @@ func TestPageForABrowser(t *testing.T) {
 
 func TestQuit(t *testing.T) {
 	t.Parallel()
-	d := newDesk()
+	d := newFixture()
 	is(t, "GET", d.ask("GET", "/quit").Code, 405)
 	is(t, "from a web page", d.ask("POST", "/quit", header("Origin", "https://evil.example")).Code, 403)
 	is(t, "from afar", d.ask("POST", "/quit", from("192.0.2.1:1")).Code, 403)
@@ -269,7 +269,7 @@ func TestWhoMayAsk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDesk(status("park", tokens.Ready, true))
+			d := newFixture(status("park", tokens.Ready, true))
 			check := func(paths []string, want int) {
 				for _, path := range paths {
 					got := d.ask("GET", path, test.change).Code
@@ -288,7 +288,7 @@ func TestWhoMayAsk(t *testing.T) {
 // over a socket too.
 func TestOverASocket(t *testing.T) {
 	t.Parallel()
-	d := newDesk(status("park", tokens.Ready, true))
+	d := newFixture(status("park", tokens.Ready, true))
 	s := httptest.NewServer(d.Handler())
 	defer s.Close()
 	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/startupz": 200, "/metrics": 200, "/status": 200, "/nothing": 404} {
@@ -305,7 +305,7 @@ func TestOverASocket(t *testing.T) {
 // goroutines at a time.
 func TestManyAskAtOnce(t *testing.T) {
 	t.Parallel()
-	d := newDesk(status("park", tokens.Ready, true))
+	d := newFixture(status("park", tokens.Ready, true))
 	h := d.Handler()
 	done := make(chan error)
 	for i := range 16 {

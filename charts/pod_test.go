@@ -193,12 +193,12 @@ func checkMode(t *testing.T, mode *int32) {
 }
 
 // checkConfiguration asks the program itself whether it takes the environment.
-// One mistake is planted, so that it ends after it has said what is wrong.
+// One variable is wrong on purpose, so that it ends after it has said what is wrong.
 func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]bool) {
 	t.Helper()
-	const planted = "TICKETPROXY_PLANTED"
+	const wrong = "TICKETPROXY_WRONG_ON_PURPOSE"
 	cmd := exec.CommandContext(t.Context(), program(t, "TICKETPROXY"), "serve")
-	cmd.Env = []string{planted + "=mistake"}
+	cmd.Env = []string{wrong + "=mistake"}
 	for name, value := range env {
 		if strings.HasSuffix(name, "_FILE") {
 			if !mounts[value] {
@@ -226,11 +226,11 @@ func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]b
 		t.Fatalf("the program ended with %v, not with exit code 2:\n%s", err, &stderr)
 	}
 	for line := range strings.Lines(stderr.String()) {
-		if strings.HasPrefix(line, "ticketproxy: ") && !strings.Contains(line, planted) {
+		if strings.HasPrefix(line, "ticketproxy: ") && !strings.Contains(line, wrong) {
 			t.Errorf("the program refuses what the chart tells it: %s", line)
 		}
 	}
-	if !strings.Contains(stderr.String(), planted) {
+	if !strings.Contains(stderr.String(), wrong) {
 		t.Errorf("the program does not say what is wrong: %s", &stderr)
 	}
 }

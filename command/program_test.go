@@ -186,7 +186,7 @@ func TestDeadAccountAsksForAPerson(t *testing.T) {
 	})
 }
 
-// TestCanary plants known secrets everywhere, makes everything go wrong that
+// TestCanary puts known secrets everywhere, makes everything go wrong that
 // the sandbox knows, and searches all that the program said.
 func TestCanary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

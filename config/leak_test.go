@@ -52,6 +52,12 @@ func TestSecretsNeverShow(t *testing.T) {
 			t.Errorf("%q shows a secret:\n%v", lines, err)
 		}
 	}
+	for _, name := range []string{"HTTPS_PROXY", "http_proxy"} {
+		c, err := parse(append(park(), name+"=http://me:"+canary+"@proxy.test"), nil)
+		if err != nil || leaks(c, err) {
+			t.Errorf("%s shows a password: %v", name, err)
+		}
+	}
 }
 
 // FuzzParse reads an environment from lines; secrets hold the canary besides.

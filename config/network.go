@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ticketproxy/secret"
 )
 
 // An Address is where to listen, as net.Listen takes it. Addresses with port 0
@@ -252,14 +254,18 @@ func (p *parser) clash(d, other *draft) bool {
 
 // Egress names the proxies on the way out, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY
 // do. A value may hold a password.
-type Egress struct{ HTTPSProxy, HTTPProxy, NoProxy string }
+type Egress struct {
+	HTTPSProxy secret.String
+	HTTPProxy  secret.String
+	NoProxy    string
+}
 
 // egress reads the proxies on the way out, and checks them. Their values are not
 // shown.
 func (p *parser) egress(vars []string) Egress {
 	return Egress{
-		HTTPSProxy: p.proxy(vars, "HTTPS_PROXY"),
-		HTTPProxy:  p.proxy(vars, "HTTP_PROXY"),
+		HTTPSProxy: secret.New(p.proxy(vars, "HTTPS_PROXY")),
+		HTTPProxy:  secret.New(p.proxy(vars, "HTTP_PROXY")),
 		NoProxy:    cmp.Or(lookup(vars, "NO_PROXY"), lookup(vars, "no_proxy")),
 	}
 }

@@ -12,9 +12,13 @@ import (
 // egressProxy returns how to get out through the proxies that the user named; nil
 // when there is none.
 func egressProxy(c config.Egress) func(*http.Request) (*url.URL, error) {
-	if c.HTTPProxy == "" && c.HTTPSProxy == "" {
+	if c.HTTPProxy.IsZero() && c.HTTPSProxy.IsZero() {
 		return nil
 	}
-	find := (&httpproxy.Config{HTTPProxy: c.HTTPProxy, HTTPSProxy: c.HTTPSProxy, NoProxy: c.NoProxy}).ProxyFunc()
+	find := (&httpproxy.Config{
+		HTTPProxy:  c.HTTPProxy.Reveal(),
+		HTTPSProxy: c.HTTPSProxy.Reveal(),
+		NoProxy:    c.NoProxy,
+	}).ProxyFunc()
 	return func(r *http.Request) (*url.URL, error) { return find(r.URL) }
 }

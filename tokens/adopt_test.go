@@ -330,7 +330,8 @@ func TestRefusedTokensAreLoggedOnce(t *testing.T) {
 // those who wait.
 func TestTokenThatExpiredOnArrivalIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i := &slowAtFirst{issuer: newIssuer(2 * time.Second)}
+		i := &slowIssuer{issuer: newIssuer(2 * time.Second), delay: 2500 * time.Millisecond}
+		i.late.Store(1)
 		r := newRefresher(i, new(memory.Store), i.seed())
 		began := time.Now()
 		token, err := r.Token(t.Context())
@@ -343,16 +344,33 @@ func TestTokenThatExpiredOnArrivalIsReplaced(t *testing.T) {
 	})
 }
 
-// A slowAtFirst issuer answers the first request late.
-type slowAtFirst struct {
-	*issuer
-	answered atomic.Bool
+// Only one more refresh follows, however short the lives of the tokens are.
+func TestTokensThatAlwaysExpireOnArrival(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &slowIssuer{issuer: newIssuer(100 * time.Millisecond), delay: 200 * time.Millisecond}
+		i.late.Store(1000)
+		r := newRefresher(i, new(memory.Store), i.seed())
+		_, err := r.Token(t.Context())
+		if _, ok := errors.AsType[*tokens.UnavailableError](err); !ok {
+			t.Errorf("the error is %v", err)
+		}
+		if asked, _, _ := i.counts(); asked != 2 {
+			t.Errorf("%d token requests", asked)
+		}
+	})
 }
 
-func (i *slowAtFirst) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
+// A slowIssuer answers the first requests late.
+type slowIssuer struct {
+	*issuer
+	delay time.Duration
+	late  atomic.Int32 // how many answers are still to be late
+}
+
+func (i *slowIssuer) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
 	grant, err := i.issuer.Refresh(ctx, token)
-	if !i.answered.Swap(true) {
-		time.Sleep(2500 * time.Millisecond)
+	if i.late.Add(-1) >= 0 {
+		time.Sleep(i.delay)
 	}
 	return grant, err
 }

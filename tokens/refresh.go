@@ -167,12 +167,8 @@ func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 // function that does. If again is true, the caller starts the protocol again.
 func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	began := time.Now()
-	if asleep := began.Round(
-		0,
-	).Sub(
-		rec.Intent.Start.Round(0),
-	); asleep > r.takeover()/2 ||
-		began.Sub(rec.Intent.Start) > r.takeover()/2 {
+	asleep := began.Round(0).Sub(rec.Intent.Start.Round(0)) // by the wall clock, which goes on while the machine sleeps
+	if asleep > r.takeover()/2 || began.Sub(rec.Intent.Start) > r.takeover()/2 {
 		return true, nil // the process was paused after the claim: another may have taken over
 	}
 	// The request is not cancelled when a caller gives up.
@@ -232,96 +228,6 @@ func (r *Refresher) recordFailure(version Version, next Record) error {
 		r.log().Warn("failed refresh could not be recorded", zap.Error(err))
 	}
 	return err
-}
-
-// hold keeps a new record, which replaces the one of that version in the store. The
-// failure is not nil when only the refresh token is new.
-func (r *Refresher) hold(rec, next Record, version Version, failure error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.held, r.saving, r.replacing = next, savePending, version
-	if failure == nil {
-		r.failure = nil
-	} else if rec.Generation == r.refused { // its access token goes on under another number
-		r.refused = next.Generation
-	}
-}
-
-// saveHeld stores a held grant that is not stored yet, and publishes it. It
-// replaces any record of an older generation, whoever holds an intent there: the
-// held refresh token may be the only living one.
-func (r *Refresher) saveHeld() error {
-	r.mu.Lock()
-	rec, version, pending := r.held, r.replacing, r.saving >= savePending
-	r.mu.Unlock()
-	if !pending {
-		return nil
-	}
-	ctx, cancel := storeContext()
-	defer cancel()
-	superseded := false
-	now, err := commit(ctx, r.Store, &stored{version: version}, func(s stored) (Record, error) {
-		switch {
-		case s.cause == nil:
-			return rec, nil
-		case errors.Is(s.err, ErrNone), errors.Is(s.err, ErrDamaged):
-			r.log().Warn("state has lost the record that was announced: storing it again",
-				zap.Uint64("generation", rec.Generation), zap.Error(s.err))
-			return rec, nil
-		case s.err != nil:
-			return Record{}, errors.Join(s.cause, s.err)
-		case s.Grant.Same(rec.Grant) && s.Generation == rec.Generation:
-			return Record{}, errKeep
-		case s.Generation >= rec.Generation:
-			superseded = true
-			return Record{}, errKeep
-		case s.Generation+1 != rec.Generation:
-			r.log().Warn("state has lost the record that was announced: storing over it",
-				zap.Uint64("stored", s.Generation), zap.Uint64("generation", rec.Generation))
-		}
-		r.mu.Lock()
-		r.replacing = s.version
-		r.mu.Unlock()
-		return rec, nil
-	})
-	switch {
-	case err != nil:
-		r.notSaved()
-		return &StateError{Doing: "storing grant", Write: true, Err: err}
-	case superseded:
-		r.log().Warn("a newer record is stored: dropping the one held", zap.Uint64("generation", now.Generation))
-		r.supersede(now.Record)
-	default:
-		r.saved(now.Record)
-	}
-	return nil
-}
-
-// notSaved notes that the held grant could not be stored.
-func (r *Refresher) notSaved() {
-	r.writeFailed()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.saving = saveFailed
-}
-
-// saved publishes the held grant, which is durable now.
-func (r *Refresher) saved(rec Record) {
-	r.mu.Lock()
-	if r.saving == saveFailed && r.failure != nil && !r.failure.dead { // the failure was that it could not be stored
-		r.failure = nil
-	}
-	r.mu.Unlock()
-	r.adopt(rec)
-	r.log().Info("record stored", zap.Uint64("generation", rec.Generation), zap.Time("expiry", rec.Grant.Expiry))
-}
-
-// supersede gives up a grant that is not stored for the one that is.
-func (r *Refresher) supersede(newer Record) {
-	r.mu.Lock()
-	r.saving = saveNothing
-	r.mu.Unlock()
-	r.adopt(newer)
 }
 
 // pause waits for the given time, and reports false when the process ends.

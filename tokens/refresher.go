@@ -3,7 +3,6 @@ package tokens
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -135,7 +134,7 @@ func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 	lastBegin := r.want().Add(maxPause)
 	patience := time.NewTimer(orElse(r.Patience, 10*time.Second))
 	defer patience.Stop()
-	for {
+	for retried := false; ; {
 		err := r.obstacle()
 		if err == nil {
 			err = r.share(ctx, patience.C, past)
@@ -143,8 +142,9 @@ func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 		if v := r.publishUnsaved(past); r.replaces(v, past) {
 			return v.token, nil
 		}
-		if err == nil && !r.current.Load().usable(time.Now()) && time.Now().Before(lastBegin) {
-			continue // the refresh took longer than the new token lives; the next one may not
+		if err == nil && !retried && !r.current.Load().usable(time.Now()) && time.Now().Before(lastBegin) {
+			retried = true // once: the refresh took longer than the new token lives, and the next one may not
+			continue
 		}
 		if err == nil {
 			return Token{}, &UnavailableError{Account: r.Account, Err: errStillborn}
@@ -251,95 +251,6 @@ func (r *Refresher) publishLocked() *snapshot {
 	r.current.Store(v)
 	r.began = r.began || v != nil
 	return v
-}
-
-// Run keeps the grant fresh until ctx is done: it refreshes ahead of expiry,
-// adopts what other processes have stored, and stores what could not be stored
-// before. Drain ends what it leaves.
-func (r *Refresher) Run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		now := time.Now()
-		if now.Sub(r.polledAt) >= r.poll() {
-			r.polledAt = now
-			r.pollStore()
-		}
-		v := r.current.Load()
-		refused := v != nil && r.isRefused(v.token.Generation)
-		if (v.due(now) || refused) && r.obstacle() == nil {
-			select {
-			case <-ctx.Done():
-				return
-			case <-r.join(v):
-			}
-		}
-		timer.Reset(r.untilNext())
-	}
-}
-
-// untilNext returns how long Run has nothing to do.
-func (r *Refresher) untilNext() time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now, most, v := time.Now(), r.poll(), r.current.Load()
-	n := r.needLocked(now)
-	if n != needNone {
-		most = min(most, time.Second) // apps may begin to ask
-	} else if !v.expiry.IsZero() {
-		most = min(most, v.expiry.Sub(now)) // then the wait is another
-	}
-	if r.failure != nil {
-		if wait := r.failure.until[n].Sub(now); wait > 0 {
-			most = min(most, wait)
-		}
-	}
-	return v.untilDue(now, most)
-}
-
-// Drain begins no further refresh, waits for one that is under way, and goes
-// on storing a grant that the store does not have, until ctx is done. Its error
-// says that a refresh token may be lost with the process.
-func (r *Refresher) Drain(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return errors.New("draining " + r.Account + ": a token request was under way and its answer is lost")
-	case <-r.inflight.end():
-	}
-	for tries := 1; ; tries++ {
-		err := r.keep(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("draining %s: the refresh token that is held could not be stored and is lost: %w", r.Account, err)
-		case <-time.After(backoff(tries, minBackoff, maxBackoff)):
-		}
-	}
-}
-
-// keep stores what is held, if the store does not have it. A store that cannot be
-// read is not taken to have lost the record.
-func (r *Refresher) keep(ctx context.Context) error {
-	if r.advancing.lock(ctx.Done()) {
-		defer r.advancing.unlock()
-		if err := r.saveHeld(); err != nil {
-			return err
-		}
-		if r.storeLostRecord(r.Store.Load(ctx)) {
-			return r.saveHeld()
-		}
-	}
-	if r.isPending() {
-		return errUnsettled
-	}
-	return nil
 }
 
 func (r *Refresher) poll() time.Duration     { return orElse(r.Poll, time.Second) }
