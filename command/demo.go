@@ -176,7 +176,11 @@ func free(ctx context.Context, network server.Network, address string) string {
 func firstGrant(ctx context.Context, provider *sandbox.Provider, origin string) (secret.String, error) {
 	d, _ := dialect.Lookup(provider.Name)
 	d.TokenURL, d.AuthorizeURL = origin+provider.TokenPath, origin+provider.AuthorizePath
-	client := &issuer.Client{Dialect: d, ClientID: provider.ClientID, ClientSecret: secret.New(provider.ClientSecret)}
+	client := issuer.New(issuer.Config{
+		Dialect:      d,
+		ClientID:     provider.ClientID,
+		ClientSecret: secret.New(provider.ClientSecret),
+	})
 	switch {
 	case provider.Password != "":
 		grant, err := client.Password(ctx, provider.Username, secret.New(provider.Password))

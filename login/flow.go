@@ -63,7 +63,7 @@ func (f *Flow) prompt() *prompt { return newPrompt(f.Stdin, f.Stderr) }
 // otherwise for a refresh token that was made by hand. Flags of another way
 // are mistakes.
 func (f *Flow) way() (func(context.Context) (tokens.Grant, error), error) {
-	o, d := f.Options, f.Client.Dialect
+	o, d := f.Options, f.Client.Dialect()
 	code := d.Allows(dialect.GrantAuthorizationCode)
 	password := d.Allows(dialect.GrantPassword)
 	obtain, name, knows := f.byToken, "with a refresh token", []string{"refresh-token-file"}
@@ -207,7 +207,7 @@ func (f *Flow) describe(err error, r reading) error {
 		return err
 	}
 	client := "check CLIENT_ID and CLIENT_SECRET of account " + f.Account
-	if f.Client.Dialect.ClientAuth == dialect.AuthNone {
+	if f.Client.Dialect().ClientAuth == dialect.AuthNone {
 		client = "check CLIENT_ID of account " + f.Account
 	}
 	again := "run ticketproxy login " + f.Account + " again"

@@ -22,7 +22,7 @@ func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
 	person := f.prompt()
 	username := f.Options.Username
 	if username == "" {
-		answer, err := person.ask(ctx, "User name at "+f.Client.Dialect.Name+": ", false)
+		answer, err := person.ask(ctx, "User name at "+f.Client.Dialect().Name+": ", false)
 		if err != nil {
 			return tokens.Grant{}, f.unanswered(ctx, "user name", err)
 		}
@@ -42,7 +42,7 @@ func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
 	grant, err := f.Client.Password(context.WithoutCancel(ctx), username, password)
 	return grant, f.describe(err, reading{
 		unknown: "user name or password is wrong",
-		hint: "try them on the website of " + f.Client.Dialect.Name +
+		hint: "try them on the website of " + f.Client.Dialect().Name +
 			", then run ticketproxy login " + f.Account + " again",
 		lost: "run ticketproxy login " + f.Account + " again",
 	})
@@ -71,7 +71,7 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	if grant.RefreshToken.IsZero() {
 		grant.RefreshToken = pasted
 	}
-	if f.Client.Dialect.Rotation == dialect.RotationMaybe && !grant.RefreshToken.Equal(pasted) {
+	if f.Client.Dialect().Rotation == dialect.RotationMaybe && !grant.RefreshToken.Equal(pasted) {
 		grant.Fallback = pasted
 	}
 	return grant, nil
@@ -109,7 +109,7 @@ func (f *Flow) token(ctx context.Context) (secret.String, error) {
 		}
 		text = string(data)
 	} else {
-		answer, err := f.prompt().ask(ctx, "Refresh token of "+f.Client.Dialect.Name+", pasted (it is not shown): ", true)
+		answer, err := f.prompt().ask(ctx, "Refresh token of "+f.Client.Dialect().Name+", pasted (it is not shown): ", true)
 		if err != nil {
 			return secret.String{}, f.unanswered(ctx, "refresh token", err)
 		}

@@ -28,9 +28,7 @@ func refresher(u *reloadable, out outbound) *tokens.Refresher {
 		Grace:    d.Grace,
 	}
 	use := func(u config.Upstream) {
-		c := client(u, out)
-		c.Clock = r.Clock
-		asked.client.Store(c)
+		asked.client.Store(client(u, out, r.Clock))
 	}
 	use(said)
 	u.changed = append(u.changed, use, func(config.Upstream) { r.Retry() })
@@ -53,21 +51,22 @@ func OpenAccount(c config.Config, u config.Upstream, network Network) (*Account,
 		return nil, err
 	}
 	return &Account{
-		Client: client(u, network.outbound(c)),
+		Client: client(u, network.outbound(c), nil),
 		Seed:   seed(u),
 		Store:  state.Account(u.Name),
 		Close:  state.Close,
 	}, nil
 }
 
-// client makes the client of an account's issuer.
-func client(u config.Upstream, out outbound) *issuer.Client {
-	return &issuer.Client{
+// client makes the client of an account's issuer. A clock is told the issuer's time.
+func client(u config.Upstream, out outbound, clock func(time.Time)) *issuer.Client {
+	return issuer.New(issuer.Config{
 		Dialect:      u.Dialect,
 		ClientID:     u.ClientID,
 		ClientSecret: u.ClientSecret,
 		Transport:    issuer.Transport(roots(u), out.proxy, out.dial),
-	}
+		Clock:        clock,
+	})
 }
 
 // seed returns the account's seed of now. A file is read anew when it changes,

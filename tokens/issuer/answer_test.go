@@ -237,9 +237,9 @@ func TestFailures(t *testing.T) {
 // TestLeagueDialectIsOfRefreshOnly: a refused code is a matter of the login.
 func TestLeagueDialectIsOfRefreshOnly(t *testing.T) {
 	t.Parallel()
-	c := client(lookup(t, "openticket"), "https://issuer.example")
+	c := config(lookup(t, "openticket"), "https://issuer.example")
 	c.Transport = answering(401, nil, `{"error":"invalid_request"}`)
-	_, err := byExchange(c)
+	_, err := byExchange(issuer.New(c))
 	if e := failure(t, err); e.Class != tokens.Refused {
 		t.Errorf("class is %v", e.Class)
 	}
@@ -249,9 +249,9 @@ func TestLeagueDialectIsOfRefreshOnly(t *testing.T) {
 func TestCodeThatIsASecret(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"a_token_of_plain_letters", "x_a_token_of_plain_letters_x", "token_of_plain"} {
-		c := client(lookup(t, "generic"), "https://issuer.example")
+		c := config(lookup(t, "generic"), "https://issuer.example")
 		c.Transport = answering(400, nil, `{"error":"`+code+`"}`)
-		_, err := c.Refresh(context.Background(), secret.New("a_token_of_plain_letters"))
+		_, err := issuer.New(c).Refresh(context.Background(), secret.New("a_token_of_plain_letters"))
 		if e := failure(t, err); e.Code != "" || e.Class != tokens.Refused {
 			t.Errorf("class %v, code %q", e.Class, e.Code)
 		}
@@ -285,17 +285,15 @@ func TestClock(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 400, 503} {
 		var got []time.Time
-		c := client(lookup(t, "generic"), "https://issuer.example")
+		c := config(lookup(t, "generic"), "https://issuer.example")
 		c.Transport = answering(status, header("Date", "Wed, 21 Oct 2015 07:28:00 GMT"), "{}")
 		c.Clock = func(date time.Time) { got = append(got, date) }
-		byRefresh(c)
+		byRefresh(issuer.New(c))
 		if want := time.Date(2015, 10, 21, 7, 28, 0, 0, time.UTC); len(got) != 1 || !got[0].Equal(want) {
 			t.Errorf("%d: told %v", status, got)
 		}
 	}
 }
-
-var _ tokens.Issuer = (*issuer.Client)(nil)
 
 func pack(text string) string {
 	var b bytes.Buffer

@@ -25,10 +25,9 @@ const (
 	answerFactor   = 3
 )
 
-// A Client asks one token endpoint in the name of one OAuth client. It is a
-// tokens.Issuer. Its fields are set before first use; it is then safe for
-// concurrent use, and has no state.
-type Client struct {
+// A Config says which token endpoint a Client asks, and in the name of which OAuth
+// client.
+type Config struct {
 	Dialect      dialect.Dialect
 	ClientID     string
 	ClientSecret secret.String     // not sent when empty, or with dialect.AuthNone
@@ -40,6 +39,27 @@ type Client struct {
 	// shows whether the local clock is right. It returns at once; may be nil.
 	Clock func(date time.Time)
 }
+
+// A Client asks one token endpoint. It is a tokens.Issuer. It has no state, and is
+// safe for concurrent use.
+type Client struct{ config Config }
+
+// New returns the client that c describes.
+func New(c Config) *Client {
+	if c.Transport == nil {
+		c.Transport = Transport(nil, nil, nil)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Clock == nil {
+		c.Clock = func(time.Time) {}
+	}
+	return &Client{c}
+}
+
+// Dialect returns what the client knows of its provider.
+func (c *Client) Dialect() dialect.Dialect { return c.config.Dialect }
 
 var _ tokens.Issuer = (*Client)(nil)
 
@@ -70,7 +90,7 @@ func (c *Client) Exchange(
 	verifier secret.String,
 ) (tokens.Grant, error) {
 	secrets := map[string]secret.String{"code": code}
-	if c.Dialect.PKCE && !verifier.IsZero() {
+	if c.config.Dialect.PKCE && !verifier.IsZero() {
 		secrets["code_verifier"] = verifier
 	}
 	return c.ask(ctx, dialect.GrantAuthorizationCode, secrets, map[string]string{"redirect_uri": redirectURI})
@@ -80,16 +100,16 @@ func (c *Client) Exchange(
 // 4.1.1), with the S256 challenge (RFC 7636, section 4.3) where the dialect
 // knows PKCE and one is given. It is "" when the dialect's own is no URL.
 func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
-	u, err := url.Parse(c.Dialect.AuthorizeURL)
+	u, err := url.Parse(c.config.Dialect.AuthorizeURL)
 	if err != nil || u.Host == "" {
 		return ""
 	}
 	query := u.Query()
 	query.Set("response_type", "code")
-	query.Set("client_id", c.ClientID)
+	query.Set("client_id", c.config.ClientID)
 	query.Set("redirect_uri", redirectURI)
 	query.Set("state", state)
-	if c.Dialect.PKCE && challenge != "" {
+	if c.config.Dialect.PKCE && challenge != "" {
 		query.Set("code_challenge", challenge)
 		query.Set("code_challenge_method", "S256")
 	}
@@ -106,27 +126,26 @@ func (c *Client) ask(
 	secrets map[string]secret.String,
 	plain map[string]string,
 ) (tokens.Grant, error) {
-	a := attempt{dialect: c.Dialect, grant: grant, secrets: []secret.String{c.ClientSecret}}
+	a := attempt{dialect: c.config.Dialect, grant: grant, secrets: []secret.String{c.config.ClientSecret}}
 	for _, s := range secrets {
 		a.secrets = append(a.secrets, s)
 	}
-	if !c.Dialect.Allows(grant) {
-		return a.unsent(errors.New(c.Dialect.Name + " has no " + string(grant) + " grant"))
+	if !c.config.Dialect.Allows(grant) {
+		return a.unsent(errors.New(c.config.Dialect.Name + " has no " + string(grant) + " grant"))
 	}
-	end := time.Now().Add(c.timeout())
+	end := time.Now().Add(c.config.Timeout)
 	req, sent, err := c.request(ctx, end, grant, secrets, plain)
 	if err != nil {
 		return a.unsent(err)
 	}
-	ctx, cancel := withDeadlines(ctx, end, end.Add((answerFactor-1)*c.timeout()), sent.read)
+	ctx, cancel := withDeadlines(ctx, end, end.Add((answerFactor-1)*c.config.Timeout), sent.read)
 	defer cancel()
 	req = req.WithContext(ctx)
 	a.obtained = time.Now()
-	transport := c.transport()
-	resp, err := transport.RoundTrip(req)
+	resp, err := c.config.Transport.RoundTrip(req)
 	if err != nil {
 		// net/http goes on dialling, for a later request.
-		if t, ok := transport.(interface{ CloseIdleConnections() }); ok {
+		if t, ok := c.config.Transport.(interface{ CloseIdleConnections() }); ok {
 			t.CloseIdleConnections()
 		}
 		if sent.seal() {
@@ -135,22 +154,8 @@ func (c *Client) ask(
 		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: a.describe(err, "answer")}
 	}
 	defer resp.Body.Close()
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && c.Clock != nil {
-		c.Clock(date)
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.config.Clock(date)
 	}
 	return a.read(resp)
-}
-
-func (c *Client) transport() http.RoundTripper {
-	if c.Transport != nil {
-		return c.Transport
-	}
-	return Transport(nil, nil, nil)
-}
-
-func (c *Client) timeout() time.Duration {
-	if c.Timeout > 0 {
-		return c.Timeout
-	}
-	return defaultTimeout
 }

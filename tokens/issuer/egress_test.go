@@ -24,9 +24,9 @@ func TestEgressProxyIsNamed(t *testing.T) {
 		io.WriteString(c, "HTTP/1.1 407 "+password+"\r\n\r\n")
 	})
 	through := &url.URL{Scheme: "http", Host: at, User: url.UserPassword("me", password)}
-	c := client(lookup(t, "generic"), "https://issuer.test")
+	c := config(lookup(t, "generic"), "https://issuer.test")
 	c.Transport = issuer.Transport(nil, func(*http.Request) (*url.URL, error) { return through, nil }, nil)
-	_, err := c.Refresh(context.Background(), secret.New(refreshToken))
+	_, err := issuer.New(c).Refresh(context.Background(), secret.New(refreshToken))
 	e := failure(t, err)
 	if e.Class != tokens.NotSent || e.Error() != "the egress proxy "+at+" asks for a user name and password (407)" {
 		t.Errorf("%v: %v", e.Class, e)

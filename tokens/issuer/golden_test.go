@@ -80,7 +80,7 @@ func TestGolden(t *testing.T) {
 			} else if d.TokenURL != "" {
 				path = u.Path
 			}
-			c := client(d, "")
+			c := config(d, "")
 			c.Dialect.TokenURL = "http://" + addr + path
 			if tt.auth != "" {
 				c.Dialect.ClientAuth = tt.auth
@@ -89,7 +89,7 @@ func TestGolden(t *testing.T) {
 				c.Dialect.Encoding = tt.encoding
 			}
 			before := time.Now()
-			g, err := tt.ask(c)
+			g, err := tt.ask(issuer.New(c))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -219,9 +219,9 @@ func TestTLS(t *testing.T) {
 		{"wrong name", strings.Replace(srv.URL, "127.0.0.1", "localhost", 1), roots, "not localhost"},
 		{"TLS 1.1", old.URL, roots, "protocol version"},
 	} {
-		c := client(lookup(t, "generic"), tt.url)
+		c := config(lookup(t, "generic"), tt.url)
 		c.Transport = issuer.Transport(tt.roots, nil, nil)
-		_, err := byRefresh(c)
+		_, err := byRefresh(issuer.New(c))
 		if e := failure(t, err); e.Class != tokens.NotSent || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: got %v: %v", tt.name, e.Class, err)
 		}
@@ -229,9 +229,9 @@ func TestTLS(t *testing.T) {
 	if n := requests.Load(); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
-	c := client(lookup(t, "generic"), srv.URL)
+	c := config(lookup(t, "generic"), srv.URL)
 	c.Transport = issuer.Transport(roots, nil, nil)
-	if g, err := byRefresh(c); err != nil || g.AccessToken.Reveal() != "a" {
+	if g, err := byRefresh(issuer.New(c)); err != nil || g.AccessToken.Reveal() != "a" {
 		t.Errorf("the right CA: %v", err)
 	}
 }

@@ -43,9 +43,11 @@ func lookup(t testing.TB, name string) dialect.Dialect {
 }
 
 // client returns a client of the dialect whose issuer is at base.
-func client(d dialect.Dialect, base string) *issuer.Client {
+func client(d dialect.Dialect, base string) *issuer.Client { return issuer.New(config(d, base)) }
+
+func config(d dialect.Dialect, base string) issuer.Config {
 	d.TokenURL = base + "/token"
-	return &issuer.Client{
+	return issuer.Config{
 		Dialect:      d,
 		ClientID:     clientID,
 		ClientSecret: secret.New(clientSecret),
@@ -151,7 +153,7 @@ func answering(status int, header http.Header, body string) fakeIssuer {
 // refresh asks a client whose issuer is a fake one.
 func refresh(t testing.TB, d dialect.Dialect, transport http.RoundTripper) (tokens.Grant, error) {
 	t.Helper()
-	c := client(d, "https://issuer.example")
+	c := config(d, "https://issuer.example")
 	c.Transport = transport
-	return c.Refresh(context.Background(), secret.New(refreshToken))
+	return issuer.New(c).Refresh(context.Background(), secret.New(refreshToken))
 }

@@ -40,14 +40,14 @@ func (c *Client) request(
 	for name, value := range secrets {
 		params[name] = value.Reveal()
 	}
-	basic := c.Dialect.ClientAuth == dialect.AuthBasic
-	if !basic && c.ClientID != "" {
-		params["client_id"] = c.ClientID
+	basic := c.config.Dialect.ClientAuth == dialect.AuthBasic
+	if !basic && c.config.ClientID != "" {
+		params["client_id"] = c.config.ClientID
 	}
-	if c.Dialect.ClientAuth == dialect.AuthBody && !c.ClientSecret.IsZero() {
-		params["client_secret"] = c.ClientSecret.Reveal()
+	if c.config.Dialect.ClientAuth == dialect.AuthBody && !c.config.ClientSecret.IsZero() {
+		params["client_secret"] = c.config.ClientSecret.Reveal()
 	}
-	text, mediaType, err := encode(c.Dialect.Encoding, params)
+	text, mediaType, err := encode(c.config.Dialect.Encoding, params)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,7 +55,7 @@ func (c *Client) request(
 	// The body is of a type that net/http does not know, so there is no
 	// GetBody, and nothing to send again.
 	sent := &body{rest: text, deadline: end}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Dialect.TokenURL, sent)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.Dialect.TokenURL, sent)
 	if err != nil || req.URL.Host == "" || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
 		return nil, nil, errTokenURL
 	}
@@ -75,8 +75,8 @@ func (c *Client) request(
 // form-encodes id and secret first, which is not what RFC 7617 does and not
 // what every issuer undoes.
 func (c *Client) basic() string {
-	id, password := c.ClientID, c.ClientSecret.Reveal()
-	if !c.Dialect.PlainBasic {
+	id, password := c.config.ClientID, c.config.ClientSecret.Reveal()
+	if !c.config.Dialect.PlainBasic {
 		id, password = url.QueryEscape(id), url.QueryEscape(password)
 	}
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))

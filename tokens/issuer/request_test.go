@@ -73,20 +73,20 @@ func TestUnsendable(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	c := client(lookup(t, "socialboards"), "https://issuer.example")
+	c := config(lookup(t, "socialboards"), "https://issuer.example")
 	c.Transport = refuse
-	_, err := byPassword(c)
+	_, err := byPassword(issuer.New(c))
 	check("password at socialboards", err)
-	_, err = byExchange(c)
+	_, err = byExchange(issuer.New(c))
 	check("code at socialboards", err)
 	for _, u := range []string{"", "token", "ftp://issuer.example/", "https://", "https://\x7f/" + refreshToken} {
 		c.Dialect.TokenURL = u
-		_, err := byRefresh(c)
+		_, err := byRefresh(issuer.New(c))
 		check("token URL "+u, err)
 	}
-	c = client(lookup(t, "openticket"), "https://issuer.example")
+	c = config(lookup(t, "openticket"), "https://issuer.example")
 	c.Transport = refuse
-	_, err = c.Refresh(context.Background(), secret.New("\xff"))
+	_, err = issuer.New(c).Refresh(context.Background(), secret.New("\xff"))
 	check("not UTF-8", err)
 }
 

@@ -81,7 +81,7 @@ func TestSilentIssuer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dials := 0
 				var serving sync.WaitGroup
-				c := client(lookup(t, "generic"), tt.scheme+"://issuer.example")
+				c := config(lookup(t, "generic"), tt.scheme+"://issuer.example")
 				c.Timeout = tt.timeout
 				c.Transport = issuer.Transport(nil, nil, func(ctx context.Context, _, _ string) (net.Conn, error) {
 					dials++
@@ -103,7 +103,7 @@ func TestSilentIssuer(t *testing.T) {
 					defer cancel()
 				}
 				began := time.Now()
-				_, err := c.Refresh(ctx, secret.New(refreshToken))
+				_, err := issuer.New(c).Refresh(ctx, secret.New(refreshToken))
 				if took := time.Since(began); took != tt.took {
 					t.Errorf("took %v, want %v", took, tt.took)
 				}
@@ -128,7 +128,7 @@ func TestSilentIssuer(t *testing.T) {
 func TestWholeObjectThenSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := client(lookup(t, "generic"), "http://issuer.example")
+		c := config(lookup(t, "generic"), "http://issuer.example")
 		c.Transport = issuer.Transport(nil, nil, func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			go func() {
@@ -140,7 +140,7 @@ func TestWholeObjectThenSilence(t *testing.T) {
 			return ours, nil
 		})
 		began := time.Now()
-		g, err := c.Refresh(t.Context(), secret.New(refreshToken))
+		g, err := issuer.New(c).Refresh(t.Context(), secret.New(refreshToken))
 		if err != nil || g.RefreshToken.Reveal() != "r" {
 			t.Fatalf("got %q, %v", g.RefreshToken.Reveal(), err)
 		}
