@@ -7,28 +7,34 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"ticketproxy/config"
 	"ticketproxy/proxy"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/issuer"
+	"ticketproxy/tokens/store"
 )
 
-// refresher makes an account's Refresher, but for its store. It follows what
-// changes in the upstream's files.
-func refresher(u *reloadable, out outbound) *tokens.Refresher {
+// refresher makes an account's Refresher. It follows what changes in the upstream's
+// files.
+func (s *Server) refresher(u *reloadable, state store.Backend, observer tokens.Observer) *tokens.Refresher {
 	said := *u.current.Load()
-	d := said.Dialect
 	asked := new(currentIssuer)
-	r := &tokens.Refresher{
+	r := tokens.New(tokens.Config{
 		Account:  said.Name,
 		Issuer:   asked,
+		Store:    state.Account(said.Name),
 		Seed:     seed(said),
-		Rotation: tokens.Rotation(d.Rotation),
-		Grace:    d.Grace,
-	}
+		Rotation: tokens.Rotation(said.Dialect.Rotation),
+		Grace:    said.Dialect.Grace,
+		Holder:   state.Holder(),
+		Log:      s.log.Named("tokens").With(zap.String("account", said.Name)),
+		Observer: observer,
+	})
 	use := func(u config.Upstream) {
-		asked.client.Store(client(u, out, r.Clock))
+		asked.client.Store(client(u, s.outbound, r.Clock))
 	}
 	use(said)
 	u.changed = append(u.changed, use, func(config.Upstream) { r.Retry() })

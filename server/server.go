@@ -129,12 +129,10 @@ func (s *Server) addAccounts(state store.Backend, metrics *admin.Metrics) (map[s
 		if !u.OwnsAccount() {
 			continue
 		}
-		r := refresher(s.upstreams[u.Name], s.outbound)
-		r.Store, r.Holder = state.Account(u.Name), state.Holder()
-		r.Log, r.Observer = s.log.Named("tokens").With(zap.String("account", u.Name)), metrics.Account(u.Name)
-		if err := readable(r); err != nil {
+		if err := readable(state, u.Name); err != nil {
 			return nil, err
 		}
+		r := s.refresher(s.upstreams[u.Name], state, metrics.Account(u.Name))
 		s.refreshers = append(s.refreshers, r)
 		sources[u.Name] = source{r}
 	}

@@ -78,7 +78,7 @@ func TestAppsSeeNoFilesOrProcesses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := &tokens.Refresher{Account: "park", Store: test.store, Issuer: faultyIssuer{test.issuer}, Holder: "host-7.4711"}
+				r := tokens.New(tokens.Config{Account: "park", Store: test.store, Issuer: faultyIssuer{test.issuer}, Holder: "host-7.4711"})
 				_, err := source{r}.Token(t.Context())
 				var token *proxy.TokenError
 				if !errors.As(err, &token) || token.Detail != "refreshing park: "+test.app {

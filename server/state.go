@@ -34,13 +34,13 @@ func stateError(err error) error {
 	return err
 }
 
-// readable fails where a record exists that cannot be used: that is better
+// readable fails where the account has a record that cannot be used: that is better
 // said at the start than with the first request.
-func readable(r *tokens.Refresher) error {
+func readable(state store.Backend, account string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	if _, _, err := r.Store.Load(ctx); err != nil && !errors.Is(err, tokens.ErrNone) {
-		return fmt.Errorf("opening account %s: %w", r.Account, err)
+	if _, _, err := state.Account(account).Load(ctx); err != nil && !errors.Is(err, tokens.ErrNone) {
+		return fmt.Errorf("opening account %s: %w", account, err)
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"ticketproxy/secret"
 )
 
 // errStoreLost says that the store has lost the record that is held.
@@ -21,7 +19,7 @@ func (r *Refresher) load() (Record, Version, error) {
 	defer cancel()
 	for range maxRounds {
 		applied := "" // why the seed was applied
-		now, err := commit(ctx, r.Store, nil, func(s stored) (Record, error) {
+		now, err := commit(ctx, r.config.Store, nil, func(s stored) (Record, error) {
 			applied = ""
 			if r.storeLostRecord(s.Record, s.version, s.err) {
 				return Record{}, errStoreLost
@@ -42,12 +40,12 @@ func (r *Refresher) load() (Record, Version, error) {
 			}
 			continue
 		case err != nil && applied != "":
-			r.writeFailed()
+			r.config.Observer.WriteFailed()
 			return Record{}, "", &StateError{Doing: "storing seed", Write: true, Err: err}
 		case err != nil:
 			return Record{}, "", &StateError{Doing: "loading record", Err: err}
 		case applied != "":
-			r.log().Info(applied, zap.Uint64("generation", now.Generation))
+			r.config.Log.Info(applied, zap.Uint64("generation", now.Generation))
 			r.mu.Lock()
 			r.seedHash, r.seedRefused = now.Seed, false
 			r.mu.Unlock()
@@ -72,9 +70,9 @@ func (r *Refresher) storeLostRecord(rec Record, version Version, err error) bool
 		return false
 	}
 	if r.saving == saveDone {
-		r.log().Warn("state has lost the record that is held: storing it again",
+		r.config.Log.Warn("state has lost the record that is held: storing it again",
 			zap.Uint64("generation", r.held.Generation), zap.Error(err))
-		r.held.NotBefore = latest(r.held.NotBefore, time.Now().Add(r.takeover()))
+		r.held.NotBefore = latest(r.held.NotBefore, time.Now().Add(r.config.Takeover))
 		r.saving = savePending
 	}
 	r.replacing = version
@@ -85,10 +83,7 @@ func (r *Refresher) storeLostRecord(rec Record, version Version, err error) bool
 // The reason is empty when the seed is not new to rec. With none, nothing is
 // stored yet.
 func (r *Refresher) applySeed(rec Record, none bool) (_ Record, why string) {
-	var seed secret.String
-	if r.Seed != nil {
-		seed = r.Seed()
-	}
+	seed := r.config.Seed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hash := seed.Hash()
@@ -137,7 +132,7 @@ func (r *Refresher) adopt(rec Record) *snapshot {
 		rec.Grant.RefreshToken.IsZero() {
 		return r.current.Load()
 	}
-	r.log().Info("adopted record", zap.Uint64("generation", rec.Generation))
+	r.config.Log.Info("adopted record", zap.Uint64("generation", rec.Generation))
 	rec = r.datedLocked(rec)
 	r.held, r.saving = rec, saveDone
 	r.failure = nil
@@ -173,10 +168,10 @@ func (r *Refresher) noteState(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil && r.state == nil {
-		r.log().Error("state is unusable", zap.Error(err))
+		r.config.Log.Error("state is unusable", zap.Error(err))
 	}
 	if err == nil && r.state != nil {
-		r.log().Info("state is usable again")
+		r.config.Log.Info("state is usable again")
 	}
 	r.state = err
 }

@@ -82,8 +82,7 @@ func TestRefusalsSurviveAnAdoptedRecord(t *testing.T) {
 		if len(before) != 1 || !strings.Contains(before[0], "the API refuses new tokens since") {
 			t.Fatalf("warnings %q", before)
 		}
-		other := newRefresher(i, s, seed)
-		other.Holder = "second"
+		other := newRefresher(i, s, seed, func(c *tokens.Config) { c.Holder = "second" })
 		start(t, other)
 		served := mustServe(t, other, i)
 		time.Sleep(10 * time.Second)
@@ -105,8 +104,7 @@ func TestUnusableStateIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), &unreadableStore{}
 		core, logged := observer.New(zap.InfoLevel)
-		r := newRefresher(i, s, i.seed())
-		r.Log = zap.New(core)
+		r := newRefresher(i, s, i.seed(), func(c *tokens.Config) { c.Log = zap.New(core) })
 		start(t, r)
 		mustServe(t, r, i)
 		s.broken.Store(true)
@@ -153,9 +151,8 @@ func TestBeginWhereTheStoreCannotSay(t *testing.T) {
 func TestObserverIsToldOfResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
-		r := newRefresher(i, new(memory.Store), i.seed())
 		told := make(results, 10)
-		r.Observer = told
+		r := newRefresher(i, new(memory.Store), i.seed(), func(c *tokens.Config) { c.Observer = told })
 		end := failing(i, &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("refused")})
 		start(t, r)
 		time.Sleep(100 * time.Millisecond)
@@ -202,8 +199,7 @@ func TestTakeoverIsLogged(t *testing.T) {
 				Intent: &tokens.Intent{ID: "x.1", Holder: "x", Start: time.Now(), Try: 1}}
 		})
 		core, logged := observer.New(zap.WarnLevel)
-		r := newRefresher(i, s, seed)
-		r.Log = zap.New(core)
+		r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Log = zap.New(core) })
 		start(t, r)
 		time.Sleep(time.Minute)
 		mustServe(t, r, i)
@@ -219,9 +215,8 @@ func TestTakeoverIsLogged(t *testing.T) {
 func TestUnrecordedFailureIsObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(faultyStore)
-		r := newRefresher(i, s, i.seed())
 		o := new(writes)
-		r.Observer = o
+		r := newRefresher(i, s, i.seed(), func(c *tokens.Config) { c.Observer = o })
 		i.mu.Lock()
 		i.fault = func(int) (error, error) {
 			s.down.Store(true) // after the claim
@@ -309,8 +304,7 @@ func TestRefusedTokensAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		core, logged := observer.New(zap.WarnLevel)
-		r := newRefresher(i, new(memory.Store), i.seed())
-		r.Log = zap.New(core)
+		r := newRefresher(i, new(memory.Store), i.seed(), func(c *tokens.Config) { c.Log = zap.New(core) })
 		start(t, r)
 		token := mustServe(t, r, i)
 		for n, want := range []int{0, 1, 1, 1} { // how often it was logged

@@ -26,9 +26,9 @@ func (r *Refresher) Clock(date time.Time) {
 	case words == "" && before == "", words != "" && before != "" && change < leastSkew.Seconds():
 		return
 	case words == "":
-		r.log().Info("the clock agrees with the issuer's again")
+		r.config.Log.Info("the clock agrees with the issuer's again")
 	case words != before: // which is the same for all that is more than a year
-		r.log().Warn("the clock differs from the issuer's", zap.String("difference", words))
+		r.config.Log.Warn("the clock differs from the issuer's", zap.String("difference", words))
 	}
 	r.loggedSkew = skew
 }

@@ -44,7 +44,7 @@ func TestSkewIsLoggedOnceAChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zap.InfoLevel)
-		r := &tokens.Refresher{Account: "park", Log: zap.New(core)}
+		r := tokens.New(tokens.Config{Account: "park", Log: zap.New(core)})
 		if st := r.Status(); st.ClockSkew != nil {
 			t.Errorf("skew of %v before the issuer told its time", *st.ClockSkew)
 		}

@@ -26,7 +26,7 @@ func (r *Refresher) datedLocked(rec Record) Record {
 	if r.saving != saveNothing && rec.Generation > r.held.Generation { // another process has just obtained it
 		age = 0
 	}
-	r.log().Warn("record is dated in the future: this clock, or the one that dated it, is wrong",
+	r.config.Log.Warn("record is dated in the future: this clock, or the one that dated it, is wrong",
 		zap.Uint64("generation", rec.Generation), zap.Time("obtained", rec.Grant.Obtained))
 	rec.Grant = rec.Grant.redated(now, age)
 	return rec

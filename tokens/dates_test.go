@@ -50,8 +50,7 @@ func TestRecordFromTheFutureIsRefreshedOnce(t *testing.T) {
 				}
 				seed := putGrant(t, i, s, obtained)
 				before, _, _ := i.counts()
-				r := newRefresher(ending{i, time.Now().Add(240 * time.Hour)}, s, seed)
-				r.Poll = time.Minute
+				r := newRefresher(ending{i, time.Now().Add(240 * time.Hour)}, s, seed, func(c *tokens.Config) { c.Poll = time.Minute })
 				start(t, r)
 				synctest.Wait()
 				began := time.Now()
@@ -145,8 +144,7 @@ func TestClocksThatDisagree(t *testing.T) {
 		i.Reuse = true
 		seed := i.seed()
 		for name, ahead := range map[string]time.Duration{"right": 0, "ahead": time.Hour} {
-			r := newRefresher(i, clocked{s, ahead}, seed)
-			r.Holder = name
+			r := newRefresher(i, clocked{s, ahead}, seed, func(c *tokens.Config) { c.Holder = name })
 			start(t, r)
 		}
 		time.Sleep(10 * time.Hour)
@@ -191,8 +189,7 @@ func TestWarningsOfARefreshTokenPutOffInTheFuture(t *testing.T) {
 			r.Grant.Renewed, r.Grant.Expiry = time.Now().AddDate(50, 0, 0), time.Now().AddDate(1, 0, 0)
 		})
 		failing(i, errNotSent)
-		r := newRefresher(i, s, seed)
-		r.Poll = time.Minute
+		r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Poll = time.Minute })
 		start(t, r)
 		time.Sleep(200 * time.Hour)
 		if got := r.Status().Warnings; len(got) != 1 || got[0] != "the refresh token expires in 2 days: this is urgent" {

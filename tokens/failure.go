@@ -56,15 +56,15 @@ func (r *Refresher) failFor(err error, w waits) error {
 	if r.failure != nil && !r.failure.dead {
 		tries = r.failure.tries + 1
 	}
-	wait := jitter(backoff(tries, least, most), r.random())
+	wait := jitter(backoff(tries, least, most), r.config.Rand())
 	w.atLeast(wait, needNone, needLater)
 	if !paced {
 		w.atLeast(wait, needNow)
 	}
 	r.failure = &failure{err: err, at: now, tries: tries}
 	r.failure.postpone(now, w)
-	r.log().Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", w[r.needLocked(now)]))
-	return &UnavailableError{Account: r.Account, RetryAfter: w[needNow], Err: err}
+	r.config.Log.Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", w[r.needLocked(now)]))
+	return &UnavailableError{Account: r.config.Account, RetryAfter: w[needNow], Err: err}
 }
 
 // coolDown begins no refresh for some time, because of what the record says. An
@@ -79,7 +79,7 @@ func (r *Refresher) coolDown(err error, w waits) error {
 	}
 	f.postpone(now, w)
 	r.failure = f
-	return &UnavailableError{Account: r.Account, RetryAfter: f.until[needNow].Sub(now), Err: f.err}
+	return &UnavailableError{Account: r.config.Account, RetryAfter: f.until[needNow].Sub(now), Err: f.err}
 }
 
 // postpone lets no refresh begin before the waits are over.
@@ -101,25 +101,13 @@ func (r *Refresher) markDead(reason string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.markDeadLocked(reason)
-	return &DeadError{Account: r.Account, Reason: reason}
+	return &DeadError{Account: r.config.Account, Reason: reason}
 }
 
 func (r *Refresher) markDeadLocked(reason string) {
 	if r.failure != nil && r.failure.dead {
 		return
 	}
-	r.log().Error("account needs a person", zap.String("reason", reason))
+	r.config.Log.Error("account needs a person", zap.String("reason", reason))
 	r.failure = &failure{err: errors.New(reason), dead: true, at: time.Now()}
-}
-
-func (r *Refresher) refreshed(result string, took time.Duration) {
-	if r.Observer != nil {
-		r.Observer.Refreshed(result, took)
-	}
-}
-
-func (r *Refresher) writeFailed() {
-	if r.Observer != nil {
-		r.Observer.WriteFailed()
-	}
 }

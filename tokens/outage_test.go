@@ -50,8 +50,7 @@ func (o *outage) run(t *testing.T) {
 		var mu sync.Mutex
 		var apps sync.WaitGroup
 		for n := range o.replicas {
-			r := newRefresher(i, s, seed)
-			r.Holder = fmt.Sprint("p", n)
+			r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Holder = fmt.Sprint("p", n) })
 			start(t, r)
 			apps.Go(func() {
 				for {

@@ -53,7 +53,7 @@ func (r *Refresher) advance(past *snapshot) error {
 		rec, f := r.factsOf(rec, holder)
 		d := decide(rec, f)
 		if rec.Intent != nil && (d.step == stepRefresh || d.step == stepCoolDown) {
-			r.log().Warn("a refresh was begun and did not end: taking over",
+			r.config.Log.Warn("a refresh was begun and did not end: taking over",
 				zap.Uint64("generation", rec.Generation), zap.Int("try", rec.Intent.Try))
 		}
 		switch d.step {
@@ -62,7 +62,7 @@ func (r *Refresher) advance(past *snapshot) error {
 		case stepCoolDown:
 			return r.coolDown(d.err, d.waits)
 		case stepWaitForHolder:
-			if !r.pause(r.takeover() / 80) {
+			if !r.pause(r.config.Takeover / 80) {
 				return r.fail(errClosing)
 			}
 			continue
@@ -83,15 +83,15 @@ func (r *Refresher) advance(past *snapshot) error {
 // factsOf returns what is known besides the record, and the record with the times
 // that this process plans by.
 func (r *Refresher) factsOf(rec Record, holder holderState) (Record, facts) {
-	random := r.random()
+	random := r.config.Rand()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
 	f := facts{
 		now:      now,
 		need:     r.needLocked(now),
-		rotation: r.Rotation,
-		grace:    r.Grace,
+		rotation: r.config.Rotation,
+		grace:    r.config.Grace,
 		holder:   holder,
 		random:   random,
 	}
@@ -104,12 +104,12 @@ func (r *Refresher) factsOf(rec Record, holder holderState) (Record, facts) {
 // holderOf returns what is known of the process that holds an intent.
 func (r *Refresher) holderOf(intent *Intent) holderState {
 	switch {
-	case intent == nil || intent.Holder == r.Holder:
+	case intent == nil || intent.Holder == r.config.Holder:
 		return holderNone
 	case r.unchangedForTakeover(intent):
 		return holderSilent
 	}
-	if p, ok := r.Store.(Presence); ok && p.Gone(intent.Holder) {
+	if p, ok := r.config.Store.(Presence); ok && p.Gone(intent.Holder) {
 		return holderEnded
 	}
 	return holderBusy
@@ -124,7 +124,7 @@ func (r *Refresher) unchangedForTakeover(intent *Intent) bool {
 	if r.seen.id != intent.ID {
 		r.seen = sighting{id: intent.ID, since: now}
 	}
-	return now.Sub(r.seen.since) >= r.takeover()
+	return now.Sub(r.seen.since) >= r.config.Takeover
 }
 
 // A sighting is another process's intent, and since when it was seen unchanged by
@@ -139,12 +139,12 @@ type sighting struct {
 func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 	r.mu.Lock()
 	r.intents++
-	id := fmt.Sprintf("%s.%d", r.Holder, r.intents)
+	id := fmt.Sprintf("%s.%d", r.config.Holder, r.intents)
 	r.mu.Unlock()
-	rec.Intent = &Intent{ID: id, Holder: r.Holder, Start: time.Now(), Try: rec.Lost + 1}
+	rec.Intent = &Intent{ID: id, Holder: r.config.Holder, Start: time.Now(), Try: rec.Lost + 1}
 	ctx, cancel := storeContext()
 	defer cancel()
-	claimed, err := commit(ctx, r.Store, &stored{version: version}, func(s stored) (Record, error) {
+	claimed, err := commit(ctx, r.config.Store, &stored{version: version}, func(s stored) (Record, error) {
 		switch {
 		case s.cause == nil:
 			return rec, nil
@@ -155,7 +155,7 @@ func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 	})
 	if err != nil {
 		if !errors.Is(err, ErrConflict) {
-			r.writeFailed()
+			r.config.Observer.WriteFailed()
 		}
 		return stored{}, &StateError{Doing: "announcing refresh", Write: true, Err: err}
 	}
@@ -168,12 +168,12 @@ func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	began := time.Now()
 	asleep := began.Round(0).Sub(rec.Intent.Start.Round(0)) // by the wall clock, which goes on while the machine sleeps
-	if asleep > r.takeover()/2 || began.Sub(rec.Intent.Start) > r.takeover()/2 {
+	if asleep > r.config.Takeover/2 || began.Sub(rec.Intent.Start) > r.config.Takeover/2 {
 		return true, nil // the process was paused after the claim: another may have taken over
 	}
 	// The request is not cancelled when a caller gives up.
-	grant, failure := r.Issuer.Refresh(context.Background(), rec.Grant.RefreshToken)
-	r.refreshed(resultOf(failure), time.Since(began))
+	grant, failure := r.config.Issuer.Refresh(context.Background(), rec.Grant.RefreshToken)
+	r.config.Observer.Refreshed(resultOf(failure), time.Since(began))
 	_, f := r.factsOf(rec, holderNone)
 	next, result := after(rec, grant, failure, f)
 	switch result {
@@ -182,7 +182,7 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 		w, _ := cooldown(next, f)
 		return false, r.failFor(failure, w)
 	case outcomeFellBack:
-		r.log().Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
+		r.config.Log.Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
 		r.mu.Lock()
 		r.seedRefused = isSeed(rec)
 		r.mu.Unlock()
@@ -222,10 +222,10 @@ func (r *Refresher) died(version Version, next Record) (again bool, _ error) {
 func (r *Refresher) recordFailure(version Version, next Record) error {
 	ctx, cancel := storeContext()
 	defer cancel()
-	_, err := r.Store.Swap(ctx, version, next)
+	_, err := r.config.Store.Swap(ctx, version, next)
 	if err != nil && !errors.Is(err, ErrConflict) {
-		r.writeFailed()
-		r.log().Warn("failed refresh could not be recorded", zap.Error(err))
+		r.config.Observer.WriteFailed()
+		r.config.Log.Warn("failed refresh could not be recorded", zap.Error(err))
 	}
 	return err
 }
@@ -252,11 +252,4 @@ func (r *Refresher) isPending() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.saving >= savePending
-}
-
-func (r *Refresher) log() *zap.Logger {
-	if r.Log == nil {
-		return zap.NewNop()
-	}
-	return r.Log
 }

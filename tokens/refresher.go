@@ -8,29 +8,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sync/singleflight"
-
-	"ticketproxy/secret"
 )
 
-// A Refresher keeps one account's grant fresh. Its exported fields are set
-// before first use and not changed. Token, Renew, Status and Drain are safe for
-// concurrent use; Run is called once.
+// A Refresher keeps one account's grant fresh. Token, Renew, Status and Drain are
+// safe for concurrent use; Run is called once.
 type Refresher struct {
-	Account  string
-	Issuer   Issuer
-	Store    Store
-	Seed     func() secret.String // the operator's refresh token of now; nil when there is none
-	Rotation Rotation
-	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
-	Holder   string         // this process, as its Store knows it; unique
-	Patience time.Duration  // how long a caller waits at most; 10 s when 0
-	Takeover time.Duration  // how long another process's intent is respected; 40 s when 0
-	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
-	Log      *zap.Logger    // nothing is logged when nil
-	Observer Observer       // told of events; may be nil
-	Rand     func() float64 // jitter in [0, 1); math/rand/v2 when nil
+	config Config
 
 	current   atomic.Pointer[snapshot] // what Token hands out
 	waiters   singleflight.Group       // of one refresh for each generation
@@ -65,14 +49,6 @@ const (
 	savePending                  // it was obtained, and is not stored yet
 	saveFailed                   // storing it failed; it is tried again
 )
-
-// An Observer is told what happens to an account. Its methods return at once.
-type Observer interface {
-	// Refreshed reports a token request, by "ok" or its failure's Class.
-	Refreshed(result string, took time.Duration)
-	// WriteFailed reports a record that could not be stored.
-	WriteFailed()
-}
 
 // An UnavailableError says that there is no usable access token now.
 type UnavailableError struct {
@@ -132,7 +108,7 @@ func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 		return v.token, nil
 	}
 	lastBegin := r.want().Add(maxPause)
-	patience := time.NewTimer(orElse(r.Patience, 10*time.Second))
+	patience := time.NewTimer(r.config.Patience)
 	defer patience.Stop()
 	for retried := false; ; {
 		err := r.obstacle()
@@ -147,7 +123,7 @@ func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 			continue
 		}
 		if err == nil {
-			return Token{}, &UnavailableError{Account: r.Account, Err: errStillborn}
+			return Token{}, &UnavailableError{Account: r.config.Account, Err: errStillborn}
 		}
 		if err := r.waitOut(ctx, patience.C, err, lastBegin); err != nil {
 			return Token{}, err
@@ -170,7 +146,7 @@ func (r *Refresher) share(ctx context.Context, patience <-chan time.Time, past *
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-patience:
-		return &UnavailableError{Account: r.Account, Err: errSlow}
+		return &UnavailableError{Account: r.config.Account, Err: errSlow}
 	case result := <-r.join(past):
 		return result.Err
 	}
@@ -213,7 +189,7 @@ func (r *Refresher) join(past *snapshot) <-chan singleflight.Result {
 	}
 	return r.waiters.DoChan(key, func() (any, error) {
 		if !r.inflight.enter() {
-			return nil, &UnavailableError{Account: r.Account, Err: errClosing}
+			return nil, &UnavailableError{Account: r.config.Account, Err: errClosing}
 		}
 		defer r.inflight.leave()
 		r.advancing.lock(nil)
@@ -227,7 +203,7 @@ func (r *Refresher) obstacle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	return r.failure.report(r.Account, r.needLocked(now), now)
+	return r.failure.report(r.config.Account, r.needLocked(now), now)
 }
 
 // publishUnsaved returns the snapshot that replaced past; nil when there is none. A grant
@@ -247,18 +223,8 @@ func (r *Refresher) publishUnsaved(past *snapshot) *snapshot {
 
 // publishLocked hands out the held grant's access token.
 func (r *Refresher) publishLocked() *snapshot {
-	v := newSnapshot(r.held, r.random())
+	v := newSnapshot(r.held, r.config.Rand())
 	r.current.Store(v)
 	r.began = r.began || v != nil
 	return v
-}
-
-func (r *Refresher) poll() time.Duration     { return orElse(r.Poll, time.Second) }
-func (r *Refresher) takeover() time.Duration { return orElse(r.Takeover, 40*time.Second) }
-
-func orElse(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
-	}
-	return d
 }

@@ -13,8 +13,13 @@ import (
 	"ticketproxy/tokens/store/memory"
 )
 
-func newRefresher(i tokens.Issuer, s tokens.Store, seed secret.String) *tokens.Refresher {
-	return &tokens.Refresher{
+func newRefresher(
+	i tokens.Issuer,
+	s tokens.Store,
+	seed secret.String,
+	change ...func(*tokens.Config),
+) *tokens.Refresher {
+	c := tokens.Config{
 		Account:  "park",
 		Issuer:   i,
 		Store:    s,
@@ -22,6 +27,10 @@ func newRefresher(i tokens.Issuer, s tokens.Store, seed secret.String) *tokens.R
 		Rotation: tokens.RotationSingleUse,
 		Holder:   "first",
 	}
+	for _, f := range change {
+		f(&c)
+	}
+	return tokens.New(c)
 }
 
 func TestColdStartUnderLoadAsksOnce(t *testing.T) {

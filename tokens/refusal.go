@@ -105,7 +105,7 @@ func (r *Refresher) noteRefusalLocked(v *snapshot) {
 	before := r.refusals.row
 	r.refusals.note(v.token.Generation, r.held.Grant, time.Now())
 	if before == 1 && r.refusals.row == 2 {
-		r.log().Warn("the API refuses new access tokens", zap.Uint64("generation", v.token.Generation))
+		r.config.Log.Warn("the API refuses new access tokens", zap.Uint64("generation", v.token.Generation))
 	}
 }
 

@@ -108,8 +108,7 @@ func TestRefusalPauseIsShared(t *testing.T) {
 		seed := i.seed()
 		var all []*tokens.Refresher
 		for _, holder := range []string{"first", "second", "third"} {
-			r := newRefresher(i, s, seed)
-			r.Holder = holder
+			r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Holder = holder })
 			start(t, r)
 			all = append(all, r)
 		}
@@ -119,8 +118,7 @@ func TestRefusalPauseIsShared(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		restarted := newRefresher(i, s, seed)
-		restarted.Holder = "fourth"
+		restarted := newRefresher(i, s, seed, func(c *tokens.Config) { c.Holder = "fourth" })
 		start(t, restarted)
 		if call(t, restarted, false) {
 			t.Error("a restart ends the pause")
@@ -152,9 +150,8 @@ func TestRefusalPauseDoesNotPutOffADueRefresh(t *testing.T) {
 func TestAPIThatRefusesNewTokensIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
-		r := newRefresher(i, new(memory.Store), i.seed())
 		core, logged := observer.New(zap.WarnLevel)
-		r.Log = zap.New(core)
+		r := newRefresher(i, new(memory.Store), i.seed(), func(c *tokens.Config) { c.Log = zap.New(core) })
 		start(t, r)
 		mustServe(t, r, i)
 		warned := func() bool {

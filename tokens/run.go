@@ -20,7 +20,7 @@ func (r *Refresher) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := time.Now()
-		if now.Sub(r.polledAt) >= r.poll() {
+		if now.Sub(r.polledAt) >= r.config.Poll {
 			r.polledAt = now
 			r.pollStore()
 		}
@@ -41,7 +41,7 @@ func (r *Refresher) Run(ctx context.Context) {
 func (r *Refresher) untilNext() time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, most, v := time.Now(), r.poll(), r.current.Load()
+	now, most, v := time.Now(), r.config.Poll, r.current.Load()
 	n := r.needLocked(now)
 	if n != needNone {
 		most = min(most, time.Second) // apps may begin to ask
@@ -62,7 +62,7 @@ func (r *Refresher) untilNext() time.Duration {
 func (r *Refresher) Drain(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
-		return errors.New("draining " + r.Account + ": a token request was under way and its answer is lost")
+		return errors.New("draining " + r.config.Account + ": a token request was under way and its answer is lost")
 	case <-r.inflight.end():
 	}
 	for tries := 1; ; tries++ {
@@ -72,7 +72,7 @@ func (r *Refresher) Drain(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("draining %s: the refresh token that is held could not be stored and is lost: %w", r.Account, err)
+			return fmt.Errorf("draining %s: the refresh token that is held could not be stored and is lost: %w", r.config.Account, err)
 		case <-time.After(backoff(tries, minBackoff, maxBackoff)):
 		}
 	}
@@ -86,7 +86,7 @@ func (r *Refresher) keep(ctx context.Context) error {
 		if err := r.saveHeld(); err != nil {
 			return err
 		}
-		if r.storeLostRecord(r.Store.Load(ctx)) {
+		if r.storeLostRecord(r.config.Store.Load(ctx)) {
 			return r.saveHeld()
 		}
 	}

@@ -32,12 +32,12 @@ func (r *Refresher) saveHeld() error {
 	ctx, cancel := storeContext()
 	defer cancel()
 	superseded := false
-	now, err := commit(ctx, r.Store, &stored{version: version}, func(s stored) (Record, error) {
+	now, err := commit(ctx, r.config.Store, &stored{version: version}, func(s stored) (Record, error) {
 		switch {
 		case s.cause == nil:
 			return rec, nil
 		case errors.Is(s.err, ErrNone), errors.Is(s.err, ErrDamaged):
-			r.log().Warn("state has lost the record that was announced: storing it again",
+			r.config.Log.Warn("state has lost the record that was announced: storing it again",
 				zap.Uint64("generation", rec.Generation), zap.Error(s.err))
 			return rec, nil
 		case s.err != nil:
@@ -48,7 +48,7 @@ func (r *Refresher) saveHeld() error {
 			superseded = true
 			return Record{}, errKeep
 		case s.Generation+1 != rec.Generation:
-			r.log().Warn("state has lost the record that was announced: storing over it",
+			r.config.Log.Warn("state has lost the record that was announced: storing over it",
 				zap.Uint64("stored", s.Generation), zap.Uint64("generation", rec.Generation))
 		}
 		r.mu.Lock()
@@ -61,7 +61,7 @@ func (r *Refresher) saveHeld() error {
 		r.notSaved()
 		return &StateError{Doing: "storing grant", Write: true, Err: err}
 	case superseded:
-		r.log().Warn("a newer record is stored: dropping the one held", zap.Uint64("generation", now.Generation))
+		r.config.Log.Warn("a newer record is stored: dropping the one held", zap.Uint64("generation", now.Generation))
 		r.supersede(now.Record)
 	default:
 		r.saved(now.Record)
@@ -71,7 +71,7 @@ func (r *Refresher) saveHeld() error {
 
 // notSaved notes that the held grant could not be stored.
 func (r *Refresher) notSaved() {
-	r.writeFailed()
+	r.config.Observer.WriteFailed()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.saving = saveFailed
@@ -85,7 +85,7 @@ func (r *Refresher) saved(rec Record) {
 	}
 	r.mu.Unlock()
 	r.adopt(rec)
-	r.log().Info("record stored", zap.Uint64("generation", rec.Generation), zap.Time("expiry", rec.Grant.Expiry))
+	r.config.Log.Info("record stored", zap.Uint64("generation", rec.Generation), zap.Time("expiry", rec.Grant.Expiry))
 }
 
 // supersede gives up a grant that is not stored for the one that is.

@@ -456,7 +456,7 @@ func (h *history) start(seed secret.String) *node {
 	}
 	jitter := rand.New(rand.NewPCG(h.seed, 1000+number))
 	var mu sync.Mutex
-	n.refresher = &tokens.Refresher{
+	n.refresher = tokens.New(tokens.Config{
 		Account: "park", Issuer: n, Store: n, Holder: n.name, Seed: constant(seed),
 		Rotation: rotation, Grace: h.issuer.kind == "grace", Takeover: h.takeover, Poll: 15 * time.Second,
 		Rand: func() float64 {
@@ -464,7 +464,7 @@ func (h *history) start(seed secret.String) *node {
 			defer mu.Unlock()
 			return jitter.Float64()
 		},
-	}
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	go func() {

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"ticketproxy/secret"
@@ -163,13 +162,6 @@ func backoff(tries int, least, most time.Duration) time.Duration {
 		wait *= 2
 	}
 	return min(wait, most)
-}
-
-func (r *Refresher) random() float64 {
-	if r.Rand != nil {
-		return r.Rand()
-	}
-	return rand.Float64()
 }
 
 // jitter spreads a wait over its upper half, so that replicas do not ask in step.

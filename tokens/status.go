@@ -57,10 +57,10 @@ func (r *Refresher) Status() Status {
 	now, v := time.Now(), r.current.Load()
 	live := r.liveLocked(now)
 	s := Status{
-		Account:       r.Account,
+		Account:       r.config.Account,
 		Usable:        live,
 		Began:         r.began,
-		Rotation:      string(r.Rotation),
+		Rotation:      string(r.config.Rotation),
 		Generation:    r.held.Generation,
 		Expiry:        r.held.Grant.Expiry.Round(0),
 		RefreshExpiry: r.held.Grant.RefreshExpiry.Round(0),

@@ -89,8 +89,7 @@ func TestForeignIntentIsRespectedForTheTakeoverDelay(t *testing.T) {
 			*r = tokens.Record{Grant: tokens.Grant{RefreshToken: seed}, Seed: seed.Hash(),
 				Intent: &tokens.Intent{ID: "x.1", Holder: "x", Start: time.Now(), Try: 1}}
 		})
-		r := newRefresher(i, s, seed)
-		r.Patience = time.Minute
+		r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Patience = time.Minute })
 		start(t, r)
 		began := time.Now()
 		mustServe(t, r, i)
@@ -148,8 +147,7 @@ func TestDeathAfterAFallbackTellsOfTheLostAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse = true
-		r := newRefresher(i, s, i.seed())
-		r.Rotation = tokens.RotationMaybe
+		r := newRefresher(i, s, i.seed(), func(c *tokens.Config) { c.Rotation = tokens.RotationMaybe })
 		start(t, r)
 		mustServe(t, r, i)
 		i.mu.Lock()
@@ -289,9 +287,8 @@ func TestReplicaBehindDoesNotSpendAfterARestore(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse, i.RevokeOld = true, true
 		seed := i.seed()
-		ahead, behind := newRefresher(i, s, seed), newRefresher(i, s, seed)
-		ahead.Holder, behind.Holder = "ahead", "behind"
-		ahead.Poll = 5 * time.Second
+		ahead := newRefresher(i, s, seed, func(c *tokens.Config) { c.Holder, c.Poll = "ahead", 5*time.Second })
+		behind := newRefresher(i, s, seed, func(c *tokens.Config) { c.Holder = "behind" })
 		old := mustServe(t, ahead, i)
 		backup, _, err := s.Load(t.Context())
 		if err != nil {
@@ -330,8 +327,7 @@ func TestRotationWithoutAnAccessTokenIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse = true
-		r := newRefresher(i, s, i.seed())
-		r.Rand = func() float64 { return 0.5 }
+		r := newRefresher(i, s, i.seed(), func(c *tokens.Config) { c.Rand = func() float64 { return 0.5 } })
 		first := mustServe(t, r, i)
 		i.mu.Lock()
 		i.fault = func(try int) (before, after error) {
@@ -446,8 +442,7 @@ func TestFallbackWhereRotationIsNotDocumented(t *testing.T) {
 		put(t, s, func(r *tokens.Record) {
 			*r = tokens.Record{Generation: 3, Seed: seed.Hash(), Grant: tokens.Grant{RefreshToken: secret.New("unheard-of"), Fallback: seed}}
 		})
-		r := newRefresher(i, s, seed)
-		r.Rotation = tokens.RotationMaybe
+		r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Rotation = tokens.RotationMaybe })
 		began := time.Now()
 		start(t, r)
 		mustServe(t, r, i)
@@ -464,8 +459,7 @@ func TestFallbackIsKeptUntilTheNewOneHasWorked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		seed := i.seed()
-		r := newRefresher(i, s, seed)
-		r.Rotation = tokens.RotationMaybe
+		r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Rotation = tokens.RotationMaybe })
 		start(t, r)
 		mustServe(t, r, i)
 		rec, _, _ := s.Load(t.Context())
@@ -492,8 +486,7 @@ func TestThrottledIssuerIsLeftAloneByEveryReplica(t *testing.T) {
 		}
 		var replicas []*tokens.Refresher
 		for _, name := range []string{"a", "b", "c"} {
-			r := newRefresher(i, s, seed)
-			r.Holder = name
+			r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Holder = name })
 			start(t, r)
 			replicas = append(replicas, r)
 		}
@@ -693,8 +686,7 @@ func TestIdleAccountIsRefreshedBeforeItsRefreshTokenLapses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(1000*time.Hour), new(faultyStore)
 		seed := i.seed()
-		r := newRefresher(short{i, 10 * time.Hour}, s, seed)
-		r.Poll = time.Minute
+		r := newRefresher(short{i, 10 * time.Hour}, s, seed, func(c *tokens.Config) { c.Poll = time.Minute })
 		start(t, r)
 		time.Sleep(51 * time.Hour)
 		if asked, _, _ := i.counts(); asked != 11 {
@@ -712,8 +704,7 @@ func TestRefreshTokenThatIsNotRenewed(t *testing.T) {
 		i.Never = true
 		seed := i.seed()
 		end := time.Now().Add(60 * day)
-		r := newRefresher(ending{i, end}, s, seed)
-		r.Rotation, r.Poll = tokens.RotationNone, time.Minute
+		r := newRefresher(ending{i, end}, s, seed, func(c *tokens.Config) { c.Rotation, c.Poll = tokens.RotationNone, time.Minute })
 		start(t, r)
 		for _, step := range []struct {
 			day  int
@@ -767,8 +758,7 @@ func TestStatusWarns(t *testing.T) {
 		i.fault = func(int) (error, error) {
 			return &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: "invalid_client"}, nil
 		}
-		r := newRefresher(i, s, seed)
-		r.Poll = time.Hour
+		r := newRefresher(i, s, seed, func(c *tokens.Config) { c.Poll = time.Hour })
 		start(t, r)
 		began := time.Now()
 		for _, step := range []struct {
@@ -846,8 +836,7 @@ func (f fixed) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 func TestAccessTokenThatIsGivenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
-		r := newRefresher(i, s, i.seed())
-		r.Issuer = fixed{i}
+		r := newRefresher(i, s, i.seed(), func(c *tokens.Config) { c.Issuer = fixed{i} })
 		start(t, r)
 		first, err := r.Token(t.Context())
 		if err != nil {

@@ -1,0 +1,67 @@
+package tokens
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"ticketproxy/secret"
+)
+
+// A Config says which account a Refresher keeps fresh, and with what.
+type Config struct {
+	Account  string
+	Issuer   Issuer
+	Store    Store
+	Seed     func() secret.String // the operator's refresh token of now; nil when there is none
+	Rotation Rotation
+	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
+	Holder   string         // this process, as its Store knows it; unique
+	Patience time.Duration  // how long a caller waits at most; 10 s when 0
+	Takeover time.Duration  // how long another process's intent is respected; 40 s when 0
+	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
+	Log      *zap.Logger    // nothing is logged when nil
+	Observer Observer       // told of events; may be nil
+	Rand     func() float64 // jitter in [0, 1); math/rand/v2 when nil
+}
+
+// New returns the Refresher that c describes. It does nothing by itself.
+func New(c Config) *Refresher {
+	if c.Seed == nil {
+		c.Seed = func() secret.String { return secret.String{} }
+	}
+	if c.Patience == 0 {
+		c.Patience = 10 * time.Second
+	}
+	if c.Takeover == 0 {
+		c.Takeover = 40 * time.Second
+	}
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
+	if c.Log == nil {
+		c.Log = zap.NewNop()
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
+	}
+	return &Refresher{config: c}
+}
+
+// An Observer is told what happens to an account. Its methods return at once.
+type Observer interface {
+	// Refreshed reports a token request, by "ok" or its failure's Class.
+	Refreshed(result string, took time.Duration)
+	// WriteFailed reports a record that could not be stored.
+	WriteFailed()
+}
+
+// nobody is the Observer of a Config without one.
+type nobody struct{}
+
+func (nobody) Refreshed(string, time.Duration) {}
+func (nobody) WriteFailed()                    {}
