@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -123,13 +124,15 @@ func (m *Metrics) Handler() http.Handler {
 
 // Upstream returns the observer of the upstream of that name.
 func (m *Metrics) Upstream(name string) proxy.Observer {
-	return &upstream{
+	u := &upstream{
 		requests: m.requests.MustCurryWith(prometheus.Labels{"upstream": name}),
 		replays:  m.replays.MustCurryWith(prometheus.Labels{"upstream": name}),
 		duration: m.duration.WithLabelValues(name),
 		overhead: m.overhead.WithLabelValues(name),
 		inFlight: m.inFlight.WithLabelValues(name),
 	}
+	u.ended = u.end // once, because a method's value is allocated
+	return u
 }
 
 // Account returns the observer of the account of that name.
@@ -145,17 +148,23 @@ type upstream struct {
 	requests, replays  *prometheus.CounterVec
 	duration, overhead prometheus.Observer
 	inFlight           prometheus.Gauge
-	counters           sync.Map // exchangeKey to prometheus.Counter: CounterVec's own look-up costs more
+	ended              func(proxy.Exchange) // end
+	counters           sync.Map             // exchangeKey to prometheus.Counter: CounterVec's own look-up costs more
 }
+
+var _ proxy.Observer = (*upstream)(nil)
 
 type exchangeKey struct {
 	method string
 	status int
 }
 
-func (u *upstream) Begin() { u.inFlight.Inc() }
+func (u *upstream) Begin(r *http.Request) (context.Context, func(proxy.Exchange)) {
+	u.inFlight.Inc()
+	return r.Context(), u.ended
+}
 
-func (u *upstream) End(e proxy.Exchange) {
+func (u *upstream) end(e proxy.Exchange) {
 	u.inFlight.Dec()
 	key := exchangeKey{known(e.Method), e.Status}
 	counter, ok := u.counters.Load(key)
@@ -167,7 +176,9 @@ func (u *upstream) End(e proxy.Exchange) {
 	u.overhead.Observe(e.Overhead.Seconds())
 }
 
-func (u *upstream) Replayed(outcome string) { u.replays.WithLabelValues(outcome).Inc() }
+func (u *upstream) Replayed(_ context.Context, outcome string) {
+	u.replays.WithLabelValues(outcome).Inc()
+}
 
 // known keeps a client from making a time series of each word it can think of.
 func known(method string) string {

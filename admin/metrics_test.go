@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"runtime"
 	"strings"
@@ -40,16 +41,17 @@ func traffic() *admin.Metrics {
 		}
 	}, func() uint64 { return 3 })
 	u := m.Upstream("park")
-	u.Begin()
-	u.End(proxy.Exchange{Method: "GET", Status: 200, Took: 30 * time.Millisecond, Overhead: 40 * time.Microsecond})
-	u.Begin()
-	u.End(proxy.Exchange{Method: "GET", Status: 200, Took: 20 * time.Second, Overhead: time.Millisecond})
-	for _, method := range []string{"BREW", "get", "X-" + strings.Repeat("Y", 100), "CONNECT"} {
-		u.Begin()
-		u.End(proxy.Exchange{Method: method, Status: 499})
+	begin := func() func(proxy.Exchange) {
+		_, end := u.Begin(httptest.NewRequest("GET", "/", nil))
+		return end
 	}
-	u.Begin()
-	u.Replayed("healed")
+	begin()(proxy.Exchange{Method: "GET", Status: 200, Took: 30 * time.Millisecond, Overhead: 40 * time.Microsecond})
+	begin()(proxy.Exchange{Method: "GET", Status: 200, Took: 20 * time.Second, Overhead: time.Millisecond})
+	for _, method := range []string{"BREW", "get", "X-" + strings.Repeat("Y", 100), "CONNECT"} {
+		begin()(proxy.Exchange{Method: method, Status: 499})
+	}
+	begin()
+	u.Replayed(context.Background(), "healed")
 	a := m.Account("park")
 	a.Refreshed("ok", time.Second)
 	a.Refreshed("throttled", time.Second)

@@ -10,7 +10,7 @@ import (
 // bearer is the transport that adds the access token. When the API refuses the
 // token, it gets another one and sends the identical request once more.
 type bearer struct {
-	upstream *Upstream
+	upstream *upstream
 }
 
 // drainLimit is how much of a refused answer is read to keep its connection.
@@ -49,13 +49,13 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	res, err = b.send(again, fresh, body.rewind)
 	switch {
 	case err != nil:
-		b.observe("failed")
+		b.observe(ctx, "failed")
 	case res.StatusCode == http.StatusUnauthorized:
-		b.refused(fresh)
+		b.refused(ctx, fresh)
 	case res.StatusCode == http.StatusForbidden:
-		b.observe("refused")
+		b.observe(ctx, "refused")
 	default:
-		b.observe("healed")
+		b.observe(ctx, "healed")
 	}
 	return res, err
 }
@@ -78,11 +78,11 @@ func (b *bearer) retryToken(ctx context.Context, status int, token Token, replay
 	}
 	switch {
 	case err != nil || !replayable:
-		b.observe("unreplayable")
+		b.observe(ctx, "unreplayable")
 	case fresh.Generation == token.Generation:
-		b.observe("paused")
+		b.observe(ctx, "paused")
 	case fresh.AccessToken.Equal(token.AccessToken): // some issuers give the same again
-		b.refused(fresh)
+		b.refused(ctx, fresh)
 	default:
 		return fresh, true, nil
 	}
@@ -90,9 +90,9 @@ func (b *bearer) retryToken(ctx context.Context, status int, token Token, replay
 }
 
 // refused reports a token that the API refused although it was new.
-func (b *bearer) refused(token Token) {
+func (b *bearer) refused(ctx context.Context, token Token) {
 	b.upstream.Source.Refused(token)
-	b.observe("refused")
+	b.observe(ctx, "refused")
 }
 
 // maxAttempts bounds how often a request is sent on another connection because the
@@ -125,8 +125,6 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 	}
 }
 
-func (b *bearer) observe(outcome string) {
-	if b.upstream.Observer != nil {
-		b.upstream.Observer.Replayed(outcome)
-	}
+func (b *bearer) observe(ctx context.Context, outcome string) {
+	b.upstream.Observer.Replayed(ctx, outcome)
 }

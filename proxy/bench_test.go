@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -22,7 +23,7 @@ func BenchmarkProxy(b *testing.B) {
 		w.Header()["Content-Type"] = []string{"application/json"}
 		w.Write(answer)
 	})
-	ours := func(w *world) http.Handler { return proxy.NewHandler(w.guard, proxy.NewReplayBudget(), w.upstream) }
+	ours := func(w *world) http.Handler { return proxy.NewHandler(w.guard, proxy.NewReplayBudget(), *w.upstream) }
 	bare := func(w *world) http.Handler {
 		return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(w.upstream.URL) }, Transport: w.upstream.Transport}
 	}
@@ -36,7 +37,7 @@ func BenchmarkProxy(b *testing.B) {
 				w.serveAPI(api)
 				transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
 				w.source, w.guard = newSource(), new(inbound.Guard)
-				w.upstream = &proxy.Upstream{Name: "park", URL: parse(b, "http://api.test"), Source: w.source, Transport: transport, Observer: new(silent)}
+				w.upstream = &proxy.UpstreamConfig{Name: "park", URL: parse(b, "http://api.test"), Source: w.source, Transport: transport, Observer: new(silent)}
 				w.server = inbound.NewServer(proxied.handler(w), nil, nil)
 				w.serve()
 				b.Cleanup(transport.CloseIdleConnections)
@@ -62,6 +63,8 @@ func BenchmarkProxy(b *testing.B) {
 // silent observes and keeps nothing.
 type silent struct{}
 
-func (*silent) Begin()             {}
-func (*silent) End(proxy.Exchange) {}
-func (*silent) Replayed(string)    {}
+func (*silent) Begin(r *http.Request) (context.Context, func(proxy.Exchange)) {
+	return r.Context(), func(proxy.Exchange) {}
+}
+
+func (*silent) Replayed(context.Context, string) {}

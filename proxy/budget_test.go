@@ -49,7 +49,8 @@ func TestBudgetIsPaidBack(t *testing.T) {
 	transport := NewTransport(0, nil, nil, nil)
 	defer transport.CloseIdleConnections()
 	budget := NewReplayBudget()
-	h := NewHandler(new(inbound.Guard), budget, &Upstream{URL: to, Source: fixed{}, Transport: transport})
+	upstream := UpstreamConfig{URL: to, Source: fixed{}, Transport: transport}
+	h := NewHandler(new(inbound.Guard), budget, upstream)
 	app := httptest.NewServer(h)
 
 	post := func(listener *httptest.Server, path string, size int) int {
@@ -77,7 +78,7 @@ func TestBudgetIsPaidBack(t *testing.T) {
 	}
 
 	// The budget is spent, by another listener as well as by this one.
-	other := httptest.NewServer(NewHandler(new(inbound.Guard), budget, h.Upstreams...))
+	other := httptest.NewServer(NewHandler(new(inbound.Guard), budget, upstream))
 	defer other.Close()
 	app = httptest.NewServer(h)
 	defer app.Close()

@@ -179,7 +179,7 @@ func TestConfinedTargets(t *testing.T) {
 func TestTargetsByHost(t *testing.T) {
 	shared := func(w *world) {
 		w.guard.Hosts = []string{"shop.local", "other.local"}
-		w.others = append(w.others, &proxy.Upstream{Name: "shop", URL: parse(w, "http://shop.test"), Host: "shop.local", Source: w.source, Transport: w.upstream.Transport})
+		w.others = append(w.others, proxy.UpstreamConfig{Name: "shop", URL: parse(w, "http://shop.test"), Host: "shop.local", Source: w.source, Transport: w.upstream.Transport})
 	}
 	atShop := func(line string) string { return strings.Replace(sent(line), "api.test", "shop.test", 1) }
 	corpus(t, []row{

@@ -8,46 +8,41 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// A Handler serves the upstreams of one listener. Its exported fields are set
-// before the first request and not changed.
+// A Handler serves the upstreams of one listener. Safe for concurrent use.
 type Handler struct {
-	Guard     *inbound.Guard
-	Upstreams []*Upstream
-	Budget    *semaphore.Weighted // of NewReplayBudget; one for all handlers of the program
+	guard     *inbound.Guard
+	budget    *semaphore.Weighted // for bodies that are kept
+	upstreams []*upstream
 }
 
-// NewHandler returns the handler of a listener. An upstream belongs to one handler,
-// and its fields are not changed from then on.
-func NewHandler(guard *inbound.Guard, budget *semaphore.Weighted, upstreams ...*Upstream) *Handler {
-	for _, u := range upstreams {
-		u.build()
+// NewHandler returns the handler of a listener. The budget is NewReplayBudget's, one
+// for all handlers of the program.
+func NewHandler(guard *inbound.Guard, budget *semaphore.Weighted, upstreams ...UpstreamConfig) *Handler {
+	h := &Handler{guard: guard, budget: budget}
+	for _, c := range upstreams {
+		h.upstreams = append(h.upstreams, newUpstream(c))
 	}
-	return &Handler{Guard: guard, Budget: budget, Upstreams: upstreams}
+	return h
 }
 
 // ServeHTTP implements http.Handler. No path is cleaned and none redirected.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if p := h.Guard.Refuse(r); p != nil {
+	if p := h.guard.Refuse(r); p != nil {
 		p.Answer(w)
 		return
 	}
-	origin := h.Guard.Origin(r)
+	origin := h.guard.Origin(r)
 	if preflight(w, r, origin) {
 		return
 	}
 	dropUpgrade(r)
-	u := route(h.Upstreams, r)
+	u := route(h.upstreams, r)
 	if u == nil {
 		setCORS(w.Header(), origin)
-		inbound.NewProblem(
-			http.StatusNotFound,
-			"no_such_upstream",
-			"No upstream serves this",
-			"no upstream of this listener has this Host and path",
-		).Answer(
-			w,
-		)
+		p := inbound.NewProblem(http.StatusNotFound, "no_such_upstream", "No upstream serves this",
+			"no upstream of this listener has this Host and path")
+		p.Answer(w)
 		return
 	}
-	u.serve(w, r, h.Budget, origin)
+	u.serve(w, r, h.budget, origin)
 }

@@ -16,14 +16,20 @@ const maxAge = 5 * time.Minute
 const maxSleep = 5 * time.Second
 
 // A MaxAgeTransport uses a new transport after maxAge, and after the machine slept.
-// The new one looks the host up again; requests in flight end on the old one. Its
-// fields are set before first use. Safe for concurrent use.
+// The new one looks the host up again; requests in flight end on the old one. Safe
+// for concurrent use.
 type MaxAgeTransport struct {
-	New func() *http.Transport
+	make func() *http.Transport
 
 	mu      sync.Mutex
 	current *http.Transport
 	born    time.Time
+}
+
+// NewMaxAgeTransport returns a transport that uses those that make returns, one after
+// the other.
+func NewMaxAgeTransport(make func() *http.Transport) *MaxAgeTransport {
+	return &MaxAgeTransport{make: make}
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -41,7 +47,7 @@ func (a *MaxAgeTransport) transport(now time.Time) *http.Transport {
 			// What is in use closes when it becomes idle.
 			a.current.CloseIdleConnections()
 		}
-		a.current, a.born = a.New(), now
+		a.current, a.born = a.make(), now
 	}
 	return a.current
 }

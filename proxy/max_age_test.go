@@ -20,10 +20,10 @@ func TestUpstreamThatMovedIsLeft(t *testing.T) {
 			io.WriteString(w, "done")
 		}), func(w *world) {
 			inner := w.upstream.Transport
-			aging := &proxy.MaxAgeTransport{New: func() *http.Transport {
+			aging := proxy.NewMaxAgeTransport(func() *http.Transport {
 				made++
 				return inner.(*http.Transport).Clone()
-			}}
+			})
 			w.upstream.Transport = aging
 			t.Cleanup(aging.CloseIdleConnections)
 		})
@@ -49,10 +49,10 @@ func TestUpstreamThatMovedIsLeft(t *testing.T) {
 func TestTransportIsLeftWhenAsked(t *testing.T) {
 	t.Parallel()
 	made := 0
-	aging := &proxy.MaxAgeTransport{New: func() *http.Transport {
+	aging := proxy.NewMaxAgeTransport(func() *http.Transport {
 		made++
 		return new(http.Transport)
-	}}
+	})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:0/", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -9,9 +9,9 @@ import (
 // route returns the upstream that serves a request. One with a Host of its own goes
 // before one for any Host, and a longer prefix before a shorter one. It is nil
 // when none matches. The path is compared as it was sent.
-func route(upstreams []*Upstream, r *http.Request) *Upstream {
+func route(upstreams []*upstream, r *http.Request) *upstream {
 	path := pathOf(r)
-	var best *Upstream
+	var best *upstream
 	for _, u := range upstreams {
 		if u.Host != "" && !inbound.HostMatches(u.Host, r.Host) || !u.matches(path) {
 			continue
@@ -23,7 +23,7 @@ func route(upstreams []*Upstream, r *http.Request) *Upstream {
 	return best
 }
 
-func (u *Upstream) moreSpecific(v *Upstream) bool {
+func (u *upstream) moreSpecific(v *upstream) bool {
 	if (u.Host != "") != (v.Host != "") {
 		return u.Host != ""
 	}

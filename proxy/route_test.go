@@ -20,7 +20,7 @@ func TestRoutes(t *testing.T) {
 			{"http://own.test", "own.local", "/"},
 			{"http://shop.test/a%2Fb", "Shop.Local", "/shop"},
 		} {
-			w.others = append(w.others, &proxy.Upstream{URL: parse(w, u.url), Host: u.host, Prefix: u.prefix, Source: w.source, Transport: w.upstream.Transport})
+			w.others = append(w.others, proxy.UpstreamConfig{URL: parse(w, u.url), Host: u.host, Prefix: u.prefix, Source: w.source, Transport: w.upstream.Transport})
 		}
 	})
 	for _, test := range []struct{ host, path, want string }{

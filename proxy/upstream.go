@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log"
@@ -16,9 +17,8 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// An Upstream is one API, and where apps reach it. Its fields are set before
-// the first request and not changed.
-type Upstream struct {
+// An UpstreamConfig says which API an upstream is, and where apps reach it.
+type UpstreamConfig struct {
 	Name      string
 	URL       *url.URL           // the API's origin, with an optional base path
 	Host      string             // serve only requests for this Host name; any when empty
@@ -31,8 +31,12 @@ type Upstream struct {
 	Transport http.RoundTripper  // to the API
 	Answers   *AnswerMemory      // of all upstreams; without bounds when nil
 	Observer  Observer           // told of every exchange; may be nil
-	Log       *zap.Logger
+	Log       *zap.Logger        // nothing is logged when nil
+}
 
+// An upstream is one API.
+type upstream struct {
+	UpstreamConfig
 	proxy   *httputil.ReverseProxy
 	headers headerFilters
 	buffers bufferPool
@@ -41,13 +45,25 @@ type Upstream struct {
 // An Observer is told of exchanges. Its methods are called by many goroutines
 // at a time and return at once.
 type Observer interface {
-	Begin()
-	End(Exchange)
+	// Begin is told of a request that is about to be served. It returns the context
+	// to serve it with, which descends from the request's, and what is called with
+	// the exchange when it is over.
+	Begin(*http.Request) (_ context.Context, end func(Exchange))
 	// Replayed reports what became of a request whose token the API refused:
 	// "healed", "refused" again, "failed" to send, "unreplayable", or "paused"
 	// when no refresh could be made for it yet.
-	Replayed(outcome string)
+	// The context is Begin's, or descends from it.
+	Replayed(ctx context.Context, outcome string)
 }
+
+// nobody is the Observer of an UpstreamConfig without one.
+type nobody struct{}
+
+func (nobody) Begin(r *http.Request) (context.Context, func(Exchange)) {
+	return r.Context(), func(Exchange) {}
+}
+
+func (nobody) Replayed(context.Context, string) {}
 
 // An Exchange is one request and its answer, as metrics see them.
 type Exchange struct {
@@ -62,7 +78,7 @@ const statusClientLeft = 499
 
 // serve answers one request that the guard let through. The origin is that of the web
 // page that sent it, if the origin is an allowed one; otherwise it is empty.
-func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semaphore.Weighted, origin string) {
+func (u *upstream) serve(w http.ResponseWriter, r *http.Request, budget *semaphore.Weighted, origin string) {
 	path := u.within(pathOf(r))
 	if u.Stub.answers(r, path, u.below(path)) {
 		setCORS(w.Header(), origin)
@@ -71,14 +87,9 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 	}
 	if u.confined() && escapesBase(path) {
 		setCORS(w.Header(), origin)
-		inbound.NewProblem(
-			http.StatusBadRequest,
-			"bad_path",
-			"This path may leave the upstream's base path",
-			"it has a dot segment, . or .., which the app is to resolve",
-		).Answer(
-			w,
-		)
+		p := inbound.NewProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path",
+			"it has a dot segment, . or .., which the app is to resolve")
+		p.Answer(w)
 		return
 	}
 	x := &requestState{
@@ -94,10 +105,8 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		answer:    answerMeter{all: u.Answers},
 	}
 	defer x.end()
-	if u.Observer != nil {
-		u.Observer.Begin()
-		defer func() { u.Observer.End(x.summary(r.Method)) }()
-	}
+	ctx, observed := u.Observer.Begin(r)
+	defer func() { observed(x.summary(r.Method)) }()
 	defer func() {
 		if p := recover(); p != nil {
 			if x.status >= 200 {
@@ -109,17 +118,19 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 	body, _ := r.Body.(*inbound.ExpectedBody)
 	u.proxy.ServeHTTP(
 		interimWriter{w, func(h http.Header) { u.headers.sanitizeInterim(h, x) }, !r.ProtoAtLeast(1, 1), body},
-		r.WithContext(withState(r.Context(), x)),
+		r.WithContext(withState(ctx, x)),
 	)
 }
 
-// build makes what the fields describe. NewHandler calls it.
-func (u *Upstream) build() {
-	if u.Log == nil {
-		u.Log = zap.NewNop()
+func newUpstream(c UpstreamConfig) *upstream {
+	if c.Log == nil {
+		c.Log = zap.NewNop()
 	}
-	u.Log = u.Log.With(zap.String("upstream", u.Name))
-	u.headers = newHeaderFilters(u.Cookies)
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+	c.Log = c.Log.With(zap.String("upstream", c.Name))
+	u := &upstream{UpstreamConfig: c, headers: newHeaderFilters(c.Cookies)}
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        u.rewrite,
 		Transport:      &bearer{upstream: u},
@@ -129,6 +140,7 @@ func (u *Upstream) build() {
 		FlushInterval:  flushDelay,
 		ErrorLog:       log.New(io.Discard, "", 0), // it quotes the upstream, as cause must not
 	}
+	return u
 }
 
 // flushDelay is how long a part of an answer of known length may wait for the
@@ -138,7 +150,7 @@ const flushDelay = 5 * time.Millisecond
 
 // rewrite addresses the outgoing request to the upstream. Path and query go
 // out byte for byte; only the prefix and the base path change places.
-func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
+func (u *upstream) rewrite(p *httputil.ProxyRequest) {
 	in, out, path := p.In.URL, p.Out.URL, pathOf(p.In)
 	out.Scheme, out.Host, p.Out.Host = u.URL.Scheme, u.URL.Host, ""
 	out.RawQuery, out.ForceQuery = dropParams(in.RawQuery, u.DropQuery), in.ForceQuery // ReverseProxy cleans them
@@ -152,7 +164,7 @@ func (u *Upstream) rewrite(p *httputil.ProxyRequest) {
 var errStatus = errors.New("the answer's status is none")
 
 // received notes the answer's header, and keeps the server from adding to it.
-func (u *Upstream) received(res *http.Response) error {
+func (u *upstream) received(res *http.Response) error {
 	x := stateOf(res.Request.Context())
 	if res.StatusCode < 100 {
 		return errStatus

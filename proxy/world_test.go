@@ -155,22 +155,27 @@ type observer struct {
 	replays   []string
 }
 
-func (o *observer) Begin() {
+// observed is the key in the context of a request that an observer was told of.
+type observed struct{}
+
+func (o *observer) Begin(r *http.Request) (context.Context, func(proxy.Exchange)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.inFlight++
+	return context.WithValue(r.Context(), observed{}, true), func(e proxy.Exchange) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.inFlight--
+		o.exchanges = append(o.exchanges, e)
+	}
 }
 
-func (o *observer) End(e proxy.Exchange) {
+func (o *observer) Replayed(ctx context.Context, outcome string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.inFlight--
-	o.exchanges = append(o.exchanges, e)
-}
-
-func (o *observer) Replayed(outcome string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if ctx.Value(observed{}) == nil {
+		outcome += " without the observer's context"
+	}
 	o.replays = append(o.replays, outcome)
 }
 
@@ -187,8 +192,8 @@ type world struct {
 	source      *source
 	observer    *observer
 	guard       *inbound.Guard
-	upstream    *proxy.Upstream
-	others      []*proxy.Upstream
+	upstream    *proxy.UpstreamConfig
+	others      []proxy.UpstreamConfig
 	limiter     *inbound.ConnLimiter
 	server      *inbound.Server
 	served      chan error   // what Serve returned
@@ -261,11 +266,11 @@ func (w *world) start(change ...func(*world)) {
 	w.Helper()
 	transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
 	w.source, w.observer, w.guard = newSource(), new(observer), new(inbound.Guard)
-	w.upstream = &proxy.Upstream{Name: "park", Cookies: true, URL: parse(w, "http://api.test"), Source: w.source, Transport: transport, Observer: w.observer}
+	w.upstream = &proxy.UpstreamConfig{Name: "park", Cookies: true, URL: parse(w, "http://api.test"), Source: w.source, Transport: transport, Observer: w.observer}
 	for _, f := range change {
 		f(w)
 	}
-	w.server = inbound.NewServer(proxy.NewHandler(w.guard, proxy.NewReplayBudget(), append(w.others, w.upstream)...), w.limiter, nil)
+	w.server = inbound.NewServer(proxy.NewHandler(w.guard, proxy.NewReplayBudget(), append(w.others, *w.upstream)...), w.limiter, nil)
 	w.serve()
 	w.Cleanup(func() {
 		transport.CloseIdleConnections()

@@ -52,13 +52,13 @@ type Server struct {
 // A listener is a server and where it listens.
 type listener struct {
 	address   config.Address
-	mode      fs.FileMode       // of a Unix socket
-	upstreams []*proxy.Upstream // none for the admin listener
-	handler   *proxy.Handler    // nil for the admin listener
+	mode      fs.FileMode            // of a Unix socket
+	upstreams []proxy.UpstreamConfig // none for the admin listener
+	handler   *proxy.Handler         // nil for the admin listener
 	server    *inbound.Server
 }
 
-func (l *listener) add(u *proxy.Upstream) { l.upstreams = append(l.upstreams, u) }
+func (l *listener) add(u proxy.UpstreamConfig) { l.upstreams = append(l.upstreams, u) }
 
 // listener returns the listener at an upstream's address. Port 0 is another
 // address each time.
@@ -145,11 +145,11 @@ func (s *Server) addApps(sources map[string]proxy.TokenSource, metrics *admin.Me
 	answers := proxy.NewAnswerMemory(share(limits, mostAnswer))
 	for _, u := range s.config.Upstreams {
 		files := s.upstreams[u.Name]
-		transport := &proxy.MaxAgeTransport{New: func() *http.Transport {
+		transport := proxy.NewMaxAgeTransport(func() *http.Transport {
 			return proxy.NewTransport(u.Timeout, roots(*files.current.Load()), s.outbound.proxy, s.outbound.dial)
-		}}
+		})
 		files.changed = append(files.changed, func(config.Upstream) { transport.Leave() })
-		s.listener(u).add(&proxy.Upstream{
+		s.listener(u).add(proxy.UpstreamConfig{
 			Name:      u.Name,
 			URL:       u.UpstreamURL,
 			Host:      u.Host,

@@ -65,19 +65,6 @@ func TestHungReloadDoesNotHoldUpTheDrain(t *testing.T) {
 	close(answer)
 }
 
-// The bodies that may be sent again take memory of one budget, however many
-// listeners there are.
-func TestListenersShareTheReplayBudget(t *testing.T) {
-	t.Parallel()
-	s := newServer(t)
-	first := s.apps[0].handler.Budget
-	for _, l := range s.apps[1:] {
-		if l.handler.Budget != first || first == nil {
-			t.Errorf("%s has a budget of its own", l.purpose())
-		}
-	}
-}
-
 func TestServerWarnsOfExposedSecrets(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret")
