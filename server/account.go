@@ -1,10 +1,12 @@
 package server
 
 import (
+	"context"
 	"crypto/x509"
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,28 +19,63 @@ import (
 	"ticketproxy/tokens/store"
 )
 
-// refresher makes an account's Refresher. It follows what changes in the upstream's
-// files.
-func (s *Server) refresher(u *reloadable, state store.Backend, observer tokens.Observer) *tokens.Refresher {
-	said := *u.current.Load()
-	asked := new(currentIssuer)
-	r := tokens.New(tokens.Config{
-		Account:  said.Name,
-		Issuer:   asked,
-		Store:    state.Account(said.Name),
-		Seed:     seed(said),
-		Rotation: tokens.Rotation(said.Dialect.Rotation),
-		Grace:    said.Dialect.Grace,
-		Holder:   state.Holder(),
-		Log:      s.log.Named("tokens").With(zap.String("account", said.Name)),
-		Observer: observer,
-	})
-	use := func(u config.Upstream) {
-		asked.client.Store(client(u, s.outbound, r.Clock))
+// An account is one that the server keeps fresh.
+type account struct {
+	*tokens.Refresher
+	name   string
+	issuer *currentIssuer
+}
+
+// addAccounts makes the accounts, whose issuers cannot be asked yet.
+func (s *Server) addAccounts(state store.Backend) error {
+	for _, u := range s.config.Upstreams {
+		if !u.OwnsAccount() {
+			continue
+		}
+		if err := readable(state, u.Name); err != nil {
+			return err
+		}
+		asked := new(currentIssuer)
+		r := tokens.New(tokens.Config{
+			Account:  u.Name,
+			Issuer:   asked,
+			Store:    state.Account(u.Name),
+			Seed:     seed(u),
+			Rotation: tokens.Rotation(u.Dialect.Rotation),
+			Grace:    u.Dialect.Grace,
+			Holder:   state.Holder(),
+			Log:      s.log.Named("tokens").With(zap.String("account", u.Name)),
+			Observer: s.metrics.Account(u.Name),
+		})
+		s.accounts = append(s.accounts, account{r, u.Name, asked})
+		s.sources[u.Name] = source{r}
 	}
-	use(said)
-	u.changed = append(u.changed, use, func(config.Upstream) { r.Retry() })
-	return r
+	return nil
+}
+
+// account returns the account of that name.
+func (s *Server) account(name string) (account, bool) {
+	i := slices.IndexFunc(s.accounts, func(a account) bool { return a.name == name })
+	if i < 0 {
+		return account{}, false
+	}
+	return s.accounts[i], true
+}
+
+// use has the account ask its issuer with this client from now on, at once if the
+// issuer refused the one before.
+func (a account) use(client *issuer.Client) {
+	a.issuer.client.Store(client)
+	a.Retry()
+}
+
+// A currentIssuer asks the issuer with the client's present credentials. A
+// request that is under way keeps those with which it began.
+type currentIssuer struct{ client atomic.Pointer[issuer.Client] }
+
+// Refresh implements tokens.Issuer.
+func (i *currentIssuer) Refresh(ctx context.Context, refreshToken secret.String) (tokens.Grant, error) {
+	return i.client.Load().Refresh(ctx, refreshToken)
 }
 
 // An Account is one account, opened for a verb that works on it without serving:

@@ -45,8 +45,8 @@ func (s *Server) run(ctx context.Context, ready func(apps []net.Addr)) error {
 	refreshing, stopRefreshing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopRefreshing()
 	var refreshers sync.WaitGroup
-	for _, r := range s.refreshers {
-		refreshers.Go(func() { r.Run(refreshing) })
+	for _, a := range s.accounts {
+		refreshers.Go(func() { a.Run(refreshing) })
 	}
 	g, failed := errgroup.WithContext(ctx)
 	var apps []net.Addr
@@ -156,7 +156,7 @@ func (s *Server) drain(servers []*listener, second <-chan struct{}) error {
 
 	flush, cancelFlush := context.WithTimeout(context.Background(), max(time.Until(deadline), minRefresherDrain))
 	defer cancelFlush()
-	err = errors.Join(err, drainAll(flush, s.refreshers))
+	err = errors.Join(err, drainAll(flush, s.accounts))
 	if s.admin != nil {
 		err = errors.Join(err, s.admin.server.Drain(flush))
 	}

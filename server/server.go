@@ -3,13 +3,10 @@ package server
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"net"
-	"net/http"
-	"strings"
 	"sync/atomic"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"ticketproxy/admin"
 	"ticketproxy/config"
@@ -17,7 +14,6 @@ import (
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
 	"ticketproxy/tokens"
-	"ticketproxy/tokens/store"
 )
 
 // Options are what a Server takes from its surroundings.
@@ -33,56 +29,24 @@ type Options struct {
 
 // A Server is the program put together: what listens, and what refreshes.
 type Server struct {
-	config     config.Config
-	options    Options
-	log        *zap.Logger
-	outbound   outbound
-	refreshers []*tokens.Refresher
-	apps       []*listener
-	admin      *listener // nil when off
-	draining   atomic.Bool
-	quit       context.CancelFunc // set by Run
-	upstreams  map[string]*reloadable
+	config   config.Config
+	options  Options
+	log      *zap.Logger
+	outbound outbound
+	metrics  *admin.Metrics
+	accounts []account
+	sources  map[string]proxy.TokenSource // of each account's tokens, by its name
+	apps     []*listener
+	admin    *listener // nil when off
+	draining atomic.Bool
+	quit     context.CancelFunc // set by Run
+
+	answers *proxy.AnswerMemory // of all listeners
+	kept    *semaphore.Weighted // request bodies, of all listeners
 
 	exposed       atomic.Pointer[[]string] // warnings of files of secrets
 	reloadWarning atomic.Pointer[string]   // why files could not be read again; nil when they could
 	closeState    func() error
-}
-
-// A listener is a server and where it listens.
-type listener struct {
-	address   config.Address
-	mode      fs.FileMode            // of a Unix socket
-	upstreams []proxy.UpstreamConfig // none for the admin listener
-	handler   *proxy.Handler         // nil for the admin listener
-	server    *inbound.Server
-}
-
-func (l *listener) add(u proxy.UpstreamConfig) { l.upstreams = append(l.upstreams, u) }
-
-// listener returns the listener at an upstream's address. Port 0 is another
-// address each time.
-func (s *Server) listener(u config.Upstream) *listener {
-	for _, l := range s.apps {
-		if l.address == u.Listen && !strings.HasSuffix(u.Listen.Address, ":0") {
-			return l
-		}
-	}
-	l := &listener{address: u.Listen, mode: u.SocketMode}
-	s.apps = append(s.apps, l)
-	return l
-}
-
-// purpose says what a listener is for.
-func (l *listener) purpose() string {
-	if l.upstreams == nil {
-		return "admin"
-	}
-	names := make([]string, len(l.upstreams))
-	for i, u := range l.upstreams {
-		names[i] = u.Name
-	}
-	return strings.Join(names, ", ")
 }
 
 // New puts together the server that the configuration describes. It opens the
@@ -98,89 +62,49 @@ func New(c config.Config, o Options) (*Server, error) {
 		options:    o,
 		log:        o.Log,
 		outbound:   o.Network.outbound(c),
-		upstreams:  map[string]*reloadable{},
+		sources:    map[string]proxy.TokenSource{},
+		answers:    proxy.NewAnswerMemory(share(o.Limits, mostAnswer)),
+		kept:       proxy.NewReplayBudget(),
 		closeState: state.Close,
 	}
+	s.metrics = admin.NewMetrics(o.Version, s.statuses, s.lostLines)
 	s.lookAtSecrets(c)
-	for _, u := range c.Upstreams {
-		s.upstreams[u.Name] = new(reloadable)
-		s.upstreams[u.Name].reload(u)
-	}
-	metrics := admin.NewMetrics(o.Version, s.accounts, s.lostLines)
-	sources, err := s.addAccounts(state, metrics)
-	if err != nil {
+	if err := s.addAccounts(state); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.addApps(sources, metrics)
+	s.addApps()
 	if c.AdminListen != "" {
-		s.addAdmin(metrics)
+		s.addAdmin()
 	}
+	s.use(c)
 	return s, nil
+}
+
+// use has the accounts and the listeners for apps go on with what c says of the
+// upstreams, which are the same as before. Requests in flight end with what they
+// began with. It is not safe for concurrent use.
+func (s *Server) use(c config.Config) {
+	for _, u := range c.Upstreams {
+		if a, ok := s.account(u.Name); ok {
+			a.use(client(u, s.outbound, a.Clock))
+		}
+	}
+	for _, l := range s.apps {
+		l.use(s.routes(l, c))
+	}
 }
 
 // Close closes the state of a Server that was not run.
 func (s *Server) Close() error { return s.closeState() }
 
-// addAccounts makes the refresher of each account. It returns them as what the
-// proxy takes tokens from, by account.
-func (s *Server) addAccounts(state store.Backend, metrics *admin.Metrics) (map[string]proxy.TokenSource, error) {
-	sources := map[string]proxy.TokenSource{}
-	for _, u := range s.config.Upstreams {
-		if !u.OwnsAccount() {
-			continue
-		}
-		if err := readable(state, u.Name); err != nil {
-			return nil, err
-		}
-		r := s.refresher(s.upstreams[u.Name], state, metrics.Account(u.Name))
-		s.refreshers = append(s.refreshers, r)
-		sources[u.Name] = source{r}
-	}
-	return sources, nil
-}
-
-// addApps makes the listeners for apps.
-func (s *Server) addApps(sources map[string]proxy.TokenSource, metrics *admin.Metrics) {
-	log, limits := s.log.Named("proxy"), s.options.Limits
-	answers := proxy.NewAnswerMemory(share(limits, mostAnswer))
-	for _, u := range s.config.Upstreams {
-		files := s.upstreams[u.Name]
-		transport := proxy.NewMaxAgeTransport(func() *http.Transport {
-			return proxy.NewTransport(u.Timeout, roots(*files.current.Load()), s.outbound.proxy, s.outbound.dial)
-		})
-		files.changed = append(files.changed, func(config.Upstream) { transport.Leave() })
-		s.listener(u).add(proxy.UpstreamConfig{
-			Name:      u.Name,
-			URL:       u.UpstreamURL,
-			Host:      u.Host,
-			Prefix:    u.Prefix,
-			Locations: proxy.LocationPolicy(u.Locations),
-			Cookies:   u.Cookies == "pass",
-			DropQuery: u.Dialect.QueryTokens,
-			Stub:      stubTokenEndpoint(u),
-			Source:    sources[u.Account],
-			Transport: transport,
-			Answers:   answers,
-			Observer:  metrics.Upstream(u.Name),
-			Log:       log,
-		})
-	}
-	budget := proxy.NewReplayBudget()
-	limiter := appLimiter(limits, len(s.config.Upstreams), s.log)
-	for _, l := range s.apps {
-		l.handler = proxy.NewHandler(guardOf(s.config, l), budget, l.upstreams...)
-		l.server = inbound.NewServer(l.handler, limiter, log)
-	}
-}
-
 // addAdmin makes the listener for operators.
-func (s *Server) addAdmin(metrics *admin.Metrics) {
+func (s *Server) addAdmin() {
 	s.admin = &listener{address: config.Address{Network: "tcp", Address: s.config.AdminListen}}
 	a := &admin.Admin{
 		Version:  s.options.Version,
 		Guard:    guardOf(s.config, s.admin),
-		Metrics:  metrics.Handler(),
-		Accounts: s.accounts,
+		Metrics:  s.metrics.Handler(),
+		Accounts: s.statuses,
 		Warnings: s.warnings,
 		Draining: s.draining.Load,
 	}
@@ -199,26 +123,6 @@ func (s *Server) addAdmin(metrics *admin.Metrics) {
 	}
 	log := s.log.Named("admin")
 	s.admin.server = inbound.NewServer(a.Handler(), inbound.NewConnLimiter(adminConnections, adminHeaders, log), log)
-}
-
-// guardOf returns the guard of a listener, which answers to its own address
-// and to its upstreams' names. The unspecified address is no address of its own:
-// browsers connect to it and do not say which page asks.
-func guardOf(c config.Config, l *listener) *inbound.Guard {
-	g := &inbound.Guard{Hosts: append([]string(nil), c.AllowedHosts...)}
-	if l.upstreams != nil { // who may call an API is no administrator yet
-		g.Origins = c.AllowedOrigins
-	}
-	host, _, err := net.SplitHostPort(l.address.Address)
-	if l.address.Network == "tcp" && err == nil && host != "0.0.0.0" && host != "::" {
-		g.Hosts = append(g.Hosts, host)
-	}
-	for _, u := range l.upstreams {
-		if u.Host != "" {
-			g.Hosts = append(g.Hosts, u.Host)
-		}
-	}
-	return g
 }
 
 // lookAtSecrets warns of files of secrets that all users can read.
@@ -253,11 +157,11 @@ func (s *Server) warnings() []string {
 	return all
 }
 
-// accounts returns a snapshot of every account.
-func (s *Server) accounts() []tokens.Status {
-	all := make([]tokens.Status, len(s.refreshers))
-	for i, r := range s.refreshers {
-		all[i] = r.Status()
+// statuses returns a snapshot of every account.
+func (s *Server) statuses() []tokens.Status {
+	all := make([]tokens.Status, len(s.accounts))
+	for i, a := range s.accounts {
+		all[i] = a.Status()
 		all[i].Hint = hintFor(all[i])
 	}
 	return all

@@ -3,7 +3,11 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +17,8 @@ import (
 	"go.uber.org/zap"
 
 	"ticketproxy/config"
+	"ticketproxy/proxy"
+	"ticketproxy/secret"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -63,6 +69,56 @@ func TestHungReloadDoesNotHoldUpTheDrain(t *testing.T) {
 		t.Error(err)
 	}
 	close(answer)
+}
+
+// A holder is an issuer that gives another token each time.
+type holder struct{ tokens int }
+
+func (h *holder) Token(context.Context) (proxy.Token, error) {
+	return proxy.Token{AccessToken: secret.New(fmt.Sprint("token", h.tokens)), Generation: uint64(h.tokens)}, nil
+}
+
+func (h *holder) Renew(ctx context.Context, _ proxy.Token) (proxy.Token, error) {
+	h.tokens++
+	return h.Token(ctx)
+}
+
+func (h *holder) Refused(proxy.Token) {}
+
+// The bodies that may be sent again take memory of one budget, however many
+// listeners there are, also after files were read again.
+func TestListenersShareTheReplayBudget(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if io.Copy(io.Discard, r.Body); r.Header.Get("Authorization") == "Bearer token0" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer api.Close()
+	s := newServer(t, "TICKETPROXY_PARK_UPSTREAM_URL="+api.URL, "TICKETPROXY_SHOP_UPSTREAM_URL="+api.URL)
+	for range 2 {
+		var kept int64
+		for ; s.kept.TryAcquire(1 << 10); kept += 1 << 10 {
+		}
+		for _, want := range []int{http.StatusUnauthorized, http.StatusOK} {
+			s.sources = map[string]proxy.TokenSource{"park": new(holder), "shop": new(holder)}
+			s.use(s.config)
+			for _, l := range s.apps {
+				app := httptest.NewServer(l)
+				res, err := app.Client().Post(app.URL, "", strings.NewReader("text"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				app.Close()
+				if res.StatusCode != want {
+					t.Errorf("%s answers %d, want %d", l.purpose(), res.StatusCode, want)
+				}
+			}
+			s.kept.Release(kept)
+			kept = 0
+		}
+	}
 }
 
 func TestServerWarnsOfExposedSecrets(t *testing.T) {

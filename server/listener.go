@@ -1,0 +1,117 @@
+package server
+
+import (
+	"io/fs"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"ticketproxy/config"
+	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
+)
+
+// A listener is a server and where it listens. One for apps serves with the newest
+// routes.
+type listener struct {
+	address    config.Address
+	mode       fs.FileMode // of a Unix socket
+	upstreams  []string    // their names; none for the admin listener
+	routes     atomic.Pointer[proxy.Handler]
+	transports []*proxy.MaxAgeTransport // of routes
+	server     *inbound.Server
+}
+
+// ServeHTTP implements http.Handler.
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.routes.Load().ServeHTTP(w, r)
+}
+
+// use has new requests take these routes. The connections of the routes before are
+// closed when they become idle.
+func (l *listener) use(routes *proxy.Handler, transports []*proxy.MaxAgeTransport) {
+	l.routes.Store(routes)
+	for _, t := range l.transports {
+		t.CloseIdleConnections()
+	}
+	l.transports = transports
+}
+
+// purpose says what a listener is for.
+func (l *listener) purpose() string {
+	if l.upstreams == nil {
+		return "admin"
+	}
+	return strings.Join(l.upstreams, ", ")
+}
+
+// addApps makes the listeners for apps, which have no routes yet. Port 0 is another
+// address each time.
+func (s *Server) addApps() {
+	limiter, log := appLimiter(s.options.Limits, len(s.config.Upstreams), s.log), s.log.Named("proxy")
+	for _, u := range s.config.Upstreams {
+		i := slices.IndexFunc(s.apps, func(l *listener) bool {
+			return l.address == u.Listen && !strings.HasSuffix(u.Listen.Address, ":0")
+		})
+		if i < 0 {
+			i = len(s.apps)
+			l := &listener{address: u.Listen, mode: u.SocketMode}
+			l.server = inbound.NewServer(l, limiter, log)
+			s.apps = append(s.apps, l)
+		}
+		s.apps[i].upstreams = append(s.apps[i].upstreams, u.Name)
+	}
+}
+
+// routes returns the handler of a listener's upstreams as c says, and the transports
+// that it uses.
+func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.MaxAgeTransport) {
+	var upstreams []proxy.UpstreamConfig
+	var transports []*proxy.MaxAgeTransport
+	guard := guardOf(c, l)
+	for _, u := range c.Upstreams {
+		if !slices.Contains(l.upstreams, u.Name) {
+			continue
+		}
+		if u.Host != "" {
+			guard.Hosts = append(guard.Hosts, u.Host)
+		}
+		transport := proxy.NewMaxAgeTransport(func() *http.Transport {
+			return proxy.NewTransport(u.Timeout, roots(u), s.outbound.proxy, s.outbound.dial)
+		})
+		transports = append(transports, transport)
+		upstreams = append(upstreams, proxy.UpstreamConfig{
+			Name:      u.Name,
+			URL:       u.UpstreamURL,
+			Host:      u.Host,
+			Prefix:    u.Prefix,
+			Locations: proxy.LocationPolicy(u.Locations),
+			Cookies:   u.Cookies == "pass",
+			DropQuery: u.Dialect.QueryTokens,
+			Stub:      stubTokenEndpoint(u),
+			Source:    s.sources[u.Account],
+			Transport: transport,
+			Answers:   s.answers,
+			Observer:  s.metrics.Upstream(u.Name),
+			Log:       s.log.Named("proxy"),
+		})
+	}
+	return proxy.NewHandler(guard, s.kept, upstreams...), transports
+}
+
+// guardOf returns the guard of a listener, which answers to its own address. The
+// unspecified address is no address of its own: browsers connect to it and do not
+// say which page asks.
+func guardOf(c config.Config, l *listener) *inbound.Guard {
+	g := &inbound.Guard{Hosts: slices.Clone(c.AllowedHosts)}
+	if l.upstreams != nil { // a page that may call an API may not administer us
+		g.Origins = c.AllowedOrigins
+	}
+	host, _, err := net.SplitHostPort(l.address.Address)
+	if l.address.Network == "tcp" && err == nil && host != "0.0.0.0" && host != "::" {
+		g.Hosts = append(g.Hosts, host)
+	}
+	return g
+}
