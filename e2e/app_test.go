@@ -48,7 +48,7 @@ func startHonestApp(t *testing.T, address string) *honestApp {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.all.Go(func() { h.keep(c) })
+		h.all.Go(func() { h.runKeepAlive(c) })
 	}
 	t.Cleanup(h.end)
 	return h
@@ -65,30 +65,30 @@ func (h *honestApp) end() {
 }
 
 // keep asks on one connection.
-func (h *honestApp) keep(c net.Conn) {
+func (h *honestApp) runKeepAlive(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)
-	h.everySoOften(keptPace, func() (time.Duration, error) { return ask(c, r) }, &h.kept)
+	h.repeat(keptPace, func() (time.Duration, error) { return get(c, r) }, &h.kept)
 }
 
-func (h *honestApp) startRenewing() { h.all.Go(h.renew) }
+func (h *honestApp) startFresh() { h.all.Go(h.runFresh) }
 
 // renew asks on a connection of its own each time.
-func (h *honestApp) renew() {
-	h.everySoOften(freshPace, func() (time.Duration, error) {
+func (h *honestApp) runFresh() {
+	h.repeat(freshPace, func() (time.Duration, error) {
 		began := time.Now()
 		c, err := net.DialTimeout("tcp", h.address, honestWait)
 		if err != nil {
 			return 0, err
 		}
 		defer c.Close()
-		_, err = ask(c, bufio.NewReader(c))
+		_, err = get(c, bufio.NewReader(c))
 		return time.Since(began), err
 	}, &h.fresh)
 }
 
-// everySoOften ends with the first failure, after which a connection is lost.
-func (h *honestApp) everySoOften(pace time.Duration, once func() (time.Duration, error), into *[]sample) {
+// repeat ends with the first failure, after which a connection is lost.
+func (h *honestApp) repeat(pace time.Duration, once func() (time.Duration, error), into *[]sample) {
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for {
@@ -112,7 +112,7 @@ func (h *honestApp) everySoOften(pace time.Duration, once func() (time.Duration,
 
 var errRefused = errors.New("the answer is not 200")
 
-func ask(c net.Conn, r *bufio.Reader) (time.Duration, error) {
+func get(c net.Conn, r *bufio.Reader) (time.Duration, error) {
 	began := time.Now()
 	c.SetDeadline(began.Add(honestWait))
 	if _, err := io.WriteString(c, "GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {

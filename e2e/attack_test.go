@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	apiSecret = "only-an-app-may-read-this"
-	friend    = "friend.test" // the origin that is allowed in
-	browsing  = 60 * time.Second
+	apiSecret      = "only-an-app-may-read-this"
+	allowedHost    = "friend.test" // the origin that is allowed in
+	browserTimeout = 60 * time.Second
 )
 
 // The tests with a browser are not parallel: it takes all the processors, and
 // others measure time.
 
-// A fortress is the real program in front of an API that notes whatever
+// A browserFixture is the real program in front of an API that notes whatever
 // reaches it, and an attacker next to it.
-type fortress struct {
+type browserFixture struct {
 	t        *testing.T
 	attacker *attacker
 	api      *recorder
@@ -30,14 +30,14 @@ type fortress struct {
 	control  *recorder
 }
 
-func newFortress(t *testing.T, more ...string) *fortress {
-	mustHave(t, chromium)
-	f := &fortress{t: t, attacker: startAttacker(t)}
+func newBrowserFixture(t *testing.T, more ...string) *browserFixture {
+	requirePrograms(t, chromium)
+	f := &browserFixture{t: t, attacker: startAttacker(t)}
 	f.api = startRecorder(t, "127.0.0.1:0", apiSecret)
 	f.control = startRecorder(t, "127.0.0.1:0", apiSecret)
 	shop := startSandbox(t, time.Hour)["openticket"]
-	shop.upstream(f.api.URL)
-	more = append(more, "TICKETPROXY_ALLOWED_ORIGINS="+f.attacker.origin(friend), "TICKETPROXY_ADMIN_QUIT=true")
+	shop.setUpstream(f.api.URL)
+	more = append(more, "TICKETPROXY_ALLOWED_ORIGINS="+f.attacker.origin(allowedHost), "TICKETPROXY_ADMIN_QUIT=true")
 	f.proxy = newProxy(t, t.TempDir(), map[string]*provider{"openticket": shop}, more...)
 	f.app = f.proxy.listen["openticket"]
 	f.proxy.start()
@@ -46,13 +46,13 @@ func newFortress(t *testing.T, more ...string) *fortress {
 }
 
 // report awaits what a page has to say.
-func (f *fortress) report() report {
+func (f *browserFixture) report() report {
 	f.t.Helper()
 	select {
 	case r := <-f.attacker.reports:
 		return r
-	case <-time.After(browsing):
-		f.t.Fatalf("waited %v in vain for the page's report", browsing)
+	case <-time.After(browserTimeout):
+		f.t.Fatalf("waited %v in vain for the page's report", browserTimeout)
 	}
 	return report{}
 }
@@ -93,7 +93,7 @@ func attacksOn(r *recorder) map[string]bool {
 // attacksThrough returns the attacks on a target that went through a tap.
 func attacksThrough(p *tap, target string) map[string]bool {
 	all := map[string]bool{}
-	for _, one := range p.passages() {
+	for _, one := range p.requests() {
 		if q := one.url.Query(); q.Get("target") == target {
 			all[q.Get("attack")] = true
 		}
@@ -106,7 +106,7 @@ func attacksThrough(p *tap, target string) map[string]bool {
 func mustRefuse(t *testing.T, p *tap, what string, allowed ...string) {
 	t.Helper()
 	count, wrong := map[string]int{}, map[string][]string{}
-	for _, one := range p.passages() {
+	for _, one := range p.requests() {
 		answer := strings.TrimSpace(fmt.Sprint(one.status, " ", one.code))
 		count[answer]++
 		if one.status != 0 && !slices.Contains(allowed, answer) {
@@ -119,20 +119,20 @@ func mustRefuse(t *testing.T, p *tap, what string, allowed ...string) {
 	t.Logf("%s gave these answers: %v", what, count)
 }
 
-// mustBeUntouched checks that the app's own requests came to the API, and no
+// mustGetOnlyAppRequests checks that the app's own requests came to the API, and no
 // other, and that the program goes on.
-func (f *fortress) mustBeUntouched(own int) {
+func (f *browserFixture) mustGetOnlyAppRequests(own int) {
 	f.t.Helper()
-	for _, r := range f.strangers() {
+	for _, r := range f.attackRequests() {
 		f.t.Errorf("the API got %s %s from Origin %q, Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Origin"], r.Header["Sec-Fetch-Site"])
 	}
-	if got := len(f.api.requests()) - len(f.strangers()); got != own {
+	if got := len(f.api.requests()) - len(f.attackRequests()); got != own {
 		f.t.Errorf("the API got %d requests of the app, want %d", got, own)
 	}
-	f.mustLive()
+	f.mustBeRunning()
 }
 
-func (f *fortress) mustLive() {
+func (f *browserFixture) mustBeRunning() {
 	f.t.Helper()
 	if !f.proxy.alive() {
 		f.t.Fatal("the program was stopped")
@@ -140,14 +140,14 @@ func (f *fortress) mustLive() {
 }
 
 // strangers returns what came to the API that is not the app's.
-func (f *fortress) strangers() []*http.Request {
+func (f *browserFixture) attackRequests() []*http.Request {
 	return slices.DeleteFunc(f.api.requests(), func(r *http.Request) bool { return r.URL.Path == "/app" })
 }
 
 // ask makes an app's request, which must reach the API.
-func (f *fortress) ask() {
+func (f *browserFixture) appRequest() {
 	f.t.Helper()
-	f.mustLive()
+	f.mustBeRunning()
 	res, err := f.proxy.client.Get("http://" + f.app + "/app")
 	if err != nil {
 		f.t.Fatal(err)
@@ -166,8 +166,8 @@ func TestHostilePage(t *testing.T) {
 		"127.0.0.1": {"127.0.0.1", "localhost"},                               // another port of the same, and another
 	} {
 		t.Run(host, func(t *testing.T) {
-			f := newFortress(t)
-			f.ask()
+			f := newBrowserFixture(t)
+			f.appRequest()
 			targets, taps := []target{}, map[string]*tap{}
 			for name, to := range map[string]string{"app": f.app, "admin": f.proxy.admin} {
 				taps[name] = startTap(t, "127.0.0.1:0", to)
@@ -190,7 +190,7 @@ func TestHostilePage(t *testing.T) {
 			f.attacker.serve("/campaign", campaign(f.attacker.origin(host), false, targets...))
 			open(t, f.attacker.origin(host)+"/campaign")
 			r := f.report()
-			f.ask()
+			f.appRequest()
 			awaitAttacks(t, "the control", r, func() map[string]bool { return attacksOn(f.control) })
 			for name, p := range through {
 				fired := r
@@ -212,7 +212,7 @@ func TestHostilePage(t *testing.T) {
 			}
 			mustRefuse(t, taps["app"], "the app's listener", "403 cross_site", "421 host_not_allowed")
 			mustRefuse(t, taps["admin"], "the admin listener", "403 cross_site", "405", "404")
-			f.mustBeUntouched(2)
+			f.mustGetOnlyAppRequests(2)
 			t.Logf("%d attacks, of which these read the control: %v", len(r.Attacks), slices.Sorted(maps.Keys(controlled)))
 		})
 	}
@@ -227,11 +227,11 @@ type rebinding struct {
 	tap         *tap
 }
 
-// TestReboundPage has pages whose own name comes to mean the program: they are
+// TestDNSRebinding has pages whose own name comes to mean the program: they are
 // loaded from the attacker's server on a port, where next the program listens.
-func TestReboundPage(t *testing.T) {
-	f := newFortress(t)
-	f.ask()
+func TestDNSRebinding(t *testing.T) {
+	f := newBrowserFixture(t)
+	f.appRequest()
 	home := f.attacker.origin("evil.test")
 	stranger := []string{"421 host_not_allowed", "404", "405"}
 	worlds := []*rebinding{
@@ -254,8 +254,8 @@ func TestReboundPage(t *testing.T) {
 	for range worlds {
 		select {
 		case <-f.attacker.waiting:
-		case <-time.After(browsing):
-			t.Fatalf("waited %v in vain for the pages to be loaded", browsing)
+		case <-time.After(browserTimeout):
+			t.Fatalf("waited %v in vain for the pages to be loaded", browserTimeout)
 		}
 	}
 	for _, w := range worlds {
@@ -283,23 +283,23 @@ func TestReboundPage(t *testing.T) {
 			t.Errorf("%s%s: could be read by %v", w.host, w.read, slices.Sorted(maps.Keys(leaks)))
 		}
 	}
-	f.ask()
-	f.mustBeUntouched(2)
+	f.appRequest()
+	f.mustGetOnlyAppRequests(2)
 }
 
-// TestLedPerson follows a link from outside of the browser, as from a letter,
+// TestLinkRedirectedToProxy follows a link from outside of the browser, as from a letter,
 // which the attacker's server redirects to the program. The browser says that a
 // person typed the address, for it goes by where the journey began: that one GET
 // goes through, as the README says, and nothing after it.
-func TestLedPerson(t *testing.T) {
-	f := newFortress(t)
+func TestLinkRedirectedToProxy(t *testing.T) {
+	f := newBrowserFixture(t)
 	p := startTap(t, "127.0.0.1:0", f.app)
 	open(t, f.attacker.origin("evil.test")+"/redirect?status=302&to=http://"+p.address+"/read?attack=led")
-	await(t, browsing, "the browser was led to the program", func() bool {
-		all := p.passages()
+	await(t, browserTimeout, "the browser was led to the program", func() bool {
+		all := p.requests()
 		return len(all) > 0 && all[0].status != 0
 	})
-	for _, r := range f.strangers() {
+	for _, r := range f.attackRequests() {
 		if r.Header.Get("Sec-Fetch-Site") != "none" || r.Method != http.MethodGet || r.FormValue("attack") != "led" {
 			t.Errorf("the API got %s %s from Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Sec-Fetch-Site"])
 		}
@@ -310,7 +310,7 @@ func TestLedPerson(t *testing.T) {
 // loopback's. There browsers do not say from where a page's GET comes, and it
 // goes through, as the README says; all else is refused.
 func TestHostilePageAtAllowedHost(t *testing.T) {
-	f := newFortress(t, "TICKETPROXY_ALLOWED_HOSTS=proxied.test")
+	f := newBrowserFixture(t, "TICKETPROXY_ALLOWED_HOSTS=proxied.test")
 	p := startTap(t, "127.0.0.1:0", f.app)
 	_, port, _ := strings.Cut(p.address, ":")
 	home := f.attacker.origin("evil.test")
@@ -318,17 +318,17 @@ func TestHostilePageAtAllowedHost(t *testing.T) {
 	open(t, home+"/campaign")
 	r := f.report()
 	awaitAttacks(t, "the app's listener", r.untrusted(), func() map[string]bool { return attacksThrough(p, "proxied.test") })
-	for _, r := range f.strangers() {
+	for _, r := range f.attackRequests() {
 		if marked := len(r.Header["Origin"])+len(r.Header["Sec-Fetch-Site"]) > 0; marked || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			t.Errorf("the API got %s %s from Origin %q, Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Origin"], r.Header["Sec-Fetch-Site"])
 		}
 	}
 }
 
-// TestFriendlyPage shows that what is to work does: a page of an allowed origin
+// TestAllowedPage shows that what is to work does: a page of an allowed origin
 // does what it likes, and so does a page that the API itself serves to a person.
-func TestFriendlyPage(t *testing.T) {
-	f := newFortress(t)
+func TestAllowedPage(t *testing.T) {
+	f := newBrowserFixture(t)
 	home := f.attacker.origin("evil.test")
 	const play = `<!doctype html><body><script type="module">
 		const texts = []
@@ -350,14 +350,14 @@ func TestFriendlyPage(t *testing.T) {
 	</script>`
 	f.attacker.serve("/friend", fmt.Sprintf(play, "http://"+f.app, home))
 	f.api.pages["/own"] = fmt.Sprintf(play, "", home)
-	for _, url := range []string{f.attacker.origin(friend) + "/friend", "http://" + f.app + "/own"} {
+	for _, url := range []string{f.attacker.origin(allowedHost) + "/friend", "http://" + f.app + "/own"} {
 		open(t, url)
 		r := f.report()
 		if want := []string{apiSecret, apiSecret, "", apiSecret, apiSecret, apiSecret}; !slices.Equal(r.Attacks, want) {
 			t.Errorf("the page at %s got %q, want %q", r.Page, r.Attacks, want)
 		}
 	}
-	await(t, browsing, "both pages load an image, a frame and a link", func() bool {
+	await(t, browserTimeout, "both pages load an image, a frame and a link", func() bool {
 		led := map[string]int{}
 		for _, r := range f.api.requests() {
 			if r.URL.Path == "/led" {
@@ -372,7 +372,7 @@ func TestFriendlyPage(t *testing.T) {
 			played[r.FormValue("of")+" "+r.Method]++
 		}
 	}
-	for _, page := range []string{friend, "127.0.0.1"} {
+	for _, page := range []string{allowedHost, "127.0.0.1"} {
 		for method, want := range map[string]int{"GET": 2, "HEAD": 1, "POST": 1, "PUT": 1, "DELETE": 1} {
 			if got := played[page+" "+method]; got != want {
 				t.Errorf("the API got %d requests %s of the page at %s, want %d", got, method, page, want)

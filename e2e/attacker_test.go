@@ -36,7 +36,7 @@ func startAttacker(t *testing.T) *attacker {
 func (a *attacker) pages() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /attack.js", func(w http.ResponseWriter, r *http.Request) {
-		permit(w, r)
+		allowCORS(w, r)
 		w.Header().Set("Content-Type", "text/javascript")
 		io.WriteString(w, attackScript)
 	})
@@ -47,7 +47,7 @@ func (a *attacker) pages() http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		permit(w, r)
+		allowCORS(w, r)
 		w.Header().Set("Location", r.URL.Query().Get("to"))
 		w.WriteHeader(status)
 	})
@@ -61,7 +61,7 @@ func (a *attacker) pages() http.Handler {
 		io.WriteString(w, `<img src="/refused-by-policy">`)
 	})
 	mux.HandleFunc("GET /gate", func(w http.ResponseWriter, r *http.Request) {
-		permit(w, r)
+		allowCORS(w, r)
 		a.waiting <- struct{}{}
 		select {
 		case <-a.gate:
@@ -69,7 +69,7 @@ func (a *attacker) pages() http.Handler {
 		}
 	})
 	mux.HandleFunc("POST /report", func(w http.ResponseWriter, r *http.Request) {
-		permit(w, r)
+		allowCORS(w, r)
 		var report report
 		if err := json.NewDecoder(r.Body).Decode(&report); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

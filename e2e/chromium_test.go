@@ -19,7 +19,7 @@ func open(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := &tail{}
+	output := &tail{}
 	cmd := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
 		"--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 		"--disable-default-apps", "--disable-extensions", "--disable-breakpad", "--disable-dev-shm-usage",
@@ -31,7 +31,7 @@ func open(t *testing.T, url string) {
 		"--user-data-dir="+dir, url)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "DBUS_SESSION_BUS_ADDRESS=disabled:", "XDG_CONFIG_HOME="+dir, "XDG_CACHE_HOME="+dir)
 	cmd.Dir = dir
-	cmd.Stderr = said
+	cmd.Stderr = output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func open(t *testing.T, url string) {
 		cmd.Wait()
 		os.RemoveAll(dir)
 		if t.Failed() {
-			for line := range strings.Lines(said.String()) {
+			for line := range strings.Lines(output.String()) {
 				if !strings.Contains(line, "dbus/") { // which a machine without a desktop has not
 					t.Log("Chromium: " + strings.TrimSpace(line))
 				}

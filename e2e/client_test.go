@@ -75,15 +75,15 @@ func startClient(t *testing.T, command ...string) *client {
 	return c
 }
 
-// An order is what a client is to do.
-type order struct {
+// An instruction is what a client is to do.
+type instruction struct {
 	method, url string
 	count       int    // 1 when 0
 	file        string // of the body
 	header      int    // the length of X-Big
 }
 
-func (c *client) send(o order) {
+func (c *client) send(o instruction) {
 	c.t.Helper()
 	file := o.file
 	if file == "" {
@@ -113,7 +113,7 @@ func (c *client) result() result {
 }
 
 // do returns the results of an order.
-func (c *client) do(o order) []result {
+func (c *client) do(o instruction) []result {
 	c.t.Helper()
 	c.send(o)
 	var all []result
@@ -123,57 +123,57 @@ func (c *client) do(o order) []result {
 	return all
 }
 
-// A market is the three providers, each behind a front, and the program.
-type market struct {
+// A clientFixture is the three providers, each behind a front, and the program.
+type clientFixture struct {
 	t      *testing.T
 	client *client
 	proxy  *proxy
-	fronts map[string]*front // by account
-	orders map[string]errand
+	fronts map[string]*frontProxy // by account
+	calls  map[string]apiCalls
 	dir    string
 }
 
-// An errand is what a client asks of a provider.
-type errand struct {
-	get, post  string // paths
-	body, huge string // what is posted; huge has %s where there is much
-	posted     int    // the status of the answer to a POST
-	head       string // the path of a HEAD
-	headed     int    // the status of its answer
+// apiCalls are what a client asks of a provider.
+type apiCalls struct {
+	get, post      string // paths
+	body, hugeBody string // what is posted; huge has %s where there is much
+	postStatus     int    // the status of the answer to a POST
+	head           string // the path of a HEAD
+	headStatus     int    // the status of its answer
 }
 
-func errands() map[string]errand {
-	return map[string]errand{
+func newAPICalls() map[string]apiCalls {
+	return map[string]apiCalls{
 		"socialboards": {
-			get: "/Teammates?group=all%20of%20them&x=%C3%BC", head: "/categories", headed: http.StatusMethodNotAllowed,
-			post: "/tickets", posted: http.StatusOK,
-			body: `{"title":"Lost","message":"My ticket, \u00fc"}`, huge: `{"title":"Lost","message":"%s"}`,
+			get: "/Teammates?group=all%20of%20them&x=%C3%BC", head: "/categories", headStatus: http.StatusMethodNotAllowed,
+			post: "/tickets", postStatus: http.StatusOK,
+			body: `{"title":"Lost","message":"My ticket, \u00fc"}`, hugeBody: `{"title":"Lost","message":"%s"}`,
 		},
 		"openticket": {
-			get: "/orders?page=1&per_page=2&include=payments,shop", head: "/users/me", headed: http.StatusMethodNotAllowed,
-			post: "/location", posted: http.StatusOK,
-			body: `{"name":"Hall","capacity":3}`, huge: `{"name":"Hall","address":"%s"}`, // which comes back
+			get: "/orders?page=1&per_page=2&include=payments,shop", head: "/users/me", headStatus: http.StatusMethodNotAllowed,
+			post: "/location", postStatus: http.StatusOK,
+			body: `{"name":"Hall","capacity":3}`, hugeBody: `{"name":"Hall","address":"%s"}`, // which comes back
 		},
 		"ticketpark": {
-			get: "/events/?page=0&maxResults=2&properties%5Bshows%5D=1", head: "/events/", headed: http.StatusOK,
-			post: "/bookings/", posted: http.StatusCreated,
-			body: `{"delivery_method":"digital"}`, huge: `{"delivery_method":"%s"}`,
+			get: "/events/?page=0&maxResults=2&properties%5Bshows%5D=1", head: "/events/", headStatus: http.StatusOK,
+			post: "/bookings/", postStatus: http.StatusCreated,
+			body: `{"delivery_method":"digital"}`, hugeBody: `{"delivery_method":"%s"}`,
 		},
 	}
 }
 
 const (
-	hugeSize  = 5 << 20
-	bigHeader = 60_000
-	many      = 20
+	hugeSize     = 5 << 20
+	bigHeader    = 60_000
+	requestCount = 20
 )
 
-func openMarket(t *testing.T, c *client, tokenLife time.Duration) *market {
-	m := &market{t: t, client: c, fronts: map[string]*front{}, orders: errands(), dir: t.TempDir()}
-	providers := startSandbox(t, tokenLife)
+func newClientFixture(t *testing.T, c *client, tokenLifetime time.Duration) *clientFixture {
+	m := &clientFixture{t: t, client: c, fronts: map[string]*frontProxy{}, calls: newAPICalls(), dir: t.TempDir()}
+	providers := startSandbox(t, tokenLifetime)
 	for account, p := range providers {
-		m.fronts[account] = startFront(t, p.origin, m.orders[account].get)
-		p.upstream(m.fronts[account].URL)
+		m.fronts[account] = startFrontProxy(t, p.origin, m.calls[account].get)
+		p.setUpstream(m.fronts[account].URL)
 	}
 	m.proxy = newProxy(t, t.TempDir(), providers)
 	m.proxy.start()
@@ -182,7 +182,7 @@ func openMarket(t *testing.T, c *client, tokenLife time.Duration) *market {
 }
 
 // file returns the path of a file with that text.
-func (m *market) file(text string) string {
+func (m *clientFixture) file(text string) string {
 	m.t.Helper()
 	path := filepath.Join(m.dir, "body")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -192,18 +192,20 @@ func (m *market) file(text string) string {
 }
 
 // url is where the client finds a path of an account's API.
-func (m *market) url(account, path string) string { return "http://" + m.proxy.listen[account] + path }
+func (m *clientFixture) url(account, path string) string {
+	return "http://" + m.proxy.listen[account] + path
+}
 
 // do has the client do its order, and checks that it got the API's own answers,
 // byte for byte, and that the API got its own request.
-func (m *market) do(account string, o order, want int) []served {
+func (m *clientFixture) do(account string, o instruction, want int) []served {
 	m.t.Helper()
 	before := m.fronts[account].count()
 	results := m.client.do(o)
 	return m.compare(account, o, want, before, results)
 }
 
-func (m *market) compare(account string, o order, want, before int, results []result) []served {
+func (m *clientFixture) compare(account string, o instruction, want, before int, results []result) []served {
 	m.t.Helper()
 	got := m.fronts[account].since(before)
 	for end := time.Now().Add(10 * time.Second); len(got) < len(results); got = m.fronts[account].since(before) {
@@ -233,12 +235,12 @@ func (m *market) compare(account string, o order, want, before int, results []re
 }
 
 // upload posts text, which must arrive as it is.
-func (m *market) upload(account, text string) time.Duration {
+func (m *clientFixture) upload(account, text string) time.Duration {
 	m.t.Helper()
-	began, o := time.Now(), m.orders[account]
-	got := m.do(account, order{method: "POST", url: m.url(account, o.post), file: m.file(text)}, o.posted)
+	began, o := time.Now(), m.calls[account]
+	got := m.do(account, instruction{method: "POST", url: m.url(account, o.post), file: m.file(text)}, o.postStatus)
 	took := time.Since(began)
-	sum := &digesting{from: io.NopCloser(strings.NewReader(text)), hash: sha256.New()}
+	sum := &digester{from: io.NopCloser(strings.NewReader(text)), hash: sha256.New()}
 	io.Copy(io.Discard, sum)
 	if got[0].method != "POST" || got[0].body != sum.sum() {
 		m.t.Errorf("%s: the API got %s with %+v, want POST with %+v", account, got[0].method, got[0].body, sum.sum())
@@ -247,21 +249,21 @@ func (m *market) upload(account, text string) time.Duration {
 }
 
 // follow has the client follow a redirect, which must lead through the program.
-func (m *market) follow(account string) {
+func (m *clientFixture) follow(account string) {
 	m.t.Helper()
 	f, before := m.fronts[account], m.fronts[account].count()
-	o := order{method: "GET", url: m.url(account, frontMoved)}
+	o := instruction{method: "GET", url: m.url(account, frontRedirect)}
 	results := m.client.do(o)
-	if want := m.url(account, f.moved); results[0].url != want {
+	if want := m.url(account, f.redirectTo); results[0].url != want {
 		m.t.Fatalf("%s: the redirect led to %s, want %s", account, results[0].url, want)
 	}
 	m.compare(account, o, http.StatusOK, before+1, results)
 }
 
 // stream has the client get the first piece of an answer before there is another.
-func (m *market) stream(account string) {
+func (m *clientFixture) stream(account string) {
 	m.t.Helper()
-	o, before := order{method: "STREAM", url: m.url(account, frontStreamed)}, m.fronts[account].count()
+	o, before := instruction{method: "STREAM", url: m.url(account, frontStream)}, m.fronts[account].count()
 	release := func() { m.fronts[account].release <- struct{}{} }
 	late := time.AfterFunc(10*time.Second, release)
 	m.client.send(o)
@@ -278,16 +280,16 @@ func (m *market) stream(account string) {
 
 // keep has the client make requests one after the other, and returns what passed
 // between it and the program.
-func (m *market) keep(account string, count int) *tap {
+func (m *clientFixture) getThroughTap(account string, count int) *tap {
 	m.t.Helper()
 	p := startTap(m.t, "127.0.0.1:0", m.proxy.listen[account])
-	m.do(account, order{method: "GET", url: "http://" + p.address + m.orders[account].get, count: count}, http.StatusOK)
+	m.do(account, instruction{method: "GET", url: "http://" + p.address + m.calls[account].get, count: count}, http.StatusOK)
 	return p
 }
 
 // outlive has the client make requests until each account's token has expired
 // and been replaced some times.
-func (m *market) outlive(times int) (requests int) {
+func (m *clientFixture) getUntilRefreshed(times int) (requests int) {
 	m.t.Helper()
 	begun, end := map[string]int{}, time.Now().Add(time.Minute)
 	for account := range m.fronts {
@@ -296,8 +298,8 @@ func (m *market) outlive(times int) (requests int) {
 	for again := true; again; {
 		again = false
 		for account := range m.fronts {
-			m.do(account, order{method: "GET", url: m.url(account, m.orders[account].get), count: 5}, http.StatusOK)
-			m.upload(account, m.orders[account].body)
+			m.do(account, instruction{method: "GET", url: m.url(account, m.calls[account].get), count: 5}, http.StatusOK)
+			m.upload(account, m.calls[account].body)
 			requests += 6
 			again = again || m.proxy.providers[account].counters().Redemptions < begun[account]+times
 		}
@@ -321,40 +323,40 @@ func TestRealClients(t *testing.T) {
 	}{
 		{"curl", []string{"bash", "curl"}, []string{"bash", "curl.sh"}, 1, ""},
 		{"Node fetch", []string{"node"}, []string{"node", "fetch.mjs"}, 2, ""},
-		{"Python urllib", []string{"python3"}, []string{"python3", "urllib.py"}, many, ""},
+		{"Python urllib", []string{"python3"}, []string{"python3", "urllib.py"}, requestCount, ""},
 		{"PHP cURL", []string{"php -r curl_init();"}, []string{"php", "curl.php"}, 1, ""},
 		{"Java HttpClient", []string{"java", "javac"}, []string{"java", "Client.java"}, 1, "h2c"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			mustHave(t, c.needs...)
+			requirePrograms(t, c.needs...)
 			app := startClient(t, c.command...)
-			m := openMarket(t, app, time.Hour)
+			m := newClientFixture(t, app, time.Hour)
 			much := strings.Repeat("much ", hugeSize/5)
-			for account, o := range m.orders {
-				m.do(account, order{method: "GET", url: m.url(account, o.get)}, http.StatusOK)
-				m.do(account, order{method: "HEAD", url: m.url(account, o.head)}, o.headed)
-				m.do(account, order{method: "GET", url: m.url(account, o.get), header: bigHeader}, http.StatusOK)
+			for account, o := range m.calls {
+				m.do(account, instruction{method: "GET", url: m.url(account, o.get)}, http.StatusOK)
+				m.do(account, instruction{method: "HEAD", url: m.url(account, o.head)}, o.headStatus)
+				m.do(account, instruction{method: "GET", url: m.url(account, o.get), header: bigHeader}, http.StatusOK)
 				m.upload(account, o.body)
-				took := m.upload(account, fmt.Sprintf(o.huge, much))
+				took := m.upload(account, fmt.Sprintf(o.hugeBody, much))
 				m.follow(account)
 				m.stream(account)
-				kept := m.keep(account, many)
+				kept := m.getThroughTap(account, requestCount)
 				connections := kept.accepted()
 				if connections > c.connections {
-					t.Errorf("%s: %d requests took %d connections, want %d", account, many, connections, c.connections)
+					t.Errorf("%s: %d requests took %d connections, want %d", account, requestCount, connections, c.connections)
 				}
-				if upgrade := kept.passages()[0].header.Get("Upgrade"); upgrade != c.upgrade {
+				if upgrade := kept.requests()[0].header.Get("Upgrade"); upgrade != c.upgrade {
 					t.Errorf("%s: the client asks to upgrade to %q, not to %q: this test is not what it was", account, upgrade, c.upgrade)
 				}
-				t.Logf("%s: %d MiB went up in %v; %d requests took %d connections", account, hugeSize>>20, took.Round(time.Millisecond), many, connections)
+				t.Logf("%s: %d MiB went up in %v; %d requests took %d connections", account, hugeSize>>20, took.Round(time.Millisecond), requestCount, connections)
 				if c := m.proxy.providers[account].counters(); c.APIUnauthorized != 0 {
 					t.Errorf("%s: the API refused %d requests", account, c.APIUnauthorized)
 				}
 			}
 
-			m = openMarket(t, app, 2*time.Second)
-			requests := m.outlive(3)
+			m = newClientFixture(t, app, 2*time.Second)
+			requests := m.getUntilRefreshed(3)
 			healed := 0
 			for account, p := range m.proxy.providers {
 				c := p.counters()

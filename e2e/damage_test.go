@@ -31,7 +31,7 @@ func TestDamagedState(t *testing.T) {
 		for _, account := range []string{"openticket", "socialboards", "ticketpark"} {
 			t.Run(name+"/"+account, func(t *testing.T) {
 				t.Parallel()
-				v := newVictim(t, account)
+				v := newDamageFixture(t, account)
 				if err := damage(v.dir, v.path); err != nil {
 					t.Fatal(err)
 				}
@@ -43,15 +43,15 @@ func TestDamagedState(t *testing.T) {
 					t.Errorf("generation %d was put back, want 1", r.Generation)
 				}
 				v.proxy.mustServe(account)
-				v.mustGoOn()
+				v.mustRestart()
 			})
 		}
 	}
 }
 
-// TestStateLostDuringARefresh: the state goes while a refresh token is spent,
+// TestStateLostDuringRefresh: the state goes while a refresh token is spent,
 // of which the program alone has the successor then.
-func TestStateLostDuringARefresh(t *testing.T) {
+func TestStateLostDuringRefresh(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(dir, path string) error{
 		"removed":           func(_, path string) error { return os.Remove(path) },
@@ -60,7 +60,7 @@ func TestStateLostDuringARefresh(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := newVictim(t, "openticket")
+			v := newDamageFixture(t, "openticket")
 			v.refreshWhile(time.Second, func() {
 				if err := lose(v.dir, v.path); err != nil {
 					t.Fatal(err)
@@ -71,33 +71,33 @@ func TestStateLostDuringARefresh(t *testing.T) {
 				return err == nil && len(data) > 100 && readRecord(t, v.dir, v.account).Generation == 2
 			})
 			v.redemptions = 2
-			v.mustGoOn()
-			if said := v.proxy.stderr.String(); !strings.Contains(said, "state has lost the record") {
+			v.mustRestart()
+			if output := v.proxy.stderr.String(); !strings.Contains(output, "state has lost the record") {
 				t.Error("the program does not say that the state was lost")
 			}
 		})
 	}
 }
 
-// TestLateAnswer: an issuer that has taken the token and answers after many
+// TestLateTokenResponse: an issuer that has taken the token and answers after many
 // seconds is waited for, also by a program that is told to end.
-func TestLateAnswer(t *testing.T) {
+func TestLateTokenResponse(t *testing.T) {
 	t.Parallel()
 	for _, end := range []bool{false, true} {
-		v := newVictim(t, "openticket")
+		v := newDamageFixture(t, "openticket")
 		v.refreshWhile(14*time.Second, func() {})
 		v.redemptions = 2
 		if !end {
 			await(t, 30*time.Second, "the answer has come", func() bool { return v.proxy.status(v.account).Generation == 2 })
 		}
-		v.mustGoOn()
+		v.mustRestart()
 	}
 }
 
-// TestFileInPlaceOfTheState: a record cannot be stored below a file.
-func TestFileInPlaceOfTheState(t *testing.T) {
+// TestStateDirectoryIsFile: a record cannot be stored below a file.
+func TestStateDirectoryIsFile(t *testing.T) {
 	t.Parallel()
-	v := newVictim(t, "openticket")
+	v := newDamageFixture(t, "openticket")
 	if err := errors.Join(os.RemoveAll(v.dir), os.WriteFile(v.dir, []byte("x"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -107,11 +107,11 @@ func TestFileInPlaceOfTheState(t *testing.T) {
 	}
 }
 
-// TestDamagedStateAtTheEnd: what cannot be put back is said to be lost, with
+// TestDamagedStateAtShutdown: what cannot be put back is said to be lost, with
 // the cure, and the exit code says so too.
-func TestDamagedStateAtTheEnd(t *testing.T) {
+func TestDamagedStateAtShutdown(t *testing.T) {
 	t.Parallel()
-	v := newVictim(t, "openticket")
+	v := newDamageFixture(t, "openticket")
 	if err := errors.Join(os.RemoveAll(v.dir), os.Mkdir(v.dir, 0o700), os.Chmod(v.dir, 0o777)); err != nil {
 		t.Fatal(err)
 	}
@@ -123,19 +123,19 @@ func TestDamagedStateAtTheEnd(t *testing.T) {
 	if code := v.proxy.terminate(time.Minute); code != 1 {
 		t.Errorf("exit code %d with the only refresh token in memory, want 1", code)
 	}
-	if said := v.proxy.stderr.String(); !strings.Contains(said, "could not be stored and is lost") {
+	if output := v.proxy.stderr.String(); !strings.Contains(output, "could not be stored and is lost") {
 		t.Error("the program does not say that a token is lost")
 	}
 
-	v = newVictim(t, "openticket")
+	v = newDamageFixture(t, "openticket")
 	if err := os.WriteFile(v.path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v.mustGoOn() // damaged a moment before the end
+	v.mustRestart() // damaged a moment before the end
 }
 
-// A victim is a program with one account and a token that lives for long.
-type victim struct {
+// A damageFixture is a program with one account and a token that lives for long.
+type damageFixture struct {
 	*testing.T
 	dir, path, account string
 	provider           *provider
@@ -143,8 +143,8 @@ type victim struct {
 	redemptions        int // that there should have been
 }
 
-func newVictim(t *testing.T, account string) *victim {
-	v := &victim{T: t, dir: filepath.Join(t.TempDir(), "state"), account: account, redemptions: 1}
+func newDamageFixture(t *testing.T, account string) *damageFixture {
+	v := &damageFixture{T: t, dir: filepath.Join(t.TempDir(), "state"), account: account, redemptions: 1}
 	v.path = filepath.Join(v.dir, account+".json")
 	v.provider = startSandbox(t, time.Hour)[account]
 	v.proxy = newProxy(t, v.dir, map[string]*provider{account: v.provider}, "TICKETPROXY_DRAIN_TIMEOUT=20s")
@@ -153,8 +153,8 @@ func newVictim(t *testing.T, account string) *victim {
 	return v
 }
 
-// mustGoOn ends the program, and sees the next one go on from the state.
-func (v *victim) mustGoOn() {
+// mustRestart ends the program, and sees the next one go on from the state.
+func (v *damageFixture) mustRestart() {
 	v.Helper()
 	if code := v.proxy.terminate(30 * time.Second); code != 0 {
 		v.Errorf("exit code %d after SIGTERM, want 0", code)
@@ -169,7 +169,7 @@ func (v *victim) mustGoOn() {
 
 // refreshWhile makes the API refuse the access token, and does something
 // between the issuer's commit and its late answer.
-func (v *victim) refreshWhile(late time.Duration, do func()) {
+func (v *damageFixture) refreshWhile(late time.Duration, do func()) {
 	v.Helper()
 	v.provider.slow(0, late)
 	v.provider.revoke()

@@ -21,7 +21,7 @@ const (
 // served: on new connections too, where the slow have not begun a request that
 // is served.
 func TestFewDescriptors(t *testing.T) {
-	for _, story := range []struct {
+	for _, scenario := range []struct {
 		name, slow string
 		evicted    bool
 	}{
@@ -29,19 +29,19 @@ func TestFewDescriptors(t *testing.T) {
 		{"headers", "GET /small HTTP/1.1\r\nHost: localhost\r\nX-A: ", true},
 		{"bodies", "POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc", false},
 	} {
-		t.Run(story.name, func(t *testing.T) {
+		t.Run(scenario.name, func(t *testing.T) {
 			t.Parallel()
-			f := newGuardian(t, startAPI(t), 3*time.Second)
-			f.binary = limited(t, f.binary)
+			f := newAPIFixture(t, startAPI(t), 3*time.Second)
+			f.binary = withFileLimit(t, f.binary)
 			f.start()
 			f.awaitAllUsable(30 * time.Second)
 			h := startHonestApp(t, f.address)
-			if story.evicted {
-				h.startRenewing()
+			if scenario.evicted {
+				h.startFresh()
 			}
 			h.during(time.Second)
 			was, began := readRecord(t, f.dir, f.account), time.Now()
-			connectSlowly(t, f.address, manySlow, story.slow)
+			connectSlowly(t, f.address, manySlow, scenario.slow)
 			for time.Since(began) < 6*time.Second {
 				asked := time.Now()
 				if ok, why := f.ready(); !ok || time.Since(asked) > time.Second {
@@ -60,15 +60,15 @@ func TestFewDescriptors(t *testing.T) {
 			if failed := h.failures(); len(failed) > 0 {
 				t.Errorf("an honest app was not answered: %q", failed)
 			}
-			if l.count == 0 || story.evicted && l.fresh == 0 {
+			if l.count == 0 || scenario.evicted && l.fresh == 0 {
 				t.Error("an honest app was not served")
 			}
 		})
 	}
 }
 
-// limited returns a program that may open few files.
-func limited(t *testing.T, program string) string {
+// withFileLimit returns a program that may open few files.
+func withFileLimit(t *testing.T, program string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "limited")
 	script := "#!/bin/sh\nulimit -n " + strconv.Itoa(fewDescriptors) + "\nexec " + program + " \"$@\"\n"

@@ -34,13 +34,13 @@ func TestDiskFull(t *testing.T) {
 			t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 			return dir
 		},
-		adopt: func(*testing.T, *proxy) {},
-		close: func(t *testing.T, dir string) {
+		prepare: func(*testing.T, *proxy) {},
+		blockWrites: func(t *testing.T, dir string) {
 			mu.Lock()
 			defer mu.Unlock()
 			fillers[dir] = fill(t, dir)
 		},
-		open: func(t *testing.T, dir string) {
+		allowWrites: func(t *testing.T, dir string) {
 			mu.Lock()
 			defer mu.Unlock()
 			if f := fillers[dir]; f != nil {

@@ -30,13 +30,13 @@ func TestSecretsStayInTheProcess(t *testing.T) {
 	p := newProxy(t, dir, startSandbox(t, time.Hour))
 	p.binary = filepath.Join(root, "ticketproxy")
 	copyProgram(t, p.binary)
-	p.as = &syscall.Credential{Uid: nobody, Gid: nobody}
+	p.credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 	p.start()
 	p.awaitAllUsable(30 * time.Second)
 
 	neighbour := func(pid int, file string) (string, error) {
 		cmd := exec.Command("cat", fmt.Sprintf("/proc/%d/%s", pid, file))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
@@ -56,7 +56,7 @@ func TestSecretsStayInTheProcess(t *testing.T) {
 		}
 	}
 	open := exec.Command("sleep", "60") // that the neighbour could read another's
-	open.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}
+	open.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential}
 	if err := open.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ var complete = flag.Bool("complete", false, "fail where a browser or a client is
 
 // mustHave skips the test, or fails it with -complete, unless all programs are
 // installed. Of one that is given with arguments, the run must succeed.
-func mustHave(t *testing.T, programs ...string) {
+func requirePrograms(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
 		words := strings.Fields(program)

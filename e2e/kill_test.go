@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// worlds is how many instances are killed side by side.
-const worlds = 4
+// killInstances is how many instances are killed side by side.
+const killInstances = 4
 
 // TestKillAtRandomMoments kills the program over and over, and starts it again
 // with the seeds that it spent long ago. An account may be lost only with an
@@ -18,15 +18,15 @@ const worlds = 4
 func TestKillAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	var sum killTally
-	t.Run("worlds", func(t *testing.T) {
-		for i := range worlds {
+	t.Run("instances", func(t *testing.T) {
+		for i := range killInstances {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				t.Parallel()
-				share := *kills / worlds
-				if i < *kills%worlds {
+				share := *kills / killInstances
+				if i < *kills%killInstances {
 					share++
 				}
-				newKillWorld(t).run(share, &sum)
+				newKillFixture(t).run(share, &sum)
 			})
 		}
 	})
@@ -51,8 +51,8 @@ func (t *killTally) add(change func()) {
 	change()
 }
 
-// A patient is an account of a program that is killed.
-type patient struct {
+// A killAccount is an account of a program that is killed.
+type killAccount struct {
 	*provider
 	// ahead is the generation less the redemptions, while no answer is lost:
 	// a new seed counts as a generation.
@@ -62,46 +62,46 @@ type patient struct {
 	last     counters
 }
 
-type killWorld struct {
+type killFixture struct {
 	t        *testing.T
 	random   *rand.Rand
 	proxy    *proxy
-	patients []*patient
+	accounts []*killAccount
 	sum      *killTally
 }
 
-func newKillWorld(t *testing.T) *killWorld {
+func newKillFixture(t *testing.T) *killFixture {
 	providers := startSandbox(t, 2*time.Second)
-	w := &killWorld{t: t, random: newRandom(t), proxy: newProxy(t, t.TempDir(), providers)}
-	for _, account := range w.proxy.accounts() {
-		w.patients = append(w.patients, &patient{provider: providers[account]})
+	f := &killFixture{t: t, random: newRandom(t), proxy: newProxy(t, t.TempDir(), providers)}
+	for _, account := range f.proxy.accounts() {
+		f.accounts = append(f.accounts, &killAccount{provider: providers[account]})
 	}
-	return w
+	return f
 }
 
-func (w *killWorld) run(kills int, sum *killTally) {
-	w.sum = sum
+func (f *killFixture) run(kills int, sum *killTally) {
+	f.sum = sum
 	for range kills {
-		w.proxy.start()
-		w.awaitMoment()
-		w.proxy.kill()
+		f.proxy.start()
+		f.awaitMoment()
+		f.proxy.kill()
 		sum.add(func() { sum.kills++ })
-		for _, p := range w.patients {
-			p.slow(0, 0)
-			p.settle()
-			w.examine(p)
+		for _, a := range f.accounts {
+			a.slow(0, 0)
+			a.awaitNoConnections()
+			f.examine(a)
 		}
 	}
-	w.proxy.start()
-	w.buryTheDead()
-	if code := w.proxy.terminate(30 * time.Second); code != 0 {
-		w.t.Errorf("exit code %d after SIGTERM, want 0", code)
+	f.proxy.start()
+	f.reseedDead()
+	if code := f.proxy.terminate(30 * time.Second); code != 0 {
+		f.t.Errorf("exit code %d after SIGTERM, want 0", code)
 	}
-	w.proxy.start()
-	w.proxy.awaitAllUsable(30 * time.Second)
-	for _, p := range w.patients {
-		w.proxy.awaitServed(p.name, 30*time.Second)
-		c := p.counters()
+	f.proxy.start()
+	f.proxy.awaitAllUsable(30 * time.Second)
+	for _, a := range f.accounts {
+		f.proxy.awaitServed(a.name, 30*time.Second)
+		c := a.counters()
 		sum.add(func() {
 			sum.redemptions += c.Redemptions
 			sum.reuses += c.Reuses
@@ -110,36 +110,36 @@ func (w *killWorld) run(kills int, sum *killTally) {
 }
 
 // awaitMoment returns when the program is to be killed.
-func (w *killWorld) awaitMoment() {
-	switch w.random.IntN(10) {
+func (f *killFixture) awaitMoment() {
+	switch f.random.IntN(10) {
 	case 0, 1:
-		time.Sleep(upTo(w.random, 2500*time.Millisecond))
+		time.Sleep(randomUpTo(f.random, 2500*time.Millisecond))
 	case 2, 3, 4:
-		w.buryTheDead()
-		time.Sleep(upTo(w.random, 2500*time.Millisecond))
+		f.reseedDead()
+		time.Sleep(randomUpTo(f.random, 2500*time.Millisecond))
 	case 5, 6, 7:
-		w.awaitTokenRequest(200 * time.Millisecond)
-		time.Sleep(upTo(w.random, 500*time.Millisecond))
+		f.awaitTokenRequest(200 * time.Millisecond)
+		time.Sleep(randomUpTo(f.random, 500*time.Millisecond))
 	default:
 		const slow = 50 * time.Millisecond
-		w.awaitTokenRequest(slow)
-		time.Sleep(2*slow - 5*time.Millisecond + upTo(w.random, 15*time.Millisecond))
+		f.awaitTokenRequest(slow)
+		time.Sleep(2*slow - 5*time.Millisecond + randomUpTo(f.random, 15*time.Millisecond))
 	}
 }
 
 // awaitTokenRequest slows the issuers down on either side of the commit, and
 // returns when one of them is asked for an account that lives.
-func (w *killWorld) awaitTokenRequest(slow time.Duration) {
-	before := map[*patient]int{}
-	for _, p := range w.patients {
-		p.slow(slow, slow)
-		if !p.lost {
-			before[p] = p.counters().TokenRequests
+func (f *killFixture) awaitTokenRequest(slow time.Duration) {
+	before := map[*killAccount]int{}
+	for _, a := range f.accounts {
+		a.slow(slow, slow)
+		if !a.lost {
+			before[a] = a.counters().TokenRequests
 		}
 	}
-	await(w.t, 90*time.Second, "a token request", func() bool {
-		for p, n := range before {
-			if p.counters().TokenRequests > n {
+	await(f.t, 90*time.Second, "a token request", func() bool {
+		for a, n := range before {
+			if a.counters().TokenRequests > n {
 				return true
 			}
 		}
@@ -147,101 +147,101 @@ func (w *killWorld) awaitTokenRequest(slow time.Duration) {
 	})
 }
 
-// buryTheDead waits until every account is usable or known to be dead. Those
+// reseedDead waits until every account is usable or known to be dead. Those
 // that died get a new seed and, with a restart, live again.
-func (w *killWorld) buryTheDead() {
+func (f *killFixture) reseedDead() {
 	dead := false
-	for _, p := range w.patients {
-		if !p.lost {
-			w.proxy.awaitUsable(p.name, 90*time.Second)
-			w.proxy.awaitServed(p.name, 30*time.Second)
+	for _, a := range f.accounts {
+		if !a.lost {
+			f.proxy.awaitUsable(a.name, 90*time.Second)
+			f.proxy.awaitServed(a.name, 30*time.Second)
 			continue
 		}
-		await(w.t, 90*time.Second, p.name+", whose answer was lost, is dead", func() bool {
-			return w.proxy.status(p.name).State == "dead"
+		await(f.t, 90*time.Second, a.name+", whose answer was lost, is dead", func() bool {
+			return f.proxy.status(a.name).State == "dead"
 		})
-		if reason := w.proxy.mustBeDead(p.name); !strings.Contains(reason, "lost") {
-			w.t.Errorf("%s is dead and does not say that an answer was lost: %s", p.name, reason)
+		if reason := f.proxy.mustBeDead(a.name); !strings.Contains(reason, "lost") {
+			f.t.Errorf("%s is dead and does not say that an answer was lost: %s", a.name, reason)
 		}
 		dead = true
 	}
 	if !dead {
 		return
 	}
-	w.proxy.kill()
-	for _, p := range w.patients {
-		p.settle()
-		w.examine(p)
-		if p.lost && readRecord(w.t, w.proxy.dir, p.name).Dead != nil {
-			p.revive(readRecord(w.t, w.proxy.dir, p.name))
+	f.proxy.kill()
+	for _, a := range f.accounts {
+		a.awaitNoConnections()
+		f.examine(a)
+		if a.lost && readRecord(f.t, f.proxy.dir, a.name).Dead != nil {
+			a.revive(readRecord(f.t, f.proxy.dir, a.name))
 		}
 	}
-	w.proxy.start()
-	for _, p := range w.patients {
-		if !p.lost {
-			w.proxy.awaitUsable(p.name, 90*time.Second)
-			w.proxy.awaitServed(p.name, 30*time.Second)
+	f.proxy.start()
+	for _, a := range f.accounts {
+		if !a.lost {
+			f.proxy.awaitUsable(a.name, 90*time.Second)
+			f.proxy.awaitServed(a.name, 30*time.Second)
 		}
 	}
 }
 
 // revive gives a dead account a new seed, which begins a new generation.
-func (p *patient) revive(r *record) {
-	p.reseed()
-	p.ahead = r.Generation + 1 - p.last.Redemptions
-	p.lost = false
+func (a *killAccount) revive(r *record) {
+	a.reseed()
+	a.ahead = r.Generation + 1 - a.last.Redemptions
+	a.lost = false
 }
 
 // examine compares what a killed program has stored of an account with what
 // its issuer has committed.
-func (w *killWorld) examine(p *patient) {
-	c, r := p.counters(), readRecord(w.t, w.proxy.dir, p.name)
-	last := p.last
-	p.last = c
+func (f *killFixture) examine(a *killAccount) {
+	c, r := a.counters(), readRecord(f.t, f.proxy.dir, a.name)
+	last := a.last
+	a.last = c
 	if c.MaxRedemptions > 1 {
-		w.t.Errorf("%s: a refresh token was redeemed %d times", p.name, c.MaxRedemptions)
+		f.t.Errorf("%s: a refresh token was redeemed %d times", a.name, c.MaxRedemptions)
 	}
-	if p.lost {
+	if a.lost {
 		return
 	}
 	if c.Reuses != last.Reuses || c.FamiliesRevoked != last.FamiliesRevoked || c.InvalidGrants != last.InvalidGrants {
-		w.t.Errorf("%s: the issuer's counters went from %+v to %+v while no answer was lost", p.name, last, c)
+		f.t.Errorf("%s: the issuer's counters went from %+v to %+v while no answer was lost", a.name, last, c)
 	}
-	if r == nil || !r.descendsFrom(p.seed) { // not even the seed was stored yet
+	if r == nil || !r.descendsFrom(a.seed) { // not even the seed was stored yet
 		if c.Redemptions != last.Redemptions {
-			w.t.Errorf("%s: a seed was spent that was not stored", p.name)
+			f.t.Errorf("%s: a seed was spent that was not stored", a.name)
 		}
 		return
 	}
-	missing := c.Redemptions + p.ahead - r.Generation
+	missing := c.Redemptions + a.ahead - r.Generation
 	if missing == 0 && r.Dead == nil {
 		return
 	}
 	if missing == 1 && r.Dead == nil && r.Intent != nil {
-		left := findLeftover(w.t, w.proxy.dir, p.name, r.Intent.Holder, r.Generation+1)
-		if left.isWhole() || p.finished <= r.Generation {
-			w.lose(p, r.Generation+1, left)
+		left := findTempFile(f.t, f.proxy.dir, a.name, r.Intent.Holder, r.Generation+1)
+		if left.isComplete() || a.finished <= r.Generation {
+			f.lose(a, r.Generation+1, left)
 			return
 		}
 	}
-	w.sum.add(func() { w.sum.unexplained++ })
-	w.t.Fatalf("%s is lost, and no lost answer explains it: %+v, record %+v, %d ahead", p.name, c, r, p.ahead)
+	f.sum.add(func() { f.sum.unexplained++ })
+	f.t.Fatalf("%s is lost, and no lost answer explains it: %+v, record %+v, %d ahead", a.name, c, r, a.ahead)
 }
 
 // lose notes that the newest redemption gave a generation which is not in the
 // record, but perhaps in what a killed process has left.
-func (w *killWorld) lose(p *patient, generation int, left *leftover) {
-	w.sum.add(func() {
+func (f *killFixture) lose(a *killAccount, generation int, left *tempFile) {
+	f.sum.add(func() {
 		switch {
 		case left == nil:
-			p.lost = true
-			w.sum.neverArrived++
-		case !left.isWhole():
-			p.lost = true
-			w.sum.halfWritten++
-		case p.finished < generation:
-			p.finished = generation
-			w.sum.finished++
+			a.lost = true
+			f.sum.neverArrived++
+		case !left.isComplete():
+			a.lost = true
+			f.sum.halfWritten++
+		case a.finished < generation:
+			a.finished = generation
+			f.sum.finished++
 		}
 	})
 }

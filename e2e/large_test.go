@@ -13,38 +13,38 @@ import (
 
 var gigabytes = flag.Float64("gigabytes", 1, "how much TestLargeBodies sends each way, in GiB")
 
-// mostResident is what a body of any size may make the program take, in bytes.
-const mostResident = 40e6
+// maxResident is what a body of any size may make the program take, in bytes.
+const maxResident = 40e6
 
 // TestLargeBodies sends a body of many GiB each way, with its length and in
 // chunks. Every byte must come through, and none of them stay.
 func TestLargeBodies(t *testing.T) {
 	size := int64(*gigabytes * (1 << 30))
-	for _, story := range []struct {
+	for _, scenario := range []struct {
 		name     string
-		transfer func(f *guardian, t *testing.T, length int64)
+		transfer func(f *apiFixture, t *testing.T, length int64)
 		length   int64 // -1 is in chunks
 	}{
-		{"upload with its length", (*guardian).upload, size},
-		{"upload in chunks", (*guardian).upload, -1},
-		{"download with its length", (*guardian).download, size},
-		{"download in chunks", (*guardian).download, -1},
+		{"upload with its length", (*apiFixture).upload, size},
+		{"upload in chunks", (*apiFixture).upload, -1},
+		{"download with its length", (*apiFixture).download, size},
+		{"download in chunks", (*apiFixture).download, -1},
 	} {
-		t.Run(story.name, func(t *testing.T) {
-			f := startGuardian(t, serveAPI(t, patternAPI(size)))
+		t.Run(scenario.name, func(t *testing.T) {
+			f := startAPIFixture(t, serveAPI(t, patternAPI(size)))
 			f.client.Timeout = 0
-			was := f.vitals()
-			end := f.watch(t)
+			was := f.resourceUsage()
+			end := f.watchMemory(t)
 			began := time.Now()
-			story.transfer(f, t, story.length)
+			scenario.transfer(f, t, scenario.length)
 			took := time.Since(began)
 			most := end()
-			now := f.vitals()
-			t.Logf("%.2f GiB in %v, %.0f MB a second; %v of CPU a GiB; %.1f MB resident before, at most %.1f in %d looks, VmHWM %.1f",
+			now := f.resourceUsage()
+			t.Logf("%.2f GiB in %v, %.0f MB a second; %v of CPU a GiB; %.1f MB resident before, at most %.1f in %d samples, VmHWM %.1f",
 				float64(size)/(1<<30), took.Round(time.Millisecond), megabytes(size)/took.Seconds(),
-				time.Duration(float64(now.cpu-was.cpu)*(1<<30)/float64(size)).Round(time.Millisecond), megabytes(was.resident), megabytes(most.resident), most.looks, megabytes(now.peak))
-			if now.peak > mostResident {
-				t.Errorf("%.1f MB were resident, want at most %.1f", megabytes(now.peak), megabytes(mostResident))
+				time.Duration(float64(now.cpu-was.cpu)*(1<<30)/float64(size)).Round(time.Millisecond), megabytes(was.resident), megabytes(most.resident), most.count, megabytes(now.peak))
+			if now.peak > maxResident {
+				t.Errorf("%.1f MB were resident, want at most %.1f", megabytes(now.peak), megabytes(maxResident))
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func patternAPI(size int64) http.Handler {
 	})
 }
 
-func (f *guardian) upload(t *testing.T, length int64) {
+func (f *apiFixture) upload(t *testing.T, length int64) {
 	body := &pattern{left: int64(*gigabytes * (1 << 30))}
 	req, err := http.NewRequest(http.MethodPut, "http://"+f.address+"/", body)
 	if err != nil {
@@ -144,7 +144,7 @@ func (f *guardian) upload(t *testing.T, length int64) {
 	}
 }
 
-func (f *guardian) download(t *testing.T, length int64) {
+func (f *apiFixture) download(t *testing.T, length int64) {
 	target := "http://" + f.address + "/"
 	if length < 0 {
 		target += "?chunked"
@@ -165,21 +165,21 @@ func (f *guardian) download(t *testing.T, length int64) {
 	}
 }
 
-// A residence is the most memory that was seen.
-type residence struct {
+// memorySamples is the most memory that was seen.
+type memorySamples struct {
 	resident int64
-	looks    int
+	count    int
 }
 
-// watch looks at the program's memory until end is called.
-func (f *guardian) watch(t *testing.T) (end func() residence) {
+// watchMemory samples the program's memory until end is called.
+func (f *apiFixture) watchMemory(t *testing.T) (end func() memorySamples) {
 	t.Helper()
-	stop, most := make(chan struct{}), make(chan residence)
+	stop, most := make(chan struct{}), make(chan memorySamples)
 	pid := f.cmd.Process.Pid
 	go func() {
 		ticker := time.NewTicker(50 * time.Millisecond)
 		defer ticker.Stop()
-		var seen residence
+		var seen memorySamples
 		for {
 			select {
 			case <-stop:
@@ -189,11 +189,11 @@ func (f *guardian) watch(t *testing.T) (end func() residence) {
 			}
 			if resident, _, err := memoryOf(pid); err == nil {
 				seen.resident = max(seen.resident, resident)
-				seen.looks++
+				seen.count++
 			}
 		}
 	}()
-	return func() residence {
+	return func() memorySamples {
 		close(stop)
 		return <-most
 	}

@@ -18,7 +18,7 @@ import (
 type loginRun struct {
 	*testing.T
 	cmd     *exec.Cmd
-	said    tail
+	output  tail
 	address string      // what the browser was given
 	states  chan string // of the authorization requests that came
 }
@@ -57,7 +57,7 @@ func startLogin(t *testing.T) *loginRun {
 		"TICKETPROXY_STATE=file:" + filepath.Join(dir, "state"),
 		"TICKETPROXY_UPSTREAM_URL=" + origin, "TICKETPROXY_TOKEN_URL=" + origin + "/token", "TICKETPROXY_AUTHORIZE_URL=" + origin + "/authorize",
 	}
-	l.cmd.Stdout, l.cmd.Stderr = &l.said, &l.said
+	l.cmd.Stdout, l.cmd.Stderr = &l.output, &l.output
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func startLogin(t *testing.T) *loginRun {
 			l.cmd.Wait()
 		}
 		if t.Failed() {
-			t.Logf("the login said:\n%s", l.said.String())
+			t.Logf("the login said:\n%s", l.output.String())
 		}
 	})
 	await(t, 30*time.Second, "a browser is opened", func() bool {
@@ -83,7 +83,7 @@ func startLogin(t *testing.T) *loginRun {
 func (l *loginRun) mustEnd(code int, words string) {
 	l.Helper()
 	l.cmd.Wait()
-	if got := l.cmd.ProcessState.ExitCode(); got != code || !strings.Contains(l.said.String(), words) {
+	if got := l.cmd.ProcessState.ExitCode(); got != code || !strings.Contains(l.output.String(), words) {
 		l.Errorf("exit code %d, want %d and %q", got, code, words)
 	}
 }
@@ -111,14 +111,14 @@ func TestLoginInChromium(t *testing.T) {
 	open(t, l.address)
 	l.mustEnd(0, "logged in, generation 1")
 	state := <-l.states
-	if state == "" || strings.Contains(l.address, state) || strings.Contains(l.said.String(), state) {
+	if state == "" || strings.Contains(l.address, state) || strings.Contains(l.output.String(), state) {
 		t.Errorf("state %q, address %s", state, l.address)
 	}
 }
 
-// TestLoginInChromiumAfterAnother: another program has opened the address
+// TestLoginInSecondBrowser: another program has opened the address
 // first. What it got is worthless once the person's browser has come.
-func TestLoginInChromiumAfterAnother(t *testing.T) {
+func TestLoginInSecondBrowser(t *testing.T) {
 	t.Parallel()
 	l := startLogin(t)
 	first := l.visit()

@@ -66,7 +66,7 @@ func newRandom(t *testing.T) *rand.Rand {
 }
 
 // upTo returns a random time below most.
-func upTo(r *rand.Rand, most time.Duration) time.Duration {
+func randomUpTo(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(most)))
 }
 

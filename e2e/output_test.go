@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// A spender is an account with a request in flight, whose refresh token the
+// A refreshFixture is an account with a request in flight, whose refresh token the
 // issuer has spent and whose new one is on its way.
-type spender struct {
+type refreshFixture struct {
 	*proxy
 	account  string
 	answered chan answer // of the request in flight
 }
 
-// newSpender starts an instance that has an access token.
-func newSpender(t *testing.T, surround func(*exec.Cmd), more ...string) *spender {
+// newRefreshFixture starts an instance that has an access token.
+func newRefreshFixture(t *testing.T, configure func(*exec.Cmd), more ...string) *refreshFixture {
 	t.Helper()
 	const account = "ticketpark"
 	providers := map[string]*provider{account: startSandbox(t, time.Hour)[account]}
-	s := &spender{proxy: newProxy(t, t.TempDir(), providers, more...), account: account}
-	s.startIn(surround)
+	s := &refreshFixture{proxy: newProxy(t, t.TempDir(), providers, more...), account: account}
+	s.startWith(configure)
 	s.awaitUsable(account, 30*time.Second)
 	return s
 }
 
 // spend makes a request that needs a new token, and returns while the answer to
 // the token request is on its way.
-func (s *spender) spend() {
+func (s *refreshFixture) startRefresh() {
 	s.t.Helper()
 	p := s.providers[s.account]
 	before := p.counters().Redemptions
@@ -44,7 +44,7 @@ func (s *spender) spend() {
 }
 
 // mustAnswer checks that the request in flight was answered.
-func (s *spender) mustAnswer() {
+func (s *refreshFixture) mustAnswer() {
 	s.t.Helper()
 	if a := <-s.answered; !a.ok() {
 		s.t.Errorf("the request in flight: %+v, want 2xx", a)
@@ -52,7 +52,7 @@ func (s *spender) mustAnswer() {
 }
 
 // mustHaveStored checks that the next process goes on with the new token.
-func (s *spender) mustHaveStored() {
+func (s *refreshFixture) mustHaveStored() {
 	s.t.Helper()
 	p := s.providers[s.account]
 	p.slow(0, 0)
@@ -65,7 +65,7 @@ func (s *spender) mustHaveStored() {
 	}
 }
 
-func (s *spender) mustEnd(code int) {
+func (s *refreshFixture) mustEnd(code int) {
 	s.t.Helper()
 	s.awaitEnd(30 * time.Second)
 	if got := s.cmd.ProcessState.ExitCode(); got != code {
@@ -74,7 +74,7 @@ func (s *spender) mustEnd(code int) {
 }
 
 // mustWarn checks that the loss of the log is shown.
-func (s *spender) mustWarn() {
+func (s *refreshFixture) mustWarn() {
 	s.t.Helper()
 	if n := s.metric("ticketproxy_log_write_failures_total"); n < 1 {
 		s.t.Errorf("ticketproxy_log_write_failures_total is %v", n)
@@ -100,12 +100,12 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// TestReaderOfTheLogLeaves is "ticketproxy serve 2>&1 | jq" when jq ends first.
-func TestReaderOfTheLogLeaves(t *testing.T) {
+// TestLogReaderExits is "ticketproxy serve 2>&1 | jq" when jq ends first.
+func TestLogReaderExits(t *testing.T) {
 	t.Parallel()
 	r, w := pipe(t)
-	s := newSpender(t, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = w, w })
-	s.spend()
+	s := newRefreshFixture(t, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = w, w })
+	s.startRefresh()
 	w.Close()
 	r.Close()
 	s.mustAnswer()
@@ -117,8 +117,8 @@ func TestReaderOfTheLogLeaves(t *testing.T) {
 	s.mustHaveStored()
 }
 
-// TestReaderOfTheLogStopsReading: the pipe is full, and stays so.
-func TestReaderOfTheLogStopsReading(t *testing.T) {
+// TestLogReaderStopsReading: the pipe is full, and stays so.
+func TestLogReaderStopsReading(t *testing.T) {
 	t.Parallel()
 	_, w := pipe(t)
 	for full := make([]byte, 64<<10); ; { // all but what serve says until it has a token
@@ -129,8 +129,8 @@ func TestReaderOfTheLogStopsReading(t *testing.T) {
 			break
 		}
 	}
-	s := newSpender(t, func(cmd *exec.Cmd) { cmd.Stderr = w }, "TICKETPROXY_LOG_LEVEL=debug")
-	s.spend()
+	s := newRefreshFixture(t, func(cmd *exec.Cmd) { cmd.Stderr = w }, "TICKETPROXY_LOG_LEVEL=debug")
+	s.startRefresh()
 	s.mustAnswer()
 	for range 10_000 { // some hundred bytes each
 		s.mustServe(s.account)
@@ -142,15 +142,15 @@ func TestReaderOfTheLogStopsReading(t *testing.T) {
 	s.mustHaveStored()
 }
 
-func TestLogOnAFullDisk(t *testing.T) {
+func TestLogOnFullDisk(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	s := newSpender(t, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = full, full })
-	s.spend()
+	s := newRefreshFixture(t, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = full, full })
+	s.startRefresh()
 	s.mustAnswer()
 	s.mustWarn()
 	if code := s.terminate(30 * time.Second); code != 0 {
@@ -159,15 +159,15 @@ func TestLogOnAFullDisk(t *testing.T) {
 	s.mustHaveStored()
 }
 
-// TestStandardFilesInheritedClosed: no socket and no file of the state gets the
+// TestStandardFilesClosed: no socket and no file of the state gets the
 // number of a standard file, to which others write.
-func TestStandardFilesInheritedClosed(t *testing.T) {
+func TestStandardFilesClosed(t *testing.T) {
 	t.Parallel()
-	s := newSpender(t, func(cmd *exec.Cmd) {
+	s := newRefreshFixture(t, func(cmd *exec.Cmd) {
 		cmd.Args = []string{"sh", "-c", `exec "$0" serve <&- >&- 2>&-`, cmd.Path}
 		cmd.Path = "/bin/sh"
 	})
-	s.spend()
+	s.startRefresh()
 	s.mustAnswer()
 	if code := s.terminate(30 * time.Second); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)

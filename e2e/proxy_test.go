@@ -20,24 +20,24 @@ import (
 
 // A proxy is one instance of the program, which can be started many times.
 type proxy struct {
-	t         *testing.T
-	providers map[string]*provider // by account
-	binary    string
-	as        *syscall.Credential // nil is this user
-	admin     string
-	listen    map[string]string // by account
-	dir       string            // of its state
-	more      []string          // variables
-	client    *http.Client      // of the app
-	stderr    tail
-	cmd       *exec.Cmd
-	ended     chan struct{} // closed when the process has
+	t          *testing.T
+	providers  map[string]*provider // by account
+	binary     string
+	credential *syscall.Credential // nil is this user
+	admin      string
+	listen     map[string]string // by account
+	dir        string            // of its state
+	extraEnv   []string          // variables
+	client     *http.Client      // of the app
+	stderr     tail
+	cmd        *exec.Cmd
+	ended      chan struct{} // closed when the process has
 }
 
-func newProxy(t *testing.T, dir string, providers map[string]*provider, more ...string) *proxy {
+func newProxy(t *testing.T, dir string, providers map[string]*provider, extraEnv ...string) *proxy {
 	t.Helper()
 	p := &proxy{
-		t: t, providers: providers, binary: binary, dir: dir, more: more,
+		t: t, providers: providers, binary: binary, dir: dir, extraEnv: extraEnv,
 		admin: freeAddress(t), listen: map[string]string{},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: time.Minute},
 	}
@@ -71,7 +71,7 @@ func (p *proxy) environ() []string {
 		"TICKETPROXY_STATE=file:" + p.dir,
 		"TICKETPROXY_ADMIN_LISTEN=" + p.admin,
 		"TICKETPROXY_LOG_FORMAT=json",
-	}, p.more...)
+	}, p.extraEnv...)
 	for account, provider := range p.providers {
 		environ = append(environ, provider.environ(p.listen[account])...)
 	}
@@ -79,16 +79,16 @@ func (p *proxy) environ() []string {
 }
 
 // start starts the process, and waits for nothing.
-func (p *proxy) start() { p.startIn(func(*exec.Cmd) {}) }
+func (p *proxy) start() { p.startWith(func(*exec.Cmd) {}) }
 
-// startIn starts the process in other surroundings.
-func (p *proxy) startIn(surround func(*exec.Cmd)) {
+// startWith starts the process in other surroundings.
+func (p *proxy) startWith(configure func(*exec.Cmd)) {
 	p.t.Helper()
 	p.cmd = exec.Command(p.binary, "serve")
 	p.cmd.Env = p.environ()
 	p.cmd.Stderr = &p.stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: p.as}
-	surround(p.cmd)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: p.credential}
+	configure(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

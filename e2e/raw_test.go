@@ -93,57 +93,57 @@ type exchange struct {
 	broken   string // why there is no whole answer
 }
 
-// A scribe is an API that keeps requests as they were written, and answers
+// A rawAPI is an API that keeps requests as they were written, and answers
 // with given bytes.
-type scribe struct {
+type rawAPI struct {
 	listener net.Listener
 	all      sync.WaitGroup
 
-	mu       sync.Mutex
-	conns    map[net.Conn]bool
-	requests []message
-	reply    string
-	hangUp   bool // after the reply
+	mu        sync.Mutex
+	conns     map[net.Conn]bool
+	requests  []message
+	reply     string
+	closeConn bool // after the reply
 }
 
-func startScribe(t *testing.T) *scribe {
+func startRawAPI(t *testing.T) *rawAPI {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := &scribe{listener: l, conns: map[net.Conn]bool{}}
-	rec.all.Go(func() {
+	api := &rawAPI{listener: l, conns: map[net.Conn]bool{}}
+	api.all.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			rec.mu.Lock()
-			rec.conns[c] = true
-			rec.mu.Unlock()
-			rec.all.Go(func() { rec.serve(c) })
+			api.mu.Lock()
+			api.conns[c] = true
+			api.mu.Unlock()
+			api.all.Go(func() { api.serve(c) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
-		rec.mu.Lock()
-		for c := range rec.conns {
+		api.mu.Lock()
+		for c := range api.conns {
 			c.Close()
 		}
-		rec.mu.Unlock()
-		rec.all.Wait()
+		api.mu.Unlock()
+		api.all.Wait()
 	})
-	return rec
+	return api
 }
 
-func (rec *scribe) address() string { return rec.listener.Addr().String() }
+func (api *rawAPI) address() string { return api.listener.Addr().String() }
 
-func (rec *scribe) serve(c net.Conn) {
+func (api *rawAPI) serve(c net.Conn) {
 	defer func() {
-		rec.mu.Lock()
-		defer rec.mu.Unlock()
-		delete(rec.conns, c)
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		delete(api.conns, c)
 		c.Close()
 	}()
 	r := bufio.NewReader(c)
@@ -156,10 +156,10 @@ func (rec *scribe) serve(c net.Conn) {
 			io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
 		}
 		err = m.readBody(r, false)
-		rec.mu.Lock()
-		rec.requests = append(rec.requests, m)
-		reply, hangUp := rec.reply, rec.hangUp
-		rec.mu.Unlock()
+		api.mu.Lock()
+		api.requests = append(api.requests, m)
+		reply, closeConn := api.reply, api.closeConn
+		api.mu.Unlock()
 		if err != nil {
 			return
 		}
@@ -167,33 +167,33 @@ func (rec *scribe) serve(c net.Conn) {
 			head, _, _ := strings.Cut(reply, "\r\n\r\n")
 			reply = head + "\r\n\r\n"
 		}
-		if _, err := io.WriteString(c, reply); err != nil || hangUp {
+		if _, err := io.WriteString(c, reply); err != nil || closeConn {
 			return
 		}
 	}
 }
 
 // A question is one request and the API's answer to it.
-type question struct {
+type exchangeCase struct {
 	name, send, reply string
-	hangUp            bool
+	closeConn         bool
 }
 
-// rawWait is longer than any answer of this suite takes.
-const rawWait = 2 * time.Second
+// rawTimeout is longer than any answer of this suite takes.
+const rawTimeout = 2 * time.Second
 
-// exchange sends a request to an address behind which is the scribe.
-func (rec *scribe) exchange(address string, q question) exchange {
-	rec.mu.Lock()
-	rec.requests, rec.reply, rec.hangUp = nil, q.reply, q.hangUp
-	rec.mu.Unlock()
+// exchange sends a request to an address behind which is the rawAPI.
+func (api *rawAPI) exchange(address string, c exchangeCase) exchange {
+	api.mu.Lock()
+	api.requests, api.reply, api.closeConn = nil, c.reply, c.closeConn
+	api.mu.Unlock()
 	var x exchange
-	if err := x.ask(address, q.send); err != nil {
+	if err := x.send(address, c.send); err != nil {
 		x.broken = broken(err)
 	}
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	x.requests = slices.Clone(rec.requests)
+	api.mu.Lock()
+	defer api.mu.Unlock()
+	x.requests = slices.Clone(api.requests)
 	return x
 }
 
@@ -205,13 +205,13 @@ func broken(err error) string {
 	return fmt.Sprintf("%T", err)
 }
 
-func (x *exchange) ask(address, raw string) error {
+func (x *exchange) send(address, raw string) error {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(rawWait))
+	c.SetDeadline(time.Now().Add(rawTimeout))
 	if _, err := io.WriteString(c, raw); err != nil {
 		return err
 	}

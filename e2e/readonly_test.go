@@ -24,7 +24,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 			}
 		}
 	}
-	t.Run("stories", func(t *testing.T) {
+	t.Run("scenarios", func(t *testing.T) {
 		testUnwritable(t, volume{
 			newDir: func(t *testing.T) string {
 				dir, err := os.MkdirTemp(root, "")
@@ -36,14 +36,14 @@ func TestReadOnlyDirectory(t *testing.T) {
 				}
 				return dir
 			},
-			adopt: func(_ *testing.T, p *proxy) {
+			prepare: func(_ *testing.T, p *proxy) {
 				p.binary = program
 				if os.Geteuid() == 0 {
-					p.as = &syscall.Credential{Uid: nobody, Gid: nobody}
+					p.credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 				}
 			},
-			close: mode(0o500),
-			open:  mode(0o700),
+			blockWrites: mode(0o500),
+			allowWrites: mode(0o700),
 		})
 	})
 }

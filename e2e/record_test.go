@@ -52,20 +52,20 @@ func (r *record) begunBy(holder string) bool {
 	return r != nil && r.Intent != nil && r.Intent.Holder == holder
 }
 
-// A leftover is a record that a killed process was about to store.
-type leftover struct{ whole bool }
+// A tempFile is a record that a killed process was about to store.
+type tempFile struct{ whole bool }
 
-func (l *leftover) isWhole() bool { return l != nil && l.whole }
+func (l *tempFile) isComplete() bool { return l != nil && l.whole }
 
-// findLeftover returns what holder has left of a record of account with the
+// findTempFile returns what holder has left of a record of account with the
 // given generation, perhaps only the beginning of it; nil when there is nothing.
-func findLeftover(t *testing.T, dir, account, holder string, generation int) *leftover {
+func findTempFile(t *testing.T, dir, account, holder string, generation int) *tempFile {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "."+account+"."+holder+".*.tmp"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found *leftover
+	var found *tempFile
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -74,9 +74,9 @@ func findLeftover(t *testing.T, dir, account, holder string, generation int) *le
 		var r record
 		switch err := json.Unmarshal(data, &r); {
 		case err == nil && r.Generation == generation:
-			return &leftover{whole: true}
+			return &tempFile{whole: true}
 		case err != nil:
-			found = &leftover{}
+			found = &tempFile{}
 		}
 	}
 	return found

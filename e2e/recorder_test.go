@@ -43,7 +43,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.seen = append(r.seen, req)
 	r.mu.Unlock()
 	io.Copy(io.Discard, req.Body)
-	permit(w, req)
+	allowCORS(w, req)
 	if page, ok := r.pages[req.URL.Path]; ok {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		io.WriteString(w, page)
@@ -58,7 +58,7 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 func (r *recorder) stop() { r.Config.Close() }
 
 // permit allows the page that asks whatever it asks for.
-func permit(w http.ResponseWriter, r *http.Request) {
+func allowCORS(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	if origin := r.Header.Get("Origin"); origin != "" {

@@ -97,7 +97,7 @@ func (p *provider) environ(listen string) []string {
 }
 
 // upstream puts another API in the place of p's. The issuer stays.
-func (p *provider) upstream(url string) {
+func (p *provider) setUpstream(url string) {
 	for i, setting := range p.settings {
 		if strings.HasPrefix(setting, "UPSTREAM_URL=") {
 			p.settings[i] = "UPSTREAM_URL=" + url
@@ -167,7 +167,7 @@ func (p *provider) reseed() {
 
 // settle returns once p is done with everybody who has left: a request whose
 // client was killed may still be committed.
-func (p *provider) settle() {
+func (p *provider) awaitNoConnections() {
 	p.t.Helper()
 	var port int
 	if _, err := fmt.Sscanf(p.origin, "http://127.0.0.1:%d", &port); err != nil {

@@ -11,10 +11,10 @@ import (
 	"unsafe"
 )
 
-// A screen is a terminal (pty(7)) on which programs can run.
-type screen struct{ master, terminal *os.File }
+// A pseudoTerminal is a terminal (pty(7)) on which programs can run.
+type pseudoTerminal struct{ master, terminal *os.File }
 
-func newScreen(t *testing.T) *screen {
+func newPseudoTerminal(t *testing.T) *pseudoTerminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
@@ -32,17 +32,17 @@ func newScreen(t *testing.T) *screen {
 		t.Skip("SKIPPED: NO SIGNAL OF A TERMINAL IS TESTED, for this machine has no pseudo terminals: ", err)
 	}
 	t.Cleanup(func() { terminal.Close() })
-	return &screen{master, terminal}
+	return &pseudoTerminal{master, terminal}
 }
 
 // run has a command run on the terminal, in the foreground.
-func (s *screen) run(cmd *exec.Cmd) {
+func (s *pseudoTerminal) run(cmd *exec.Cmd) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.terminal, s.terminal, s.terminal
 	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
 }
 
 // close is a closed window.
-func (s *screen) close() {
+func (s *pseudoTerminal) close() {
 	s.terminal.Close()
 	s.master.Close()
 }
@@ -58,50 +58,50 @@ func script(line string) func(*exec.Cmd) {
 	}
 }
 
-// TestSignalsDuringARefresh: whatever ends the process, a refresh token that
+// TestSignalsDuringRefresh: whatever ends the process, a refresh token that
 // was given is stored, and the request that waits for it is answered.
-func TestSignalsDuringARefresh(t *testing.T) {
+func TestSignalsDuringRefresh(t *testing.T) {
 	t.Parallel()
-	send := func(signals ...syscall.Signal) func(*spender, *screen) {
-		return func(s *spender, _ *screen) {
+	send := func(signals ...syscall.Signal) func(*refreshFixture, *pseudoTerminal) {
+		return func(s *refreshFixture, _ *pseudoTerminal) {
 			for _, signal := range signals {
 				s.signal(signal)
 			}
 		}
 	}
-	type surroundings func(*screen, *exec.Cmd)
-	onTerminal := surroundings((*screen).run)
-	underShell := func(line string) surroundings {
-		return func(s *screen, cmd *exec.Cmd) {
+	type configureFunc func(*pseudoTerminal, *exec.Cmd)
+	onTerminal := configureFunc((*pseudoTerminal).run)
+	underShell := func(line string) configureFunc {
+		return func(s *pseudoTerminal, cmd *exec.Cmd) {
 			s.run(cmd)
 			script(line)(cmd)
 		}
 	}
-	for name, story := range map[string]struct {
-		surround surroundings
-		end      func(*spender, *screen)
+	for name, scenario := range map[string]struct {
+		configure configureFunc
+		end       func(*refreshFixture, *pseudoTerminal)
 	}{
 		"SIGTERM":               {nil, send(syscall.SIGTERM)},
 		"SIGINT":                {nil, send(syscall.SIGINT)},
 		"SIGQUIT":               {nil, send(syscall.SIGQUIT)},
-		"Ctrl-\\ on a terminal": {onTerminal, func(_ *spender, s *screen) { s.master.Write([]byte{0x1c}) }},
-		"a closed terminal":     {onTerminal, func(_ *spender, s *screen) { s.close() }},
+		"Ctrl-\\ on a terminal": {onTerminal, func(_ *refreshFixture, s *pseudoTerminal) { s.master.Write([]byte{0x1c}) }},
+		"a closed terminal":     {onTerminal, func(_ *refreshFixture, s *pseudoTerminal) { s.close() }},
 		// The shell leads the session. The program is told when the shell ends,
 		// with the terminal still open.
-		"a killed shell": {underShell(`"$0" serve & wait`), func(s *spender, _ *screen) {
+		"a killed shell": {underShell(`"$0" serve & wait`), func(s *refreshFixture, _ *pseudoTerminal) {
 			s.signal(syscall.SIGKILL)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			screen := newScreen(t)
-			s := newSpender(t, func(cmd *exec.Cmd) {
-				if story.surround != nil {
-					story.surround(screen, cmd)
+			pty := newPseudoTerminal(t)
+			s := newRefreshFixture(t, func(cmd *exec.Cmd) {
+				if scenario.configure != nil {
+					scenario.configure(pty, cmd)
 				}
 			}, "TICKETPROXY_DRAIN_DELAY=1s")
-			s.spend()
-			story.end(s, screen)
+			s.startRefresh()
+			scenario.end(s, pty)
 			s.mustAnswer()
 			if name == "a killed shell" {
 				await(t, 30*time.Second, "the program has ended", func() bool {
@@ -119,12 +119,12 @@ func TestSignalsDuringARefresh(t *testing.T) {
 	}
 }
 
-// TestSecondSignalStillStoresTheGrant: it cuts off requests, and waits for the
+// TestSecondSignalStoresGrant: it cuts off requests, and waits for the
 // token request alone.
-func TestSecondSignalStillStoresTheGrant(t *testing.T) {
+func TestSecondSignalStoresGrant(t *testing.T) {
 	t.Parallel()
-	s := newSpender(t, daemon, "TICKETPROXY_DRAIN_DELAY=1h")
-	s.spend()
+	s := newRefreshFixture(t, daemon, "TICKETPROXY_DRAIN_DELAY=1h")
+	s.startRefresh()
 	s.signal(syscall.SIGINT)
 	await(t, 10*time.Second, "the drain begins", func() bool { return strings.Contains(s.stderr.String(), `"draining"`) })
 	s.signal(syscall.SIGINT)
@@ -137,38 +137,38 @@ func TestSecondSignalStillStoresTheGrant(t *testing.T) {
 	s.mustHaveStored()
 }
 
-// TestHangupGoesOn: without a terminal that was closed, SIGHUP ends nothing.
-func TestHangupGoesOn(t *testing.T) {
+// TestSIGHUPDoesNotEndProcess: without a terminal that was closed, SIGHUP ends nothing.
+func TestSIGHUPDoesNotEndProcess(t *testing.T) {
 	t.Parallel()
-	for name, story := range map[string]struct {
-		surround func(*screen, *exec.Cmd)
-		hangUp   func(*spender, *screen)
+	for name, scenario := range map[string]struct {
+		configure func(*pseudoTerminal, *exec.Cmd)
+		hangUp    func(*refreshFixture, *pseudoTerminal)
 	}{
 		"without a terminal": {
-			func(_ *screen, cmd *exec.Cmd) { daemon(cmd) },
-			func(s *spender, _ *screen) { s.signal(syscall.SIGHUP) },
+			func(_ *pseudoTerminal, cmd *exec.Cmd) { daemon(cmd) },
+			func(s *refreshFixture, _ *pseudoTerminal) { s.signal(syscall.SIGHUP) },
 		},
 		"on an open terminal": {
-			(*screen).run,
-			func(s *spender, _ *screen) { s.signal(syscall.SIGHUP) },
+			(*pseudoTerminal).run,
+			func(s *refreshFixture, _ *pseudoTerminal) { s.signal(syscall.SIGHUP) },
 		},
 		"nohup on a closed terminal": {
-			func(s *screen, cmd *exec.Cmd) {
+			func(s *pseudoTerminal, cmd *exec.Cmd) {
 				s.run(cmd)
 				script(`trap "" HUP; exec "$0" serve`)(cmd)
 			},
-			func(s *spender, screen *screen) {
-				screen.close()
+			func(s *refreshFixture, pty *pseudoTerminal) {
+				pty.close()
 				s.signal(syscall.SIGHUP)
 			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			screen := newScreen(t)
-			s := newSpender(t, func(cmd *exec.Cmd) { story.surround(screen, cmd) })
-			s.spend()
-			story.hangUp(s, screen)
+			pty := newPseudoTerminal(t)
+			s := newRefreshFixture(t, func(cmd *exec.Cmd) { scenario.configure(pty, cmd) })
+			s.startRefresh()
+			scenario.hangUp(s, pty)
 			s.mustAnswer()
 			time.Sleep(2 * time.Second) // longer than a terminal may take to close
 			s.mustServe(s.account)
@@ -184,12 +184,12 @@ func TestHangupGoesOn(t *testing.T) {
 // the background are stopped (stty tostop).
 func TestBackgroundJobThatLogs(t *testing.T) {
 	t.Parallel()
-	screen := newScreen(t)
-	s := newSpender(t, func(cmd *exec.Cmd) {
-		screen.run(cmd)
+	pty := newPseudoTerminal(t)
+	s := newRefreshFixture(t, func(cmd *exec.Cmd) {
+		pty.run(cmd)
 		script(`stty tostop; set -m; "$0" serve & wait`)(cmd)
 	}, "TICKETPROXY_ADMIN_QUIT=true")
-	s.spend()
+	s.startRefresh()
 	s.mustAnswer()
 	s.mustServe(s.account)
 	quit := exec.Command(binary, "shutdown") // the shell's end would not end its job

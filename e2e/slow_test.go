@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	attackers = 1000
-	quietTime = 3 * time.Second
-	// tolerated is by how much an attack may multiply an honest app's p99, where
+	slowClients = 1000
+	quietTime   = 3 * time.Second
+	// maxSlowdown is by how much an attack may multiply an honest app's p99, where
 	// that is more than noise, which is what others on two cores make of it: the
 	// quiet p99 itself is between 0.7 and 5 ms from one second to the next.
-	tolerated = 2
-	noise     = 10 * time.Millisecond
-	// mostAttacked is what a thousand slow clients may make the program take, in
+	maxSlowdown = 2
+	noise       = 10 * time.Millisecond
+	// maxAttackedResident is what a thousand slow clients may make the program take, in
 	// bytes.
-	mostAttacked = 224e6
+	maxAttackedResident = 224e6
 )
 
 // An attackPlan is one of slowhttptest's ways. Its clients begin within opening,
@@ -46,10 +46,10 @@ func TestSlowClients(t *testing.T) {
 	if _, err := exec.LookPath("slowhttptest"); err != nil {
 		t.Skip("SKIPPED: SLOW CLIENTS ARE NOT TESTED, for there is no slowhttptest (Debian's package of that name)")
 	}
-	api, another := startAPI(t), startAPI(t)
-	f := startGuardian(t, api)
+	api, otherAPI := startAPI(t), startAPI(t)
+	f := startAPIFixture(t, api)
 	h := startHonestApp(t, f.address)
-	h.startRenewing()
+	h.startFresh()
 	h.during(quietTime) // until the program has the connections and buffers that it keeps
 	before := h.during(quietTime)
 	for _, plan := range []attackPlan{
@@ -59,20 +59,20 @@ func TestSlowClients(t *testing.T) {
 		{"range", "-R", "/small", 250, 0, 4 * time.Second},
 	} {
 		t.Run(plan.name, func(t *testing.T) {
-			was := f.vitals()
-			other := h.attacked(t, plan, another, func() {})
-			begun, requests, most := f.vitals(), f.requests(), 0
+			was := f.resourceUsage()
+			other := h.attacked(t, plan, otherAPI, func() {})
+			begun, requests, most := f.resourceUsage(), f.requests(), 0
 			forgetPeak(t, f.cmd.Process.Pid)
 			short := false
 			under := h.attacked(t, plan, "http://"+f.address, func() {
 				most = max(most, f.descriptors())
-				short = short || kernelIsShort(t)
+				short = short || tcpMemoryPressure(t)
 			})
 			requests = f.requests() - requests - under.answers
-			ended := f.vitals()
-			f.awaitRest(t, was)
+			ended := f.resourceUsage()
+			f.awaitIdle(t, was)
 			after := h.during(quietTime)
-			now := f.vitals()
+			now := f.resourceUsage()
 
 			t.Logf("quiet before:     %v", before)
 			t.Logf("another attacked: %v; slowhttptest took %v of CPU", other.held, other.cpu)
@@ -86,18 +86,18 @@ func TestSlowClients(t *testing.T) {
 			t.Logf("before: %v", was)
 			t.Logf("at the attack's end: %v; at most %d descriptors; %d requests were answered", ended, most, requests)
 			t.Logf("after:  %v", now)
-			bound := max(noise, tolerated*max(before.p99, after.p99, other.held.p99))
+			bound := max(noise, maxSlowdown*max(before.p99, after.p99, other.held.p99))
 			switch {
 			case short:
 				t.Logf("the p99 of %v is the kernel's, which was short of memory for sockets; otherwise it would be held to %v", under.held.p99, bound)
 			case under.held.best > bound:
 				t.Errorf("an honest app's p99 was %v at best, want at most %v", under.held.best, bound)
 			}
-			if now.peak > mostAttacked {
-				t.Errorf("%.1f MB were resident, want at most %.1f", megabytes(now.peak), megabytes(mostAttacked))
+			if now.peak > maxAttackedResident {
+				t.Errorf("%.1f MB were resident, want at most %.1f", megabytes(now.peak), megabytes(maxAttackedResident))
 			}
-			if most < attackers*9/10 && requests < attackers*9/10 {
-				t.Errorf("%d connections are no attack of %d", max(most, requests), attackers)
+			if most < slowClients*9/10 && requests < slowClients*9/10 {
+				t.Errorf("%d connections are no attack of %d", max(most, requests), slowClients)
 			}
 			if failed := h.failures(); len(failed) > 0 {
 				t.Fatalf("an honest app was not answered: %q", failed)
@@ -107,10 +107,10 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-// kernelIsShort reports whether TCP's buffers take more than the kernel likes
+// tcpMemoryPressure reports whether TCP's buffers take more than the kernel likes
 // (tcp(7), tcp_mem): it drops what comes in then, whosever it is. Each client
 // that takes nothing fills buffers of MBs, on either side of the program.
-func kernelIsShort(t *testing.T) bool {
+func tcpMemoryPressure(t *testing.T) bool {
 	t.Helper()
 	var low, pressure, high int
 	scan := func(path string, after string, into ...any) {
@@ -132,7 +132,7 @@ func kernelIsShort(t *testing.T) bool {
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
 
 // requests is how many the program has counted at the API.
-func (f *guardian) requests() int {
+func (f *apiFixture) requests() int {
 	return int(f.metric(`ticketproxy_request_duration_seconds_count{upstream="own"}`))
 }
 
@@ -154,7 +154,7 @@ func (h *honestApp) attacked(t *testing.T, plan attackPlan, origin string, meanw
 	t.Helper()
 	seconds := int((plan.opening + plan.held).Seconds())
 	cmd := exec.Command("slowhttptest", plan.flag, "-u", origin+plan.target,
-		"-c", fmt.Sprint(attackers), "-r", fmt.Sprint(plan.perSecond), "-l", fmt.Sprint(seconds),
+		"-c", fmt.Sprint(slowClients), "-r", fmt.Sprint(plan.perSecond), "-l", fmt.Sprint(seconds),
 		"-i", "2", "-n", "1", "-w", "512", "-y", "1024", "-p", "3", "-v", "1")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -193,13 +193,13 @@ const (
 	nearResident    = 16 << 20
 )
 
-// awaitRest returns once the program has let go of what an attack made it take.
-func (f *guardian) awaitRest(t *testing.T, was vitals) {
+// awaitIdle returns once the program has let go of what an attack made it take.
+func (f *apiFixture) awaitIdle(t *testing.T, was resourceUsage) {
 	t.Helper()
 	began := time.Now()
 	let := false
 	await(t, 30*time.Second, "the program lets go of what an attack made it take", func() bool {
-		now := f.vitals()
+		now := f.resourceUsage()
 		if !let && now.descriptors <= was.descriptors+nearDescriptors && now.goroutines <= was.goroutines+nearGoroutines {
 			let = true
 			t.Logf("descriptors and goroutines were back after %v", time.Since(began).Round(10*time.Millisecond))

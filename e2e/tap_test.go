@@ -17,11 +17,11 @@ type tap struct {
 
 	mu          sync.Mutex
 	connections int
-	passed      []*passage
+	seen        []*tappedRequest
 }
 
-// A passage is a request that went through a tap, and its answer.
-type passage struct {
+// A tappedRequest is a request that went through a tap, and its answer.
+type tappedRequest struct {
 	method string
 	host   string
 	url    *url.URL
@@ -46,14 +46,14 @@ func startTap(t *testing.T, address, to string) *tap {
 			if err != nil {
 				return
 			}
-			go p.carry(c.(*net.TCPConn))
+			go p.relay(c.(*net.TCPConn))
 		}
 	}()
 	return p
 }
 
-func (p *tap) carry(near *net.TCPConn) {
-	defer near.Close()
+func (p *tap) relay(client *net.TCPConn) {
+	defer client.Close()
 	p.mu.Lock()
 	p.connections++
 	p.mu.Unlock()
@@ -61,17 +61,17 @@ func (p *tap) carry(near *net.TCPConn) {
 	if err != nil {
 		return
 	}
-	far := c.(*net.TCPConn)
-	defer far.Close()
+	server := c.(*net.TCPConn)
+	defer server.Close()
 	var directions sync.WaitGroup
-	asked := make(chan *passage, 64)
-	directions.Go(func() { pass(far, near, func(r *bufio.Reader) { p.noteRequests(r, asked) }) })
-	directions.Go(func() { pass(near, far, func(r *bufio.Reader) { p.noteAnswers(r, asked) }) })
+	pending := make(chan *tappedRequest, 64)
+	directions.Go(func() { copyAndNote(server, client, func(r *bufio.Reader) { p.noteRequests(r, pending) }) })
+	directions.Go(func() { copyAndNote(client, server, func(r *bufio.Reader) { p.noteAnswers(r, pending) }) })
 	directions.Wait()
 }
 
-// pass copies one direction, which note sees too.
-func pass(to, from *net.TCPConn, note func(*bufio.Reader)) {
+// copyAndNote copies one direction, which note sees too.
+func copyAndNote(to, from *net.TCPConn, note func(*bufio.Reader)) {
 	seen, copied := io.Pipe()
 	var noted sync.WaitGroup
 	noted.Go(func() {
@@ -89,26 +89,26 @@ func pass(to, from *net.TCPConn, note func(*bufio.Reader)) {
 	noted.Wait()
 }
 
-func (p *tap) noteRequests(r *bufio.Reader, asked chan<- *passage) {
-	defer close(asked)
+func (p *tap) noteRequests(r *bufio.Reader, pending chan<- *tappedRequest) {
+	defer close(pending)
 	for {
 		req, err := http.ReadRequest(r)
 		if err != nil {
 			return
 		}
-		now := &passage{method: req.Method, host: req.Host, url: req.URL, header: req.Header}
+		now := &tappedRequest{method: req.Method, host: req.Host, url: req.URL, header: req.Header}
 		p.mu.Lock()
-		p.passed = append(p.passed, now)
+		p.seen = append(p.seen, now)
 		p.mu.Unlock()
-		asked <- now
+		pending <- now
 		if _, err := io.Copy(io.Discard, req.Body); err != nil {
 			return
 		}
 	}
 }
 
-func (p *tap) noteAnswers(r *bufio.Reader, asked <-chan *passage) {
-	for now := range asked {
+func (p *tap) noteAnswers(r *bufio.Reader, pending <-chan *tappedRequest) {
+	for now := range pending {
 		status := 0
 		for status < http.StatusOK && status != http.StatusSwitchingProtocols {
 			res, err := http.ReadResponse(r, &http.Request{Method: now.method})
@@ -125,16 +125,16 @@ func (p *tap) noteAnswers(r *bufio.Reader, asked <-chan *passage) {
 			break
 		}
 	}
-	for range asked { // so that requests are still noted
+	for range pending { // so that requests are still noted
 	}
 }
 
-// passages returns what has passed.
-func (p *tap) passages() []passage {
+// requests returns the requests seen so far.
+func (p *tap) requests() []tappedRequest {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]passage, len(p.passed))
-	for i, one := range p.passed {
+	all := make([]tappedRequest, len(p.seen))
+	for i, one := range p.seen {
 		all[i] = *one
 	}
 	return all

@@ -29,7 +29,7 @@ func TestTwoProcessesOneState(t *testing.T) {
 
 	restarts, end := 0, time.Now().Add(30*time.Second)
 	for ; time.Now().Before(end); restarts++ {
-		time.Sleep(upTo(random, 3*time.Second))
+		time.Sleep(randomUpTo(random, 3*time.Second))
 		p := pair[restarts%2]
 		loads.end(t, p)
 		if random.IntN(2) == 0 {
@@ -40,7 +40,7 @@ func TestTwoProcessesOneState(t *testing.T) {
 			stopBetweenRefreshes(t, random, p) // so that no answer gets lost
 			p.kill()
 		}
-		time.Sleep(upTo(random, time.Second))
+		time.Sleep(randomUpTo(random, time.Second))
 		p.start()
 		p.awaitAllUsable(30 * time.Second)
 		loads.begin(p)
@@ -95,7 +95,7 @@ func (s *sumOfLoads) end(t *testing.T, p *proxy) {
 func stopBetweenRefreshes(t *testing.T, random *rand.Rand, p *proxy) {
 	t.Helper()
 	await(t, 30*time.Second, "no refresh is under way", func() bool {
-		time.Sleep(upTo(random, 100*time.Millisecond))
+		time.Sleep(randomUpTo(random, 100*time.Millisecond))
 		p.signal(syscall.SIGSTOP)
 		for account := range p.providers {
 			if readRecord(t, p.dir, account).Intent != nil {

@@ -8,36 +8,36 @@ import (
 
 // A volume is where state lives, and can be made to take no writes.
 type volume struct {
-	newDir func(t *testing.T) string
-	adopt  func(t *testing.T, p *proxy) // prepares p for the volume
-	close  func(t *testing.T, dir string)
-	open   func(t *testing.T, dir string)
+	newDir      func(t *testing.T) string
+	prepare     func(t *testing.T, p *proxy) // prepares p for the volume
+	blockWrites func(t *testing.T, dir string)
+	allowWrites func(t *testing.T, dir string)
 }
 
 const (
 	unwritableLifetime = 4 * time.Second
-	healing            = time.Minute // the longest backoff
+	recoveryTime       = time.Minute // the longest backoff
 )
 
 // testUnwritable tells what happens when the volume takes no more writes.
 func testUnwritable(t *testing.T, v volume) {
-	for name, story := range map[string]func(*sufferer){
-		"between refreshes":                (*sufferer).betweenRefreshes,
-		"during a refresh":                 (*sufferer).duringRefresh,
-		"terminated with an unsaved token": (*sufferer).terminatedUnsaved,
-		"ended with an unsaved token":      (*sufferer).endedUnsaved,
+	for name, scenario := range map[string]func(*volumeFixture){
+		"between refreshes":                (*volumeFixture).betweenRefreshes,
+		"during a refresh":                 (*volumeFixture).duringRefresh,
+		"terminated with an unsaved token": (*volumeFixture).terminatedUnsaved,
+		"ended with an unsaved token":      (*volumeFixture).endedUnsaved,
 	} {
 		for _, account := range []string{"openticket", "socialboards", "ticketpark"} {
 			t.Run(name+"/"+account, func(t *testing.T) {
 				t.Parallel()
-				story(newSufferer(t, v, account))
+				scenario(newVolumeFixture(t, v, account))
 			})
 		}
 	}
 }
 
-// A sufferer is a program with one account on a volume.
-type sufferer struct {
+// A volumeFixture is a program with one account on a volume.
+type volumeFixture struct {
 	*testing.T
 	volume   volume
 	dir      string
@@ -46,11 +46,11 @@ type sufferer struct {
 	proxy    *proxy
 }
 
-func newSufferer(t *testing.T, v volume, account string) *sufferer {
-	s := &sufferer{T: t, volume: v, dir: v.newDir(t), account: account}
+func newVolumeFixture(t *testing.T, v volume, account string) *volumeFixture {
+	s := &volumeFixture{T: t, volume: v, dir: v.newDir(t), account: account}
 	s.provider = startSandbox(t, unwritableLifetime)[account]
 	s.proxy = newProxy(t, s.dir, map[string]*provider{account: s.provider}, "TICKETPROXY_DRAIN_TIMEOUT=6s")
-	v.adopt(t, s.proxy)
+	v.prepare(t, s.proxy)
 	s.proxy.start()
 	s.proxy.awaitUsable(account, 30*time.Second)
 	s.proxy.mustServe(account)
@@ -58,12 +58,12 @@ func newSufferer(t *testing.T, v volume, account string) *sufferer {
 }
 
 // betweenRefreshes: without a stored intent nothing is spent.
-func (s *sufferer) betweenRefreshes() {
+func (s *volumeFixture) betweenRefreshes() {
 	generation := readRecord(s.T, s.dir, s.account).Generation
 	await(s.T, 30*time.Second, "a refresh has just ended", func() bool {
 		return readRecord(s.T, s.dir, s.account).Generation > generation
 	})
-	s.volume.close(s.T, s.dir)
+	s.volume.blockWrites(s.T, s.dir)
 	generation++
 	await(s.T, 30*time.Second, "the token has expired", func() bool {
 		a, err := s.proxy.request(s.account)
@@ -83,12 +83,12 @@ func (s *sufferer) betweenRefreshes() {
 	if c := s.provider.counters(); c.Redemptions != generation {
 		s.Errorf("%d redemptions of generation %d, whose intents cannot be stored", c.Redemptions, generation)
 	}
-	s.heal()
+	s.mustRecover()
 }
 
 // duringRefresh: what was obtained serves from memory, until it is stored.
-func (s *sufferer) duringRefresh() {
-	spent := s.closeDuringRefresh()
+func (s *volumeFixture) duringRefresh() {
+	spent := s.blockDuringRefresh()
 	if ready, why := s.proxy.ready(); ready || !strings.Contains(why, "unsaved") {
 		s.Errorf("ready %t while a token is unsaved: %s", ready, why)
 	}
@@ -101,15 +101,15 @@ func (s *sufferer) duringRefresh() {
 	if c := s.provider.counters(); c.Redemptions != spent {
 		s.Errorf("%d redemptions while the token of the one before is unsaved, want %d", c.Redemptions, spent)
 	}
-	s.heal()
+	s.mustRecover()
 }
 
 // terminatedUnsaved: the drain is used to store what could not be stored.
-func (s *sufferer) terminatedUnsaved() {
-	spent := s.closeDuringRefresh()
+func (s *volumeFixture) terminatedUnsaved() {
+	spent := s.blockDuringRefresh()
 	go func() {
 		time.Sleep(3 * time.Second)
-		s.volume.open(s.T, s.dir)
+		s.volume.allowWrites(s.T, s.dir)
 	}()
 	if code := s.proxy.terminate(time.Minute); code != 0 {
 		s.Errorf("exit code %d after the token was stored, want 0", code)
@@ -118,22 +118,22 @@ func (s *sufferer) terminatedUnsaved() {
 		s.Errorf("record %+v after %d redemptions", r, spent)
 	}
 	s.proxy.start()
-	s.heal()
+	s.mustRecover()
 }
 
 // endedUnsaved: when the drain ends before the token is stored the program
 // says that it is lost, and the next one says so too.
-func (s *sufferer) endedUnsaved() {
-	s.closeDuringRefresh()
+func (s *volumeFixture) endedUnsaved() {
+	s.blockDuringRefresh()
 	if code := s.proxy.terminate(time.Minute); code != 1 {
 		s.Errorf("exit code %d with an unsaved token, want 1", code)
 	}
-	if said := s.proxy.stderr.String(); !strings.Contains(said, "could not be stored and is lost") {
+	if output := s.proxy.stderr.String(); !strings.Contains(output, "could not be stored and is lost") {
 		s.Errorf("the program does not say that a token is lost")
 	}
-	s.volume.open(s.T, s.dir)
+	s.volume.allowWrites(s.T, s.dir)
 	s.proxy.start()
-	await(s.T, healing, "the account is dead", func() bool { return s.proxy.status(s.account).State == "dead" })
+	await(s.T, recoveryTime, "the account is dead", func() bool { return s.proxy.status(s.account).State == "dead" })
 	if reason := s.proxy.mustBeDead(s.account); !strings.Contains(reason, "lost") {
 		s.Errorf("the account is dead and does not say that an answer was lost: %s", reason)
 	}
@@ -144,15 +144,15 @@ func (s *sufferer) endedUnsaved() {
 	s.proxy.mustServe(s.account)
 }
 
-// closeDuringRefresh closes the volume between a commit and its answer, waits
+// blockDuringRefresh closes the volume between a commit and its answer, waits
 // until the new token is held unsaved, and returns the number of redemptions.
-func (s *sufferer) closeDuringRefresh() int {
+func (s *volumeFixture) blockDuringRefresh() int {
 	before := s.provider.counters().Redemptions
 	s.provider.slow(0, time.Second)
 	await(s.T, 30*time.Second, "a refresh token is spent", func() bool {
 		return s.provider.counters().Redemptions > before
 	})
-	s.volume.close(s.T, s.dir)
+	s.volume.blockWrites(s.T, s.dir)
 	s.provider.slow(0, 0)
 	await(s.T, 30*time.Second, "the new token is unsaved", func() bool {
 		return s.proxy.status(s.account).State == "unsaved"
@@ -162,10 +162,10 @@ func (s *sufferer) closeDuringRefresh() int {
 }
 
 // heal makes the volume take writes again: the account goes on without loss.
-func (s *sufferer) heal() {
-	s.volume.open(s.T, s.dir)
+func (s *volumeFixture) mustRecover() {
+	s.volume.allowWrites(s.T, s.dir)
 	before := s.provider.counters().Redemptions
-	await(s.T, healing+30*time.Second, "the account refreshes again", func() bool {
+	await(s.T, recoveryTime+30*time.Second, "the account refreshes again", func() bool {
 		return s.provider.counters().Redemptions > before
 	})
 	s.proxy.awaitUsable(s.account, 30*time.Second)

@@ -17,18 +17,18 @@ import (
 // A front stands before a provider's API. It notes what comes and what is
 // answered, and adds what no API of the sandbox has: a redirect, and an answer
 // that comes in pieces.
-type front struct {
+type frontProxy struct {
 	*httptest.Server
-	moved   string        // where frontMoved leads
-	release chan struct{} // has a value for each answer that may end
+	redirectTo string        // where frontRedirect leads
+	release    chan struct{} // has a value for each answer that may end
 
 	mu     sync.Mutex
 	served []served
 }
 
 const (
-	frontMoved    = "/front/moved"
-	frontStreamed = "/front/streamed"
+	frontRedirect = "/front/moved"
+	frontStream   = "/front/streamed"
 )
 
 // served is a request, and its answer.
@@ -47,7 +47,7 @@ type digest struct {
 	sha256 string
 }
 
-func startFront(t *testing.T, api, moved string) *front {
+func startFrontProxy(t *testing.T, api, redirectTo string) *frontProxy {
 	t.Helper()
 	to, err := url.Parse(api)
 	if err != nil {
@@ -57,13 +57,13 @@ func startFront(t *testing.T, api, moved string) *front {
 		r.SetURL(to)
 		r.Out.Host = r.In.Host // for the links that the API makes
 	}}
-	f := &front{moved: moved, release: make(chan struct{}, 1)}
+	f := &frontProxy{redirectTo: redirectTo, release: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
-	mux.HandleFunc(frontMoved, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Location", "http://"+r.Host+f.moved)
+	mux.HandleFunc(frontRedirect, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "http://"+r.Host+f.redirectTo)
 		w.WriteHeader(http.StatusFound)
 	})
-	mux.HandleFunc(frontStreamed, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(frontStream, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "one\n")
 		http.NewResponseController(w).Flush()
 		select {
@@ -73,7 +73,7 @@ func startFront(t *testing.T, api, moved string) *front {
 		}
 	})
 	mux.Handle("/", behind)
-	f.Server = httptest.NewServer(f.noting(mux))
+	f.Server = httptest.NewServer(f.record(mux))
 	t.Cleanup(func() {
 		f.CloseClientConnections()
 		f.Close()
@@ -81,10 +81,10 @@ func startFront(t *testing.T, api, moved string) *front {
 	return f
 }
 
-func (f *front) noting(next http.Handler) http.Handler {
+func (f *frontProxy) record(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := &digesting{from: r.Body, hash: sha256.New()}
-		answer := &noted{ResponseWriter: w, digesting: digesting{hash: sha256.New()}, status: http.StatusOK}
+		body := &digester{from: r.Body, hash: sha256.New()}
+		answer := &digestWriter{ResponseWriter: w, digester: digester{hash: sha256.New()}, status: http.StatusOK}
 		s := served{method: r.Method, header: r.Header.Clone(), length: r.ContentLength}
 		r.Body = body
 		next.ServeHTTP(answer, r)
@@ -98,55 +98,55 @@ func (f *front) noting(next http.Handler) http.Handler {
 
 // since returns what was served after the first n requests, but for 401: the
 // program heals those unseen, and no client gets one here.
-func (f *front) since(n int) []served {
+func (f *frontProxy) since(n int) []served {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(f.served[n:]), func(s served) bool { return s.status == http.StatusUnauthorized })
 }
 
-func (f *front) count() int {
+func (f *frontProxy) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.served)
 }
 
-// A digesting sums up what is read through it, or written to it.
-type digesting struct {
+// A digester sums up what is read through it, or written to it.
+type digester struct {
 	from  io.ReadCloser
 	hash  hash.Hash
 	bytes int64
 }
 
-func (d *digesting) Read(p []byte) (int, error) {
+func (d *digester) Read(p []byte) (int, error) {
 	n, err := d.from.Read(p)
 	d.add(p[:n])
 	return n, err
 }
 
-func (d *digesting) Close() error { return d.from.Close() }
+func (d *digester) Close() error { return d.from.Close() }
 
-func (d *digesting) add(p []byte) {
+func (d *digester) add(p []byte) {
 	d.hash.Write(p)
 	d.bytes += int64(len(p))
 }
 
-func (d *digesting) sum() digest { return digest{d.bytes, hex.EncodeToString(d.hash.Sum(nil))} }
+func (d *digester) sum() digest { return digest{d.bytes, hex.EncodeToString(d.hash.Sum(nil))} }
 
-// noted is an answer that is summed up.
-type noted struct {
+// digestWriter is an answer that is summed up.
+type digestWriter struct {
 	http.ResponseWriter
-	digesting
+	digester
 	status int
 }
 
-func (n *noted) WriteHeader(status int) {
+func (n *digestWriter) WriteHeader(status int) {
 	n.status = status
 	n.ResponseWriter.WriteHeader(status)
 }
 
-func (n *noted) Write(p []byte) (int, error) {
+func (n *digestWriter) Write(p []byte) (int, error) {
 	n.add(p)
 	return n.ResponseWriter.Write(p)
 }
 
-func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+func (n *digestWriter) Unwrap() http.ResponseWriter { return n.ResponseWriter }

@@ -23,12 +23,12 @@ var loopbackSpellings = map[string][]string{
 	"[::ffff:0:0]":    {"[::ffff:0.0.0.0]"},
 }
 
-// TestHostilePageByEverySpelling has pages attack each listener by every
+// TestHostilePageLoopbackSpellings has pages attack each listener by every
 // spelling of loopback and of the unspecified address that Chromium takes. It
 // marks requests to some of them only. No attack may reach the API.
-func TestHostilePageByEverySpelling(t *testing.T) {
-	f := newFortress(t)
-	f.ask()
+func TestHostilePageLoopbackSpellings(t *testing.T) {
+	f := newBrowserFixture(t)
+	f.appRequest()
 	home := f.attacker.origin("evil.test")
 	var spelled, want []string
 	for host, spellings := range loopbackSpellings {
@@ -71,7 +71,7 @@ func TestHostilePageByEverySpelling(t *testing.T) {
 				t.Errorf("%s: %s could read %.80q", read.Target, read.Attack, read.Text)
 			}
 			unmarked := map[string]bool{}
-			for _, one := range p.passages() {
+			for _, one := range p.requests() {
 				if one.url.Query().Get("attack") == "img" && one.header["Sec-Fetch-Site"] == nil {
 					unmarked[one.host] = true
 				}
@@ -80,6 +80,6 @@ func TestHostilePageByEverySpelling(t *testing.T) {
 			mustRefuse(t, p, "the listener", "403 cross_site", "421 host_not_allowed", "404", "405")
 		})
 	}
-	f.ask()
-	f.mustBeUntouched(2)
+	f.appRequest()
+	f.mustGetOnlyAppRequests(2)
 }

@@ -15,16 +15,16 @@ import (
 )
 
 // A declaration is a difference that an app is told of.
-type declaration struct {
+type documentedChange struct {
 	what   string // as differences say it
 	names  string // of the questions that may show it: a pattern, "" is any
 	detail string // a pattern, "" is any
 	readme string // the sentence, or a part of it
 }
 
-// declared is all that may be different: what is not here must go through as it
+// documented is all that may be different: what is not here must go through as it
 // came, and what is here must be seen.
-var declared = []declaration{
+var documented = []documentedChange{
 	{what: "request authorization added", detail: `^\["Bearer `, readme: "`Authorization` is replaced"},
 	{what: "request authorization changed", detail: `became \["Bearer \w+"\]$`, readme: "`Authorization` is replaced"},
 	{what: "request proxy-authorization dropped", readme: "`Proxy-Authorization` is dropped"},
@@ -74,51 +74,51 @@ var declared = []declaration{
 	{what: "answer transfer-encoding added", detail: `^\["chunked"\]$`, readme: "an answer that ends with its connection comes chunked"},
 }
 
-// TestPeers sends the same raw requests to an API directly, through nginx, and
+// TestCompareWithNginx sends the same raw requests to an API directly, through nginx, and
 // through the program. What the program changes must be in the README's list.
-func TestPeers(t *testing.T) {
-	rec := startScribe(t)
-	f := startGuardian(t, "http://"+rec.address())
-	nginx := startNginx(t, rec.address())
+func TestCompareWithNginx(t *testing.T) {
+	api := startRawAPI(t)
+	f := startAPIFixture(t, "http://"+api.address())
+	nginx := startNginx(t, api.address())
 	readme := readREADME(t)
-	for _, d := range declared {
+	for _, d := range documented {
 		if !strings.Contains(readme, d.readme) {
 			t.Errorf("%s rests on a sentence that the README does not have: %s", d.what, d.readme)
 		}
 	}
 
 	var ours, theirs []difference
-	all := questions(rec.address())
-	for _, q := range all {
-		direct := rec.exchange(rec.address(), q)
+	all := exchangeCases(api.address())
+	for _, c := range all {
+		direct := api.exchange(api.address(), c)
 		if len(direct.requests) != 1 {
-			t.Fatalf("%s: %d requests arrived directly, want 1", q.name, len(direct.requests))
+			t.Fatalf("%s: %d requests arrived directly, want 1", c.name, len(direct.requests))
 		}
-		ours = append(ours, differences(q.name, direct, rec.exchange(f.address, q))...)
+		ours = append(ours, differences(c.name, direct, api.exchange(f.address, c))...)
 		if nginx != "" {
-			theirs = append(theirs, differences(q.name, direct, rec.exchange(nginx, q))...)
+			theirs = append(theirs, differences(c.name, direct, api.exchange(nginx, c))...)
 		}
 	}
 	t.Logf("%d requests; differences from what goes directly:\n%s", len(all), table(ours, theirs))
-	seen, undeclared := make([]bool, len(declared)), map[string]int{}
+	seen, undocumented := make([]bool, len(documented)), map[string]int{}
 	for _, d := range ours {
-		i := slices.IndexFunc(declared, func(other declaration) bool { return other.covers(d) })
+		i := slices.IndexFunc(documented, func(other documentedChange) bool { return other.covers(d) })
 		if i >= 0 {
 			seen[i] = true
 			continue
 		}
-		if undeclared[d.what]++; undeclared[d.what] <= 3 {
-			t.Errorf("undeclared: %s: %s (%s)", d.what, d.detail, d.name)
+		if undocumented[d.what]++; undocumented[d.what] <= 3 {
+			t.Errorf("undocumented: %s: %s (%s)", d.what, d.detail, d.name)
 		}
 	}
-	for i, d := range declared {
+	for i, d := range documented {
 		if !seen[i] {
-			t.Errorf("declared, and not seen: %s %s", d.what, d.names)
+			t.Errorf("documented, and not seen: %s %s", d.what, d.names)
 		}
 	}
 }
 
-func (d declaration) covers(other difference) bool {
+func (d documentedChange) covers(other difference) bool {
 	return d.what == other.what && regexp.MustCompile(d.names).MatchString(other.name) && regexp.MustCompile(d.detail).MatchString(other.detail)
 }
 
@@ -176,9 +176,9 @@ func startNginx(t *testing.T, api string) string {
 	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, address, api), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var said tail
+	var output tail
 	cmd := exec.Command(path, "-p", dir, "-c", conf, "-e", "stderr")
-	cmd.Stderr = &said
+	cmd.Stderr = &output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func startNginx(t *testing.T, api string) string {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("the end of what nginx said:\n%s", said.String())
+			t.Logf("the end of what nginx said:\n%s", output.String())
 		}
 	})
 	await(t, 10*time.Second, "nginx listens", func() bool {

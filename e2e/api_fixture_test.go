@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// A guardian is an instance of the program before an API of the test's own.
-type guardian struct {
+// An apiFixture is an instance of the program before an API of the test's own.
+type apiFixture struct {
 	*proxy
 	account string
 	address string // where apps reach the API
 }
 
-// newGuardian returns an instance that is not started. The API shares the account
+// newAPIFixture returns an instance that is not started. The API shares the account
 // of the sandbox's Ticketpark.
-func newGuardian(t *testing.T, origin string, accessLifetime time.Duration) *guardian {
+func newAPIFixture(t *testing.T, origin string, accessLifetime time.Duration) *apiFixture {
 	t.Helper()
 	const account = "ticketpark"
 	providers := map[string]*provider{account: startSandbox(t, accessLifetime)[account]}
-	f := &guardian{account: account, address: freeAddress(t)}
+	f := &apiFixture{account: account, address: freeAddress(t)}
 	f.proxy = newProxy(t, t.TempDir(), providers,
 		"TICKETPROXY_UPSTREAMS="+account+",own",
 		"TICKETPROXY_OWN_ACCOUNT="+account,
@@ -29,10 +29,10 @@ func newGuardian(t *testing.T, origin string, accessLifetime time.Duration) *gua
 	return f
 }
 
-// startGuardian starts an instance, which has a token for an hour when it returns.
-func startGuardian(t *testing.T, origin string) *guardian {
+// startAPIFixture starts an instance, which has a token for an hour when it returns.
+func startAPIFixture(t *testing.T, origin string) *apiFixture {
 	t.Helper()
-	f := newGuardian(t, origin, time.Hour)
+	f := newAPIFixture(t, origin, time.Hour)
 	f.start()
 	f.awaitAllUsable(30 * time.Second)
 	return f

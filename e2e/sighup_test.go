@@ -11,7 +11,7 @@ import (
 
 // SIGHUP without a terminal that went away has files read again: a new client
 // secret heals an account that the issuer refused, and a wrong file is told of.
-func TestHangupReadsFilesAgain(t *testing.T) {
+func TestSIGHUPReloadsFiles(t *testing.T) {
 	t.Parallel()
 	const account = "ticketpark"
 	issuer := startSandbox(t, 8*time.Second)[account]

@@ -13,24 +13,24 @@ import (
 )
 
 // Vitals are what a running process takes of the machine.
-type vitals struct {
+type resourceUsage struct {
 	resident, peak int64 // bytes (VmRSS, VmHWM)
 	descriptors    int
 	goroutines     int
 	cpu            time.Duration // since its start
 }
 
-func (v vitals) String() string {
+func (v resourceUsage) String() string {
 	return fmt.Sprintf("%.1f MB resident, at most %.1f, %d descriptors, %d goroutines, %v of CPU",
 		megabytes(v.resident), megabytes(v.peak), v.descriptors, v.goroutines, v.cpu)
 }
 
 func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
 
-// vitals reads them from the kernel, and the goroutines from /metrics.
-func (p *proxy) vitals() vitals {
+// resourceUsage reads them from the kernel, and the goroutines from /metrics.
+func (p *proxy) resourceUsage() resourceUsage {
 	p.t.Helper()
-	v := vitals{cpu: processorTime(p.t, p.cmd.Process.Pid)}
+	v := resourceUsage{cpu: cpuTime(p.t, p.cmd.Process.Pid)}
 	var err error
 	if v.resident, v.peak, err = memoryOf(p.cmd.Process.Pid); err != nil {
 		p.t.Fatal(err)
@@ -82,8 +82,8 @@ func memoryOf(pid int) (resident, peak int64, err error) {
 	return resident, peak, err
 }
 
-// processorTime returns the user's and the system's time of a process.
-func processorTime(t *testing.T, pid int) time.Duration {
+// cpuTime returns the user's and the system's time of a process.
+func cpuTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
