@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// loopbackSpellings are the hosts of URLs that lead a browser to this machine,
-// by what the Host header then says. TestHostilePage attacks the first two.
+// loopbackSpellings maps a Host header to the URL hosts that make a browser send
+// it. All of them reach this machine. TestHostilePage attacks the first two.
 var loopbackSpellings = map[string][]string{
 	"127.0.0.1":       {"127.0.0.1", "127.0.0.1.", "127.1", "2130706433", "0x7f.1", "0x7f000001", "017700000001", "0177.0.0.1"},
 	"localhost":       {"localhost", "LOCALHOST", "%6cocalhost", "\uff4cocalhost"},
@@ -23,30 +23,30 @@ var loopbackSpellings = map[string][]string{
 	"[::ffff:0:0]":    {"[::ffff:0.0.0.0]"},
 }
 
-// TestHostilePageLoopbackSpellings has pages attack each listener by every
-// spelling of loopback and of the unspecified address that Chromium takes. It
-// marks requests to some of them only. No attack may reach the API.
+// TestHostilePageLoopbackSpellings has pages attack each listener under every
+// spelling of loopback and of the unspecified address that Chromium accepts.
+// Chromium sends Sec-Fetch-Site to some of them only. No attack may reach the API.
 func TestHostilePageLoopbackSpellings(t *testing.T) {
 	f := newBrowserFixture(t)
 	f.appRequest()
-	home := f.attacker.origin("evil.test")
-	var spelled, want []string
-	for host, spellings := range loopbackSpellings {
-		for _, s := range spellings {
-			spelled, want = append(spelled, "http://"+s), append(want, host)
+	attackerOrigin := f.attacker.origin("evil.test")
+	var spellings, want []string
+	for host, all := range loopbackSpellings {
+		for _, s := range all {
+			spellings, want = append(spellings, "http://"+s), append(want, host)
 		}
 	}
-	list, err := json.Marshal(spelled)
+	list, err := json.Marshal(spellings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.attacker.serve("/hosts", fmt.Sprintf(`<!doctype html><script>
 		fetch('%s/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify({page: 'hosts', reads: [],
 			attacks: %s.map(url => new URL(url).hostname)})})
-	</script>`, home, list))
-	open(t, home+"/hosts")
+	</script>`, attackerOrigin, list))
+	open(t, attackerOrigin+"/hosts")
 	if got := f.report().Attacks; !slices.Equal(got, want) {
-		t.Errorf("Chromium takes %q for %q, want %q", spelled, got, want)
+		t.Errorf("Chromium parsed hosts %q as %q, want %q", spellings, got, want)
 	}
 	for name, listener := range map[string]struct{ address, read, write string }{
 		"app":   {f.app, "/read", "/write"},
@@ -61,14 +61,14 @@ func TestHostilePageLoopbackSpellings(t *testing.T) {
 					targets = append(targets, target{host, "http://" + host + ":" + port, listener.read, listener.write})
 				}
 			}
-			f.attacker.serve("/"+name, campaign(home, false, targets...))
-			open(t, home+"/"+name)
+			f.attacker.serve("/"+name, attackPage(attackerOrigin, false, targets...))
+			open(t, attackerOrigin+"/"+name)
 			r := f.report()
 			for _, to := range targets {
 				awaitAttacks(t, to.Name, r.untrusted(), func() map[string]bool { return attacksThrough(p, to.Name) })
 			}
 			for _, read := range r.Reads {
-				t.Errorf("%s: %s could read %.80q", read.Target, read.Attack, read.Text)
+				t.Errorf("%s: attack %s read %.80q", read.Target, read.Attack, read.Text)
 			}
 			unmarked := map[string]bool{}
 			for _, one := range p.requests() {
@@ -76,7 +76,7 @@ func TestHostilePageLoopbackSpellings(t *testing.T) {
 					unmarked[one.host] = true
 				}
 			}
-			t.Logf("Chromium does not mark an image at %v", unmarked)
+			t.Logf("Chromium sends no Sec-Fetch-Site with an image request to %v", unmarked)
 			mustRefuse(t, p, "the listener", "403 cross_site", "421 host_not_allowed", "404", "405")
 		})
 	}

@@ -12,22 +12,22 @@ import (
 
 const (
 	apiSecret      = "only-an-app-may-read-this"
-	allowedHost    = "friend.test" // the origin that is allowed in
+	allowedHost    = "friend.test" // its origin is in ALLOWED_ORIGINS
 	browserTimeout = 60 * time.Second
 )
 
-// The tests with a browser are not parallel: it takes all the processors, and
-// others measure time.
+// The tests with a browser are not parallel: a browser uses all CPUs, and other
+// tests measure time.
 
-// A browserFixture is the real program in front of an API that notes whatever
-// reaches it, and an attacker next to it.
+// A browserFixture is the real program in front of an API that records its
+// requests, with an attacker's web server beside it.
 type browserFixture struct {
 	t        *testing.T
 	attacker *attacker
 	api      *recorder
 	proxy    *proxy
-	app      string // where the app's listener is
-	control  *recorder
+	app      string    // address of the app-facing listener
+	control  *recorder // an API without protection
 }
 
 func newBrowserFixture(t *testing.T, more ...string) *browserFixture {
@@ -45,41 +45,44 @@ func newBrowserFixture(t *testing.T, more ...string) *browserFixture {
 	return f
 }
 
-// report awaits what a page has to say.
+// report waits for a page's report.
 func (f *browserFixture) report() report {
 	f.t.Helper()
 	select {
 	case r := <-f.attacker.reports:
 		return r
 	case <-time.After(browserTimeout):
-		f.t.Fatalf("waited %v in vain for the page's report", browserTimeout)
+		f.t.Fatalf("no report from the page after %v", browserTimeout)
 	}
 	return report{}
 }
 
-// awaitAttacks returns once each attack of the report has reached a server, and
-// otherwise says which did not.
+// awaitAttacks waits until each attack of the report has reached a server, and
+// fails the test with the names of those that have not.
 func awaitAttacks(t *testing.T, where string, r report, reached func() map[string]bool) {
 	t.Helper()
 	missing := r.Attacks
-	for deadline := time.Now().Add(10 * time.Second); len(missing) > 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	deadline := time.Now().Add(10 * time.Second)
+	for ; len(missing) > 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		now := reached()
 		missing = slices.DeleteFunc(slices.Clone(r.Attacks), func(name string) bool { return now[name] })
 	}
 	if len(missing) > 0 {
-		t.Errorf("%s: %d attacks never arrived: %v", where, len(missing), missing)
+		t.Errorf("%s: %d attacks did not arrive: %v", where, len(missing), missing)
 	}
 }
 
-// untrusted returns the report less the attacks that a browser makes only on what
-// it trusts, which is loopback and TLS.
+// untrusted returns the report without speculative loads. A browser makes those
+// only to origins that it trusts: loopback and TLS.
 func (r report) untrusted() report {
-	r.Attacks = slices.DeleteFunc(slices.Clone(r.Attacks), func(name string) bool { return strings.HasPrefix(name, "speculate") })
+	r.Attacks = slices.DeleteFunc(slices.Clone(r.Attacks), func(name string) bool {
+		return strings.HasPrefix(name, "speculate")
+	})
 	return r
 }
 
-// attacksOn returns the attacks that reached a recorder, not counting the
-// browser's question whether it may send them.
+// attacksOn returns the attacks that reached a recorder. CORS preflights do not
+// count.
 func attacksOn(r *recorder) map[string]bool {
 	all := map[string]bool{}
 	for _, req := range r.requests() {
@@ -90,7 +93,7 @@ func attacksOn(r *recorder) map[string]bool {
 	return all
 }
 
-// attacksThrough returns the attacks on a target that went through a tap.
+// attacksThrough returns the attacks on a target that passed a tap.
 func attacksThrough(p *tap, target string) map[string]bool {
 	all := map[string]bool{}
 	for _, one := range p.requests() {
@@ -101,8 +104,8 @@ func attacksThrough(p *tap, target string) map[string]bool {
 	return all
 }
 
-// mustRefuse checks that what passed was answered with what only the program
-// says to strangers. A browser may leave before an answer.
+// mustRefuse checks that every request through the tap got one of the allowed
+// refusals. A browser may close the connection before an answer.
 func mustRefuse(t *testing.T, p *tap, what string, allowed ...string) {
 	t.Helper()
 	count, wrong := map[string]int{}, map[string][]string{}
@@ -116,18 +119,19 @@ func mustRefuse(t *testing.T, p *tap, what string, allowed ...string) {
 	for answer, requests := range wrong {
 		t.Errorf("%s answered %q to %v", what, answer, requests)
 	}
-	t.Logf("%s gave these answers: %v", what, count)
+	t.Logf("%s: answers: %v", what, count)
 }
 
-// mustGetOnlyAppRequests checks that the app's own requests came to the API, and no
-// other, and that the program goes on.
+// mustGetOnlyAppRequests checks that the API got the app's own requests and no
+// others, and that the program still runs.
 func (f *browserFixture) mustGetOnlyAppRequests(own int) {
 	f.t.Helper()
 	for _, r := range f.attackRequests() {
-		f.t.Errorf("the API got %s %s from Origin %q, Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Origin"], r.Header["Sec-Fetch-Site"])
+		f.t.Errorf("the API got %s %s with Origin %q, Sec-Fetch-Site %q",
+			r.Method, r.URL, r.Header["Origin"], r.Header["Sec-Fetch-Site"])
 	}
 	if got := len(f.api.requests()) - len(f.attackRequests()); got != own {
-		f.t.Errorf("the API got %d requests of the app, want %d", got, own)
+		f.t.Errorf("the API got %d requests from the app, want %d", got, own)
 	}
 	f.mustBeRunning()
 }
@@ -135,16 +139,16 @@ func (f *browserFixture) mustGetOnlyAppRequests(own int) {
 func (f *browserFixture) mustBeRunning() {
 	f.t.Helper()
 	if !f.proxy.alive() {
-		f.t.Fatal("the program was stopped")
+		f.t.Fatal("the program has exited")
 	}
 }
 
-// strangers returns what came to the API that is not the app's.
+// attackRequests returns the requests at the API that the app did not make.
 func (f *browserFixture) attackRequests() []*http.Request {
 	return slices.DeleteFunc(f.api.requests(), func(r *http.Request) bool { return r.URL.Path == "/app" })
 }
 
-// ask makes an app's request, which must reach the API.
+// appRequest makes an app's request and expects 200.
 func (f *browserFixture) appRequest() {
 	f.t.Helper()
 	f.mustBeRunning()
@@ -154,16 +158,16 @@ func (f *browserFixture) appRequest() {
 	}
 	res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		f.t.Fatalf("an app's request: %s, want 200", res.Status)
+		f.t.Fatalf("app request: %s, want 200", res.Status)
 	}
 }
 
-// TestHostilePage has pages try everything on an app's listener and on the
-// admin's. Nothing may reach the API, be read, or stop the program.
+// TestHostilePage has pages run every attack on the app-facing listener and on the
+// admin listener. No attack may reach the API, read an answer or stop the program.
 func TestHostilePage(t *testing.T) {
 	for host, names := range map[string][]string{
-		"evil.test": {"127.0.0.1", "localhost", "localhost.", "proxied.test"}, // another site
-		"127.0.0.1": {"127.0.0.1", "localhost"},                               // another port of the same, and another
+		"evil.test": {"127.0.0.1", "localhost", "localhost.", "proxied.test"}, // cross-site
+		"127.0.0.1": {"127.0.0.1", "localhost"},                               // same host with another port, and another loopback host
 	} {
 		t.Run(host, func(t *testing.T) {
 			f := newBrowserFixture(t)
@@ -172,23 +176,24 @@ func TestHostilePage(t *testing.T) {
 			for name, to := range map[string]string{"app": f.app, "admin": f.proxy.admin} {
 				taps[name] = startTap(t, "127.0.0.1:0", to)
 			}
-			aim := func(name, host, address, read, write string) {
+			addTarget := func(name, host, address, read, write string) {
 				_, port, _ := strings.Cut(address, ":")
 				targets = append(targets, target{name, "http://" + host + ":" + port, read, write})
 			}
 			through := map[string]*tap{} // by target
 			for _, name := range names {
-				aim(name, name, taps["app"].address, "/read", "/write")
+				addTarget(name, name, taps["app"].address, "/read", "/write")
 				through[name] = taps["app"]
 			}
-			for name, read := range map[string]string{"status": "/status", "metrics": "/metrics", "ready": "/readyz?verbose"} {
-				aim(name, "127.0.0.1", taps["admin"].address, read, "/quit")
+			adminPaths := map[string]string{"status": "/status", "metrics": "/metrics", "ready": "/readyz?verbose"}
+			for name, read := range adminPaths {
+				addTarget(name, "127.0.0.1", taps["admin"].address, read, "/quit")
 				through[name] = taps["admin"]
 			}
-			aim("control", "127.0.0.1", f.control.address(), "/read", "/write") // is last
+			addTarget("control", "127.0.0.1", f.control.address(), "/read", "/write") // must be last
 
-			f.attacker.serve("/campaign", campaign(f.attacker.origin(host), false, targets...))
-			open(t, f.attacker.origin(host)+"/campaign")
+			f.attacker.serve("/attacks", attackPage(f.attacker.origin(host), false, targets...))
+			open(t, f.attacker.origin(host)+"/attacks")
 			r := f.report()
 			f.appRequest()
 			awaitAttacks(t, "the control", r, func() map[string]bool { return attacksOn(f.control) })
@@ -199,74 +204,74 @@ func TestHostilePage(t *testing.T) {
 				}
 				awaitAttacks(t, name, fired, func() map[string]bool { return attacksThrough(p, name) })
 			}
-			controlled := map[string]bool{}
+			controlReads := map[string]bool{}
 			for _, read := range r.Reads {
 				if read.Target == "control" {
-					controlled[read.Attack] = true
+					controlReads[read.Attack] = true
 				} else {
-					t.Errorf("%s: %s could read %.80q", read.Target, read.Attack, read.Text)
+					t.Errorf("%s: attack %s read %.80q", read.Target, read.Attack, read.Text)
 				}
 			}
-			if !controlled["fetchCors"] || !controlled["xhrPut"] {
-				t.Errorf("the control was read by no more than %v", slices.Sorted(maps.Keys(controlled)))
+			if !controlReads["fetchCors"] || !controlReads["xhrPut"] {
+				t.Errorf("only these attacks read the control: %v", slices.Sorted(maps.Keys(controlReads)))
 			}
 			mustRefuse(t, taps["app"], "the app's listener", "403 cross_site", "421 host_not_allowed")
 			mustRefuse(t, taps["admin"], "the admin listener", "403 cross_site", "405", "404")
 			f.mustGetOnlyAppRequests(2)
-			t.Logf("%d attacks, of which these read the control: %v", len(r.Attacks), slices.Sorted(maps.Keys(controlled)))
+			t.Logf("%d attacks, of which these read the control: %v", len(r.Attacks), slices.Sorted(maps.Keys(controlReads)))
 		})
 	}
 }
 
-// A rebinding is a name that first means an attacker's server and then a tap.
+// A rebinding is a name that first leads to an attacker's server and then to a tap.
 type rebinding struct {
 	host, to    string
 	read, write string
-	allowed     []string // answers
+	allowed     []string // answers that the tap may carry
 	first       *recorder
 	tap         *tap
 }
 
-// TestDNSRebinding has pages whose own name comes to mean the program: they are
-// loaded from the attacker's server on a port, where next the program listens.
+// TestDNSRebinding loads pages from the attacker's server. Then the program takes
+// over the server's port, so that the pages' own origin leads to the program.
 func TestDNSRebinding(t *testing.T) {
 	f := newBrowserFixture(t)
 	f.appRequest()
-	home := f.attacker.origin("evil.test")
-	stranger := []string{"421 host_not_allowed", "404", "405"}
-	worlds := []*rebinding{
+	attackerOrigin := f.attacker.origin("evil.test")
+	adminRefusals := []string{"421 host_not_allowed", "404", "405"}
+	rebindings := []*rebinding{
 		{host: "app.rebind.test", to: f.app, read: "/read", write: "/write", allowed: []string{"421 host_not_allowed"}},
-		{host: "status.rebind.test", to: f.proxy.admin, read: "/status", write: "/quit", allowed: stranger},
-		{host: "metrics.rebind.test", to: f.proxy.admin, read: "/metrics", write: "/quit", allowed: stranger},
+		{host: "status.rebind.test", to: f.proxy.admin, read: "/status", write: "/quit", allowed: adminRefusals},
+		{host: "metrics.rebind.test", to: f.proxy.admin, read: "/metrics", write: "/quit", allowed: adminRefusals},
 		{host: "control.rebind.test", to: f.control.address(), read: "/read", write: "/write", allowed: []string{"200"}},
 	}
 	frames := ""
-	for _, w := range worlds {
+	for _, w := range rebindings {
 		w.first = startRecorder(t, freeAddress(t), "")
 		w.first.Config.SetKeepAlivesEnabled(false)
 		_, port, _ := strings.Cut(w.first.address(), ":")
 		origin := "http://" + w.host + ":" + port
-		w.first.pages["/"] = campaign(home, true, target{w.host, origin, w.read, w.write})
+		w.first.pages["/"] = attackPage(attackerOrigin, true, target{w.host, origin, w.read, w.write})
 		frames += fmt.Sprintf(`<iframe src="%s/"></iframe>`, origin)
 	}
 	f.attacker.serve("/frames", frames)
-	open(t, home+"/frames")
-	for range worlds {
+	open(t, attackerOrigin+"/frames")
+	for range rebindings {
 		select {
 		case <-f.attacker.waiting:
 		case <-time.After(browserTimeout):
-			t.Fatalf("waited %v in vain for the pages to be loaded", browserTimeout)
+			t.Fatalf("the pages have not loaded after %v", browserTimeout)
 		}
 	}
-	for _, w := range worlds {
+	for _, w := range rebindings {
 		address := w.first.address()
 		w.first.stop()
 		w.tap = startTap(t, address, w.to)
 	}
 	close(f.attacker.gate)
-	for range worlds {
+	for range rebindings {
 		r := f.report()
-		w := worlds[slices.IndexFunc(worlds, func(w *rebinding) bool { return w.host == r.Page })]
+		w := rebindings[slices.IndexFunc(rebindings, func(w *rebinding) bool { return w.host == r.Page })]
 		awaitAttacks(t, w.host, r.untrusted(), func() map[string]bool { return attacksThrough(w.tap, w.host) })
 		mustRefuse(t, w.tap, w.host, w.allowed...)
 		leaks := map[string]bool{}
@@ -277,62 +282,66 @@ func TestDNSRebinding(t *testing.T) {
 		}
 		if w.to == f.control.address() {
 			if !leaks["fetchCors"] || !leaks["xhrPut"] {
-				t.Errorf("the control was read by no more than %v", slices.Sorted(maps.Keys(leaks)))
+				t.Errorf("only these attacks read the control: %v", slices.Sorted(maps.Keys(leaks)))
 			}
 		} else if len(leaks) > 0 {
-			t.Errorf("%s%s: could be read by %v", w.host, w.read, slices.Sorted(maps.Keys(leaks)))
+			t.Errorf("%s%s: these attacks read it: %v", w.host, w.read, slices.Sorted(maps.Keys(leaks)))
 		}
 	}
 	f.appRequest()
 	f.mustGetOnlyAppRequests(2)
 }
 
-// TestLinkRedirectedToProxy follows a link from outside of the browser, as from a letter,
-// which the attacker's server redirects to the program. The browser says that a
-// person typed the address, for it goes by where the journey began: that one GET
-// goes through, as the README says, and nothing after it.
+// TestLinkRedirectedToProxy opens a link from outside the browser, as from an
+// email. The attacker's server redirects it to the program. The browser sends
+// Sec-Fetch-Site: none, as for a typed address, because it judges by the first URL.
+// That one GET goes through, as the README says, and nothing after it.
 func TestLinkRedirectedToProxy(t *testing.T) {
 	f := newBrowserFixture(t)
 	p := startTap(t, "127.0.0.1:0", f.app)
 	open(t, f.attacker.origin("evil.test")+"/redirect?status=302&to=http://"+p.address+"/read?attack=led")
-	await(t, browserTimeout, "the browser was led to the program", func() bool {
+	await(t, browserTimeout, "the browser follows the redirect to the program", func() bool {
 		all := p.requests()
 		return len(all) > 0 && all[0].status != 0
 	})
 	for _, r := range f.attackRequests() {
 		if r.Header.Get("Sec-Fetch-Site") != "none" || r.Method != http.MethodGet || r.FormValue("attack") != "led" {
-			t.Errorf("the API got %s %s from Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Sec-Fetch-Site"])
+			t.Errorf("the API got %s %s with Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Sec-Fetch-Site"])
 		}
 	}
 }
 
-// TestHostilePageAtAllowedHost attacks the program by a name that is not
-// loopback's. There browsers do not say from where a page's GET comes, and it
-// goes through, as the README says; all else is refused.
+// TestHostilePageAtAllowedHost attacks the program under an allowed name that is
+// not loopback. For such a name a browser does not mark a page's GET, which goes
+// through, as the README says. Every other request is refused.
 func TestHostilePageAtAllowedHost(t *testing.T) {
 	f := newBrowserFixture(t, "TICKETPROXY_ALLOWED_HOSTS=proxied.test")
 	p := startTap(t, "127.0.0.1:0", f.app)
 	_, port, _ := strings.Cut(p.address, ":")
-	home := f.attacker.origin("evil.test")
-	f.attacker.serve("/campaign", campaign(home, false, target{"proxied.test", "http://proxied.test:" + port, "/read", "/write"}))
-	open(t, home+"/campaign")
+	attackerOrigin := f.attacker.origin("evil.test")
+	to := target{"proxied.test", "http://proxied.test:" + port, "/read", "/write"}
+	f.attacker.serve("/attacks", attackPage(attackerOrigin, false, to))
+	open(t, attackerOrigin+"/attacks")
 	r := f.report()
-	awaitAttacks(t, "the app's listener", r.untrusted(), func() map[string]bool { return attacksThrough(p, "proxied.test") })
+	awaitAttacks(t, "the app's listener", r.untrusted(), func() map[string]bool { return attacksThrough(p, to.Name) })
 	for _, r := range f.attackRequests() {
-		if marked := len(r.Header["Origin"])+len(r.Header["Sec-Fetch-Site"]) > 0; marked || r.Method != http.MethodGet && r.Method != http.MethodHead {
-			t.Errorf("the API got %s %s from Origin %q, Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Origin"], r.Header["Sec-Fetch-Site"])
+		marked := len(r.Header["Origin"])+len(r.Header["Sec-Fetch-Site"]) > 0
+		if marked || r.Method != http.MethodGet && r.Method != http.MethodHead {
+			t.Errorf("the API got %s %s with Origin %q, Sec-Fetch-Site %q",
+				r.Method, r.URL, r.Header["Origin"], r.Header["Sec-Fetch-Site"])
 		}
 	}
 }
 
-// TestAllowedPage shows that what is to work does: a page of an allowed origin
-// does what it likes, and so does a page that the API itself serves to a person.
+// TestAllowedPage checks that two pages may make every request: a page of an
+// allowed origin, and a page that the API itself serves.
 func TestAllowedPage(t *testing.T) {
 	f := newBrowserFixture(t)
-	home := f.attacker.origin("evil.test")
+	attackerOrigin := f.attacker.origin("evil.test")
 	const play = `<!doctype html><body><script type="module">
 		const texts = []
-		for (const [method, options] of [['GET', {}], ['GET', {credentials: 'include'}], ['HEAD', {credentials: 'include'}], ['POST', {body: '{}', headers: {'Content-Type': 'application/json'}}],
+		for (const [method, options] of [['GET', {}], ['GET', {credentials: 'include'}], ['HEAD', {credentials: 'include'}],
+				['POST', {body: '{}', headers: {'Content-Type': 'application/json'}}],
 				['PUT', {body: '{}'}], ['DELETE', {headers: {'X-Custom': '1'}}]]) {
 			texts.push(await fetch('%[1]s/play?of=' + location.hostname, {method, ...options}).then(r => r.text(), String))
 		}
@@ -348,8 +357,8 @@ func TestAllowedPage(t *testing.T) {
 		await fetch('%[2]s/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify({page: location.hostname,
 			attacks: texts, reads: []})})
 	</script>`
-	f.attacker.serve("/friend", fmt.Sprintf(play, "http://"+f.app, home))
-	f.api.pages["/own"] = fmt.Sprintf(play, "", home)
+	f.attacker.serve("/friend", fmt.Sprintf(play, "http://"+f.app, attackerOrigin))
+	f.api.pages["/own"] = fmt.Sprintf(play, "", attackerOrigin)
 	for _, url := range []string{f.attacker.origin(allowedHost) + "/friend", "http://" + f.app + "/own"} {
 		open(t, url)
 		r := f.report()
@@ -375,7 +384,7 @@ func TestAllowedPage(t *testing.T) {
 	for _, page := range []string{allowedHost, "127.0.0.1"} {
 		for method, want := range map[string]int{"GET": 2, "HEAD": 1, "POST": 1, "PUT": 1, "DELETE": 1} {
 			if got := played[page+" "+method]; got != want {
-				t.Errorf("the API got %d requests %s of the page at %s, want %d", got, method, page, want)
+				t.Errorf("the API got %d %s requests from the page at %s, want %d", got, method, page, want)
 			}
 		}
 	}

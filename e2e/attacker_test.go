@@ -15,13 +15,13 @@ import (
 //go:embed pages/attack.js
 var attackScript string
 
-// An attacker is a web server with hostile pages, to which they report.
+// An attacker is a web server with hostile pages. The pages report back to it.
 type attacker struct {
 	*httptest.Server
 	port    string
 	reports chan report
-	waiting chan struct{} // has a value for each page that came to the gate
-	gate    chan struct{} // closed to let them go on
+	waiting chan struct{} // gets a value for each page that waits at the gate
+	gate    chan struct{} // closed to let the pages continue
 }
 
 func startAttacker(t *testing.T) *attacker {
@@ -80,7 +80,7 @@ func (a *attacker) pages() http.Handler {
 	return mux
 }
 
-// serve makes a page of its own at a path of the attacker's.
+// serve adds a page at a path.
 func (a *attacker) serve(path, page string) {
 	pages := a.Config.Handler.(*http.ServeMux)
 	pages.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
@@ -89,36 +89,37 @@ func (a *attacker) serve(path, page string) {
 	})
 }
 
-// origin is the attacker's under a name that is resolved to it.
+// origin returns the attacker's origin under a host name that resolves to it.
 func (a *attacker) origin(host string) string { return "http://" + net.JoinHostPort(host, a.port) }
 
-// A target is where an attack aims.
+// A target is a server under attack.
 type target struct {
 	Name   string `json:"name"`
 	Origin string `json:"origin"`
-	Read   string `json:"read"`  // the path for attacks that read
-	Write  string `json:"write"` // and for those that write
+	Read   string `json:"read"`  // path for attacks that read
+	Write  string `json:"write"` // path for attacks that write
 }
 
-// campaign returns a page that attacks the targets, and reports home. It waits
-// for the gate first if it is told to.
-func campaign(home string, gated bool, targets ...target) string {
+// attackPage returns a page that attacks the targets and reports to origin, the
+// attacker's. A gated page first waits for the gate.
+func attackPage(origin string, gated bool, targets ...target) string {
 	list, err := json.Marshal(targets)
-	if err != nil { // strings and numbers marshal
+	if err != nil { // strings always marshal
 		panic(err)
 	}
 	begin := "Promise.resolve()"
 	if gated {
-		begin = "fetch('" + home + "/gate', {cache: 'no-store'})" // else one page waits for the other's answer
+		begin = "fetch('" + origin + "/gate', {cache: 'no-store'})" // with a cache the pages would wait for each other
 	}
-	return fmt.Sprintf(`<!doctype html><title>x</title><body><script src="%s/attack.js"></script><script>%s.then(() => campaign(%s, %q))</script>`,
-		home, begin, list, home)
+	const page = `<!doctype html><title>x</title><body><script src="%s/attack.js"></script>` +
+		`<script>%s.then(() => runAttacks(%s, %q))</script>`
+	return fmt.Sprintf(page, origin, begin, list, origin)
 }
 
 // A report is what a page tells the attacker.
 type report struct {
-	Page    string   `json:"page"`    // whose host this is
-	Attacks []string `json:"attacks"` // the names of all that were tried on each target
+	Page    string   `json:"page"`    // host name of the page
+	Attacks []string `json:"attacks"` // names of all attacks; each target got each
 	Reads   []struct {
 		Target string `json:"target"`
 		Attack string `json:"attack"`

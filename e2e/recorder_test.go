@@ -9,13 +9,12 @@ import (
 	"testing"
 )
 
-// A recorder is a server that notes every request that reaches it. It lets
-// every page do and read everything, as a careless API does: all protection is
-// the proxy's.
+// A recorder is a server that records every request. Like an API with a permissive
+// CORS policy it allows every page everything, so that only the proxy protects it.
 type recorder struct {
 	*httptest.Server
-	secret string            // in every answer
-	pages  map[string]string // by path; not changed while serving
+	secret string            // body of every answer
+	pages  map[string]string // HTML by path; not changed while serving
 
 	mu   sync.Mutex
 	seen []*http.Request
@@ -53,11 +52,11 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	io.WriteString(w, r.secret)
 }
 
-// stop frees the address at once: Close would wait for the connections that a
-// browser opens in advance.
+// stop frees the address at once. httptest.Server.Close would wait for the
+// connections that a browser opens in advance.
 func (r *recorder) stop() { r.Config.Close() }
 
-// permit allows the page that asks whatever it asks for.
+// allowCORS allows the page whatever it requests.
 func allowCORS(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -71,12 +70,12 @@ func allowCORS(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// requests returns what has come.
+// requests returns the requests so far.
 func (r *recorder) requests() []*http.Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]*http.Request(nil), r.seen...)
 }
 
-// address is where it listens.
+// address returns the listener's address.
 func (r *recorder) address() string { return r.Listener.Addr().String() }

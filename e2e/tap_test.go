@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// A tap carries connections to a server byte by byte, and notes what passes.
+// A tap relays connections to a server byte by byte, and records the requests and
+// answers.
 type tap struct {
 	address string
 	to      string
@@ -20,18 +21,17 @@ type tap struct {
 	seen        []*tappedRequest
 }
 
-// A tappedRequest is a request that went through a tap, and its answer.
+// A tappedRequest is a request through a tap, and its answer.
 type tappedRequest struct {
 	method string
 	host   string
 	url    *url.URL
 	header http.Header
-	status int    // 0 while there is no answer
+	status int    // 0 before there is an answer
 	code   string // of Ticketproxy-Error
 }
 
-// startTap listens at an address, until the test ends, for a server that need
-// not run yet.
+// startTap listens at an address until the test ends. The server need not run yet.
 func startTap(t *testing.T, address, to string) *tap {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -70,18 +70,18 @@ func (p *tap) relay(client *net.TCPConn) {
 	directions.Wait()
 }
 
-// copyAndNote copies one direction, which note sees too.
+// copyAndNote copies one direction, and passes a copy to note.
 func copyAndNote(to, from *net.TCPConn, note func(*bufio.Reader)) {
 	seen, copied := io.Pipe()
 	var noted sync.WaitGroup
 	noted.Go(func() {
 		r := bufio.NewReader(seen)
 		note(r)
-		io.Copy(io.Discard, r) // what is no HTTP any more
+		io.Copy(io.Discard, r) // data after an upgrade or a broken message
 	})
 	if _, err := io.Copy(to, io.TeeReader(from, copied)); err == nil {
 		to.CloseWrite()
-	} else { // neither side may wait for the other
+	} else { // so that neither side waits for the other
 		to.Close()
 		from.Close()
 	}
@@ -125,7 +125,7 @@ func (p *tap) noteAnswers(r *bufio.Reader, pending <-chan *tappedRequest) {
 			break
 		}
 	}
-	for range pending { // so that requests are still noted
+	for range pending { // keeps noteRequests from blocking
 	}
 }
 

