@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// A loginRun is a login of the program that waits for a browser.
+// A loginRun is a running ticketproxy login that waits for a browser.
 type loginRun struct {
 	*testing.T
 	cmd     *exec.Cmd
 	output  tail
-	address string      // what the browser was given
-	states  chan string // of the authorization requests that came
+	address string      // the URL that the browser was told to open
+	states  chan string // state parameters of the authorization requests
 }
 
-// startLogin starts a login at an issuer that allows all. The issuer is another
-// site than the redirect URI, as real ones are.
+// startLogin starts a login at an issuer that grants every request. As with real
+// issuers, the redirect URI is on another site.
 func startLogin(t *testing.T) *loginRun {
 	t.Helper()
 	l := &loginRun{T: t, states: make(chan string, 8)}
@@ -37,7 +37,8 @@ func startLogin(t *testing.T) *loginRun {
 	})
 	issuer.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, `{"access_token":"an-access-token","refresh_token":"a-refresh-token","token_type":"bearer","expires_in":3600}`)
+		io.WriteString(w, `{"access_token":"an-access-token","refresh_token":"a-refresh-token",`+
+			`"token_type":"bearer","expires_in":3600}`)
 	})
 	origin := serveAPI(t, issuer)
 	_, port, err := net.SplitHostPort(freeAddress(t))
@@ -55,7 +56,9 @@ func startLogin(t *testing.T) *loginRun {
 		"PATH=" + dir + ":" + os.Getenv("PATH"),
 		"TICKETPROXY_PROVIDER=generic", "TICKETPROXY_CLIENT_ID=x", "TICKETPROXY_CLIENT_AUTH=none",
 		"TICKETPROXY_STATE=file:" + filepath.Join(dir, "state"),
-		"TICKETPROXY_UPSTREAM_URL=" + origin, "TICKETPROXY_TOKEN_URL=" + origin + "/token", "TICKETPROXY_AUTHORIZE_URL=" + origin + "/authorize",
+		"TICKETPROXY_UPSTREAM_URL=" + origin,
+		"TICKETPROXY_TOKEN_URL=" + origin + "/token",
+		"TICKETPROXY_AUTHORIZE_URL=" + origin + "/authorize",
 	}
 	l.cmd.Stdout, l.cmd.Stderr = &l.output, &l.output
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -68,10 +71,10 @@ func startLogin(t *testing.T) *loginRun {
 			l.cmd.Wait()
 		}
 		if t.Failed() {
-			t.Logf("the login said:\n%s", l.output.String())
+			t.Logf("output of the login:\n%s", l.output.String())
 		}
 	})
-	await(t, 30*time.Second, "a browser is opened", func() bool {
+	await(t, 30*time.Second, "the login opens a browser", func() bool {
 		address, err := os.ReadFile(opened)
 		l.address = string(address)
 		return err == nil
@@ -79,7 +82,7 @@ func startLogin(t *testing.T) *loginRun {
 	return l
 }
 
-// mustEnd waits until the login has ended, with this exit code and these words.
+// mustEnd waits until the login ends, and checks its exit code and output.
 func (l *loginRun) mustEnd(code int, words string) {
 	l.Helper()
 	l.cmd.Wait()
@@ -88,7 +91,7 @@ func (l *loginRun) mustEnd(code int, words string) {
 	}
 }
 
-// visit opens the address as a program does that keeps no cookies.
+// visit requests the address without keeping cookies.
 func (l *loginRun) visit() *http.Response {
 	l.Helper()
 	client := http.Client{
@@ -103,8 +106,9 @@ func (l *loginRun) visit() *http.Response {
 	return res
 }
 
-// TestLoginInChromium: the cookie of the one-time address reaches the redirect
-// URI by way of another site, and the state is in no argument.
+// TestLoginInChromium checks that the cookie of the one-time address reaches the
+// redirect URI after a redirect from another site. Neither the browser's arguments
+// nor the output may contain the state parameter.
 func TestLoginInChromium(t *testing.T) {
 	t.Parallel()
 	l := startLogin(t)
@@ -116,14 +120,15 @@ func TestLoginInChromium(t *testing.T) {
 	}
 }
 
-// TestLoginInSecondBrowser: another program has opened the address
-// first. What it got is worthless once the person's browser has come.
+// TestLoginInSecondBrowser has another program open the address first. When the
+// user's browser opens it too, the login fails and the first program's cookie is
+// worthless.
 func TestLoginInSecondBrowser(t *testing.T) {
 	t.Parallel()
 	l := startLogin(t)
 	first := l.visit()
 	if first.StatusCode != http.StatusSeeOther {
-		t.Fatalf("the first visit: %v", first)
+		t.Fatalf("the first visit: %v, want 303", first)
 	}
 	open(t, l.address)
 	l.mustEnd(1, "two browsers opened the address of this login")
@@ -136,6 +141,6 @@ func TestLoginInSecondBrowser(t *testing.T) {
 		t.Error(err)
 	} else if conn, err := net.Dial("tcp", "127.0.0.1:"+u.Port()); err == nil {
 		conn.Close()
-		t.Error("something still waits for an answer")
+		t.Error("the redirect URI still accepts connections")
 	}
 }
