@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// apiVariable is set in the child that is an API: it must not share a process
-// with who measures.
+// apiVariable is set in the child process that serves an API. The API runs apart
+// from the process that measures.
 const apiVariable = "E2E_API"
 
 // startAPI starts an API until the test ends, and returns its origin.
@@ -47,7 +47,7 @@ func startAPI(t *testing.T) string {
 	return strings.TrimSpace(origin)
 }
 
-// runAPI is the child's life.
+// runAPI serves the API in the child process.
 func runAPI() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,10 +64,10 @@ func runAPI() error {
 	return server.Serve(l)
 }
 
-// apiBuffer is small, for a real API's buffers are not on this machine.
+// apiBuffer is small because a real API's buffers are not on this machine.
 const apiBuffer = 64 << 10
 
-// largeAnswer is more than sockets' buffers hold.
+// largeAnswer is larger than the socket buffers.
 const largeAnswer = 16 << 20
 
 func smallOrLarge(w http.ResponseWriter, r *http.Request) {

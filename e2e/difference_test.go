@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// A difference is one between what goes directly and what goes through a peer.
+// A difference is one deviation of a proxied exchange from the direct one.
 type difference struct {
-	what   string // the same for the same kind of difference
+	what   string // the kind of difference
 	detail string
-	name   string // of the question
+	name   string // of the exchangeCase
 }
 
-// differences compares two exchanges of one question.
+// differences compares two exchanges of the same case.
 func differences(name string, direct, through exchange) []difference {
 	var all []difference
 	note := func(what, format string, args ...any) {
@@ -58,8 +58,8 @@ func compare(whose string, direct, through message, note func(what, format strin
 	}
 }
 
-// compareFields tells apart what happened to each name, and to the order of
-// those that are in both.
+// compareFields notes what happened to each header name, and to the order and
+// spelling of the names that are in both.
 func compareFields(whose string, direct, through []field, note func(what, format string, args ...any)) {
 	was, is := values(direct), values(through)
 	for _, name := range names(direct, through) {
@@ -95,7 +95,7 @@ func values(fields []field) map[string][]string {
 	return all
 }
 
-// names returns the lower-case names of all, each once.
+// names returns all names in lower case, without duplicates.
 func names(lists ...[]field) []string {
 	var all []string
 	for _, fields := range lists {
@@ -108,8 +108,7 @@ func names(lists ...[]field) []string {
 	return all
 }
 
-// spellings returns the names, in order, that are in the other list too as
-// often.
+// spellings returns, in order, the names that occur equally often in other.
 func spellings(fields []field, other map[string][]string) []string {
 	own := values(fields)
 	var all []string
@@ -121,7 +120,7 @@ func spellings(fields []field, other map[string][]string) []string {
 	return all
 }
 
-// caseless orders names by all but their spelling.
+// caseless compares names without regard to case.
 func caseless(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) }
 
 func lower(names []string) []string {

@@ -1,5 +1,5 @@
-// Package e2e treats the real program badly, and sees whether a refresh token
-// is ever lost or spent twice, an honest app ever starved, and a byte ever
-// changed; whether a web page gets through; and whether clients as they are get
-// what they asked for. It is a module of its own, and needs Linux.
+// Package e2e tests the real program under faults, load and attack. No refresh
+// token may be lost or spent twice, no app may starve, no byte may change and no
+// web page may get through. Unmodified clients must get the API's answers. The
+// package is a separate module and needs Linux.
 package e2e

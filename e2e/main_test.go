@@ -13,15 +13,15 @@ import (
 )
 
 var (
-	kills      = flag.Int("kills", 300, "how often TestKillAtRandomMoments kills")
-	randomSeed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the random moments")
+	kills      = flag.Int("kills", 300, "how many times TestKillAtRandomMoments kills the program")
+	randomSeed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of the random moments")
 )
 
 // binary is the program under test.
 var binary string
 
-// binaryVariable names a program to test instead of the one in the parent
-// directory.
+// binaryVariable gives the path of a built program to test. Without it the tests
+// build the one in the parent directory.
 const binaryVariable = "E2E_BINARY"
 
 func TestMain(m *testing.M) {
@@ -30,14 +30,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	flag.Parse()
-	// The tests wait rather than compute, so more of them run at once than
-	// there are processors.
+	// The tests mostly wait, so more of them run in parallel than there are CPUs.
 	flag.Set("test.parallel", "64")
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) int {
-	fmt.Printf("the random moments are those of -seed %d\n", *randomSeed)
+	fmt.Printf("random moments: -seed %d\n", *randomSeed)
 	if binary = os.Getenv(binaryVariable); binary != "" {
 		return m.Run()
 	}
@@ -58,24 +57,24 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// newRandom returns a source of its own for each test.
+// newRandom returns a random source that depends on the seed and the test's name.
 func newRandom(t *testing.T) *rand.Rand {
 	name := fnv.New64()
 	name.Write([]byte(t.Name()))
 	return rand.New(rand.NewPCG(*randomSeed, name.Sum64()))
 }
 
-// upTo returns a random time below most.
+// randomUpTo returns a random duration below most.
 func randomUpTo(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(most)))
 }
 
-// await returns once ok does, and fails the test when that takes too long.
+// await polls ok until it returns true, and fails the test after atMost.
 func await(t *testing.T, atMost time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(atMost); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v in vain: %s", atMost, what)
+			t.Fatalf("timed out after %v waiting for this: %s", atMost, what)
 		}
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// A provider is one issuer and API of a running sandbox.
+// A provider is one issuer and its API in a running sandbox.
 type provider struct {
 	t        *testing.T
 	name     string
 	origin   string
-	settings []string // as the sandbox prints them, for an only upstream
-	seed     string   // the first refresh token of the present line
+	settings []string // NAME=value, as the sandbox prints them without the prefix
+	seed     string   // the newest refresh token that starts a token family
 }
 
-// Counters are those of the sandbox's control path.
+// counters are what the sandbox's control endpoint reports.
 type counters struct {
 	TokenRequests   int `json:"token_requests"`
 	Redemptions     int `json:"redemptions"`
@@ -34,7 +34,7 @@ type counters struct {
 	APIUnauthorized int `json:"api_unauthorized"`
 }
 
-// startSandbox starts the sandbox, strict about reuse, until the test ends.
+// startSandbox runs the sandbox, with rotation and reuse detection, until the test ends.
 func startSandbox(t *testing.T, accessLifetime time.Duration) map[string]*provider {
 	t.Helper()
 	cmd := exec.Command(binary, "sandbox", "--listen", "127.0.0.1:0", "--rotate", "--reuse-detection",
@@ -57,7 +57,7 @@ func startSandbox(t *testing.T, accessLifetime time.Duration) map[string]*provid
 	for lines := bufio.NewScanner(stdout); len(providers) < 3; {
 		p := scanProvider(lines)
 		if p == nil {
-			t.Fatal("the sandbox has ended")
+			t.Fatal("the sandbox exited before it printed all providers")
 		}
 		p.t = t
 		providers[p.name] = p
@@ -87,7 +87,7 @@ func scanProvider(lines *bufio.Scanner) *provider {
 	return nil
 }
 
-// environ returns the variables of the upstream that stands before p.
+// environ returns the variables of the upstream that proxies to p.
 func (p *provider) environ(listen string) []string {
 	var all []string
 	for _, setting := range append(p.settings, "REFRESH_TOKEN="+p.seed, "LISTEN="+listen) {
@@ -96,7 +96,7 @@ func (p *provider) environ(listen string) []string {
 	return all
 }
 
-// upstream puts another API in the place of p's. The issuer stays.
+// setUpstream replaces p's API. The issuer stays.
 func (p *provider) setUpstream(url string) {
 	for i, setting := range p.settings {
 		if strings.HasPrefix(setting, "UPSTREAM_URL=") {
@@ -105,7 +105,7 @@ func (p *provider) setUpstream(url string) {
 	}
 }
 
-// control is without keep-alive, so that settled sees only others' connections.
+// control uses no keep-alive, so that awaitNoConnections sees only other clients' connections.
 var control = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
 
 func (p *provider) control(method, path string, body, into any) {
@@ -124,7 +124,7 @@ func (p *provider) control(method, path string, body, into any) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		p.t.Fatalf("%s of the sandbox: %s", path, res.Status)
+		p.t.Fatalf("sandbox control path %s: %s", path, res.Status)
 	}
 	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
 		p.t.Fatal(err)
@@ -140,7 +140,7 @@ func (p *provider) counters() counters {
 	return state.Counters
 }
 
-// slow delays token answers on either side of the commit.
+// slow delays token answers before and after the issuer commits the rotation.
 func (p *provider) slow(beforeCommit, afterCommit time.Duration) {
 	p.t.Helper()
 	p.control(http.MethodPost, "faults", map[string]string{
@@ -149,7 +149,7 @@ func (p *provider) slow(beforeCommit, afterCommit time.Duration) {
 	}, &struct{}{})
 }
 
-// revoke ends the access tokens that there are.
+// revoke makes the API refuse all current access tokens.
 func (p *provider) revoke() {
 	p.t.Helper()
 	p.control(http.MethodPost, "revoke", map[string]string{"what": "access"}, &struct{}{})
@@ -165,8 +165,8 @@ func (p *provider) reseed() {
 	p.seed = answer.RefreshToken
 }
 
-// settle returns once p is done with everybody who has left: a request whose
-// client was killed may still be committed.
+// awaitNoConnections waits until p has no open connections. The issuer may still
+// commit a request after its client was killed.
 func (p *provider) awaitNoConnections() {
 	p.t.Helper()
 	var port int
@@ -174,7 +174,7 @@ func (p *provider) awaitNoConnections() {
 		p.t.Fatal(err)
 	}
 	local := fmt.Sprintf("0100007F:%04X", port)
-	await(p.t, 10*time.Second, "the sandbox is done with a killed client", func() bool {
+	await(p.t, 10*time.Second, "the sandbox closes a killed client's connections", func() bool {
 		table, err := os.ReadFile("/proc/net/tcp")
 		if err != nil {
 			p.t.Fatal(err)

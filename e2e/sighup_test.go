@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// SIGHUP without a terminal that went away has files read again: a new client
-// secret heals an account that the issuer refused, and a wrong file is told of.
+// TestSIGHUPReloadsFiles sends SIGHUP while no terminal has closed. The program
+// reads the files again: a new client secret repairs an account that the issuer
+// refused, and the status reports an invalid file.
 func TestSIGHUPReloadsFiles(t *testing.T) {
 	t.Parallel()
 	const account = "ticketpark"
@@ -35,7 +36,7 @@ func TestSIGHUPReloadsFiles(t *testing.T) {
 	})
 	write("two\nlines")
 	p.signal(syscall.SIGHUP)
-	await(t, 10*time.Second, "status tells of the wrong file", func() bool {
+	await(t, 10*time.Second, "/readyz reports the invalid file", func() bool {
 		_, why := p.ready()
 		return strings.Contains(why, "the files could not be read again at") && !strings.Contains(why, "two")
 	})
@@ -43,7 +44,7 @@ func TestSIGHUPReloadsFiles(t *testing.T) {
 	p.signal(syscall.SIGHUP)
 	p.awaitUsable(account, 10*time.Second)
 	if _, why := p.ready(); strings.Contains(why, "warning") {
-		t.Errorf("still warns: %q", why)
+		t.Errorf("/readyz still has a warning: %q", why)
 	}
 	p.mustServe(account)
 	if code := p.terminate(10 * time.Second); code != 0 {
