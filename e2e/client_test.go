@@ -16,26 +16,26 @@ import (
 	"time"
 )
 
-// A client is a running program of clients/. It reads orders, a line each, of
+// A client is a running program of clients/. It reads instructions, one a line:
 //
 //	METHOD URL COUNT FILE LENGTH
 //
-// with tabs between them: make COUNT requests, one after the other, with FILE
-// as the JSON body, - for none, and an X-Big header of LENGTH, 0 for none. It
-// follows redirects. For each answer it writes
+// The fields are separated by tabs. The client makes COUNT requests, one after the
+// other. FILE is the JSON body, or - for none. LENGTH is the length of an X-Big
+// header, or 0 for none. The client follows redirects. For each answer it writes
 //
 //	STATUS BYTES SHA256 URL
 //
-// of the body that it got, and of where it ended. STREAM is a GET, of whose
-// answer it also writes the first line, after "first", as soon as it has it.
+// with the body's length and digest and the final URL. The method STREAM is a GET.
+// For it the client also writes "first" and the body's first line on arrival.
 type client struct {
 	t      *testing.T
-	orders io.Writer
+	input  io.Writer
 	lines  *bufio.Scanner
 	stderr tail
 }
 
-// A result is what a client says of an answer.
+// A result is a client's report of an answer.
 type result struct {
 	status int
 	body   digest
@@ -50,7 +50,7 @@ func startClient(t *testing.T, command ...string) *client {
 	cmd.Dir = "clients"
 	cmd.Stderr = &c.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	orders, err := cmd.StdinPipe()
+	input, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,25 +62,25 @@ func startClient(t *testing.T, command ...string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		orders.Close() // which ends it
+		input.Close() // ends the client
 		if err := cmd.Wait(); err != nil && !t.Failed() {
-			t.Errorf("the client ended with %v", err)
+			t.Errorf("the client exited with %v", err)
 		}
 		cancel()
 		if t.Failed() {
-			t.Logf("the client said:\n%s", c.stderr.String())
+			t.Logf("stderr of the client:\n%s", c.stderr.String())
 		}
 	})
-	c.orders, c.lines = orders, bufio.NewScanner(lines)
+	c.input, c.lines = input, bufio.NewScanner(lines)
 	return c
 }
 
-// An instruction is what a client is to do.
+// An instruction tells a client which requests to make.
 type instruction struct {
 	method, url string
-	count       int    // 1 when 0
-	file        string // of the body
-	header      int    // the length of X-Big
+	count       int    // 0 means 1
+	file        string // holds the body
+	header      int    // length of X-Big
 }
 
 func (c *client) send(o instruction) {
@@ -89,15 +89,16 @@ func (c *client) send(o instruction) {
 	if file == "" {
 		file = "-"
 	}
-	if _, err := fmt.Fprintf(c.orders, "%s\t%s\t%d\t%s\t%d\n", o.method, o.url, max(o.count, 1), file, o.header); err != nil {
-		c.t.Fatalf("ordering %s %s: %v", o.method, o.url, err)
+	_, err := fmt.Fprintf(c.input, "%s\t%s\t%d\t%s\t%d\n", o.method, o.url, max(o.count, 1), file, o.header)
+	if err != nil {
+		c.t.Fatalf("instructing the client to %s %s: %v", o.method, o.url, err)
 	}
 }
 
 func (c *client) line() string {
 	c.t.Helper()
 	if !c.lines.Scan() {
-		c.t.Fatalf("the client has no more to say: %v", c.lines.Err())
+		c.t.Fatalf("no more output from the client: %v", c.lines.Err())
 	}
 	return c.lines.Text()
 }
@@ -112,7 +113,7 @@ func (c *client) result() result {
 	return r
 }
 
-// do returns the results of an order.
+// do sends an instruction and returns its results.
 func (c *client) do(o instruction) []result {
 	c.t.Helper()
 	c.send(o)
@@ -123,7 +124,7 @@ func (c *client) do(o instruction) []result {
 	return all
 }
 
-// A clientFixture is the three providers, each behind a front, and the program.
+// A clientFixture is the program with three providers, each behind a frontProxy.
 type clientFixture struct {
 	t      *testing.T
 	client *client
@@ -133,13 +134,13 @@ type clientFixture struct {
 	dir    string
 }
 
-// apiCalls are what a client asks of a provider.
+// apiCalls are the requests that a client makes to a provider's API.
 type apiCalls struct {
 	get, post      string // paths
-	body, hugeBody string // what is posted; huge has %s where there is much
-	postStatus     int    // the status of the answer to a POST
-	head           string // the path of a HEAD
-	headStatus     int    // the status of its answer
+	body, hugeBody string // POST bodies; hugeBody has %s for the long text
+	postStatus     int    // expected status of a POST
+	head           string // path of a HEAD
+	headStatus     int    // expected status of a HEAD
 }
 
 func newAPICalls() map[string]apiCalls {
@@ -152,7 +153,7 @@ func newAPICalls() map[string]apiCalls {
 		"openticket": {
 			get: "/orders?page=1&per_page=2&include=payments,shop", head: "/users/me", headStatus: http.StatusMethodNotAllowed,
 			post: "/location", postStatus: http.StatusOK,
-			body: `{"name":"Hall","capacity":3}`, hugeBody: `{"name":"Hall","address":"%s"}`, // which comes back
+			body: `{"name":"Hall","capacity":3}`, hugeBody: `{"name":"Hall","address":"%s"}`, // the answer repeats it
 		},
 		"ticketpark": {
 			get: "/events/?page=0&maxResults=2&properties%5Bshows%5D=1", head: "/events/", headStatus: http.StatusOK,
@@ -181,7 +182,7 @@ func newClientFixture(t *testing.T, c *client, tokenLifetime time.Duration) *cli
 	return m
 }
 
-// file returns the path of a file with that text.
+// file writes text to a file and returns its path.
 func (m *clientFixture) file(text string) string {
 	m.t.Helper()
 	path := filepath.Join(m.dir, "body")
@@ -191,13 +192,13 @@ func (m *clientFixture) file(text string) string {
 	return path
 }
 
-// url is where the client finds a path of an account's API.
+// url returns the proxy's URL for a path of an account's API.
 func (m *clientFixture) url(account, path string) string {
 	return "http://" + m.proxy.listen[account] + path
 }
 
-// do has the client do its order, and checks that it got the API's own answers,
-// byte for byte, and that the API got its own request.
+// do has the client make requests. It checks that the client got the API's answers,
+// byte for byte, and that the API got the client's requests.
 func (m *clientFixture) do(account string, o instruction, want int) []served {
 	m.t.Helper()
 	before := m.fronts[account].count()
@@ -209,15 +210,16 @@ func (m *clientFixture) compare(account string, o instruction, want, before int,
 	m.t.Helper()
 	got := m.fronts[account].since(before)
 	for end := time.Now().Add(10 * time.Second); len(got) < len(results); got = m.fronts[account].since(before) {
-		if time.Now().After(end) { // the front notes a request when it has ended
-			m.t.Fatalf("%s: %s %s: the client got %+v, and of the API %+v", account, o.method, o.url, results, got)
+		if time.Now().After(end) { // the frontProxy records a request when it has ended
+			m.t.Fatalf("%s: %s %s: the client got %+v, and the API served %+v", account, o.method, o.url, results, got)
 		}
 		time.Sleep(time.Millisecond)
 	}
 	for i, r := range results {
 		s := got[i]
 		if r.status != want || r.status != s.status || r.body != s.answer {
-			m.t.Errorf("%s: %s %s: the client got %d %+v, want %d; the API said %d %+v", account, o.method, o.url, r.status, r.body, want, s.status, s.answer)
+			m.t.Errorf("%s: %s %s: the client got %d %+v, want %d; the API answered %d %+v",
+				account, o.method, o.url, r.status, r.body, want, s.status, s.answer)
 		}
 		if auth := s.header["Authorization"]; len(auth) != 1 || !strings.HasPrefix(auth[0], "Bearer ") {
 			m.t.Errorf("%s: %s %s: the API got %d Authorization headers", account, o.method, o.url, len(auth))
@@ -228,13 +230,14 @@ func (m *clientFixture) compare(account string, o instruction, want, before int,
 			}
 		}
 		if len(s.header.Get("X-Big")) != o.header {
-			m.t.Errorf("%s: %s %s: the API got %d bytes of a header of %d", account, o.method, o.url, len(s.header.Get("X-Big")), o.header)
+			m.t.Errorf("%s: %s %s: the API got %d bytes of a header of %d",
+				account, o.method, o.url, len(s.header.Get("X-Big")), o.header)
 		}
 	}
 	return got
 }
 
-// upload posts text, which must arrive as it is.
+// upload posts text, and checks that it arrives unchanged.
 func (m *clientFixture) upload(account, text string) time.Duration {
 	m.t.Helper()
 	began, o := time.Now(), m.calls[account]
@@ -248,7 +251,7 @@ func (m *clientFixture) upload(account, text string) time.Duration {
 	return took
 }
 
-// follow has the client follow a redirect, which must lead through the program.
+// follow has the client follow a redirect, and checks that it leads to the proxy.
 func (m *clientFixture) follow(account string) {
 	m.t.Helper()
 	f, before := m.fronts[account], m.fronts[account].count()
@@ -260,7 +263,8 @@ func (m *clientFixture) follow(account string) {
 	m.compare(account, o, http.StatusOK, before+1, results)
 }
 
-// stream has the client get the first piece of an answer before there is another.
+// stream checks that the client gets the first part of an answer before the API
+// sends the next.
 func (m *clientFixture) stream(account string) {
 	m.t.Helper()
 	o, before := instruction{method: "STREAM", url: m.url(account, frontStream)}, m.fronts[account].count()
@@ -273,13 +277,13 @@ func (m *clientFixture) stream(account string) {
 	if late.Stop() {
 		release()
 	} else {
-		m.t.Errorf("%s: the first piece came only with the last", account)
+		m.t.Errorf("%s: the first part did not arrive before the last", account)
 	}
 	m.compare(account, o, http.StatusOK, before, []result{m.client.result()})
 }
 
-// keep has the client make requests one after the other, and returns what passed
-// between it and the program.
+// getThroughTap has the client make requests, one after the other, through a tap
+// before the program. It returns the tap.
 func (m *clientFixture) getThroughTap(account string, count int) *tap {
 	m.t.Helper()
 	p := startTap(m.t, "127.0.0.1:0", m.proxy.listen[account])
@@ -287,8 +291,8 @@ func (m *clientFixture) getThroughTap(account string, count int) *tap {
 	return p
 }
 
-// outlive has the client make requests until each account's token has expired
-// and been replaced some times.
+// getUntilRefreshed has the client make requests until each account's token was
+// refreshed the given number of times.
 func (m *clientFixture) getUntilRefreshed(times int) (requests int) {
 	m.t.Helper()
 	begun, end := map[string]int{}, time.Now().Add(time.Minute)
@@ -304,22 +308,22 @@ func (m *clientFixture) getUntilRefreshed(times int) (requests int) {
 			again = again || m.proxy.providers[account].counters().Redemptions < begun[account]+times
 		}
 		if again && time.Now().After(end) {
-			m.t.Fatal("tokens are not replaced")
+			m.t.Fatal("tokens were not refreshed within a minute")
 		}
 	}
 	return requests
 }
 
-// TestRealClients has clients as they are, but for the base URL, use all three
-// APIs through the program, with tokens that live for seconds.
+// TestRealClients has unmodified clients, apart from the base URL, use all three
+// APIs through the program. One run has tokens that live for seconds.
 func TestRealClients(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name        string
 		needs       []string
 		command     []string
-		connections int    // at most, for many requests one after the other
-		upgrade     string // that it asks for
+		connections int    // at most, for requestCount requests one after the other
+		upgrade     string // Upgrade header that the client sends
 	}{
 		{"curl", []string{"bash", "curl"}, []string{"bash", "curl.sh"}, 1, ""},
 		{"Node fetch", []string{"node"}, []string{"node", "fetch.mjs"}, 2, ""},
@@ -332,24 +336,25 @@ func TestRealClients(t *testing.T) {
 			requirePrograms(t, c.needs...)
 			app := startClient(t, c.command...)
 			m := newClientFixture(t, app, time.Hour)
-			much := strings.Repeat("much ", hugeSize/5)
+			longText := strings.Repeat("much ", hugeSize/5)
 			for account, o := range m.calls {
 				m.do(account, instruction{method: "GET", url: m.url(account, o.get)}, http.StatusOK)
 				m.do(account, instruction{method: "HEAD", url: m.url(account, o.head)}, o.headStatus)
 				m.do(account, instruction{method: "GET", url: m.url(account, o.get), header: bigHeader}, http.StatusOK)
 				m.upload(account, o.body)
-				took := m.upload(account, fmt.Sprintf(o.hugeBody, much))
+				took := m.upload(account, fmt.Sprintf(o.hugeBody, longText))
 				m.follow(account)
 				m.stream(account)
 				kept := m.getThroughTap(account, requestCount)
 				connections := kept.accepted()
 				if connections > c.connections {
-					t.Errorf("%s: %d requests took %d connections, want %d", account, requestCount, connections, c.connections)
+					t.Errorf("%s: %d requests took %d connections, want at most %d", account, requestCount, connections, c.connections)
 				}
 				if upgrade := kept.requests()[0].header.Get("Upgrade"); upgrade != c.upgrade {
-					t.Errorf("%s: the client asks to upgrade to %q, not to %q: this test is not what it was", account, upgrade, c.upgrade)
+					t.Errorf("%s: the client sends Upgrade %q, the test expects %q", account, upgrade, c.upgrade)
 				}
-				t.Logf("%s: %d MiB went up in %v; %d requests took %d connections", account, hugeSize>>20, took.Round(time.Millisecond), requestCount, connections)
+				t.Logf("%s: uploaded %d MiB in %v; %d requests took %d connections",
+					account, hugeSize>>20, took.Round(time.Millisecond), requestCount, connections)
 				if c := m.proxy.providers[account].counters(); c.APIUnauthorized != 0 {
 					t.Errorf("%s: the API refused %d requests", account, c.APIUnauthorized)
 				}
@@ -362,10 +367,10 @@ func TestRealClients(t *testing.T) {
 				c := p.counters()
 				healed += c.APIUnauthorized
 				if c.MaxRedemptions != 1 || c.Reuses != 0 {
-					t.Errorf("%s: %+v, want no refresh token used twice", account, c)
+					t.Errorf("%s: %+v, want no refresh token spent twice", account, c)
 				}
 			}
-			t.Logf("%d requests over three generations, of which the API refused %d unseen", requests, healed)
+			t.Logf("%d requests over three generations; the API refused %d, and the program retried them", requests, healed)
 		})
 	}
 }

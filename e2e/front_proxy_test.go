@@ -14,13 +14,12 @@ import (
 	"testing"
 )
 
-// A front stands before a provider's API. It notes what comes and what is
-// answered, and adds what no API of the sandbox has: a redirect, and an answer
-// that comes in pieces.
+// A frontProxy is a reverse proxy before a provider's API. It records requests and
+// answers. It adds a redirect and a streamed answer, which the sandbox's APIs lack.
 type frontProxy struct {
 	*httptest.Server
-	redirectTo string        // where frontRedirect leads
-	release    chan struct{} // has a value for each answer that may end
+	redirectTo string        // target path of frontRedirect
+	release    chan struct{} // each value lets one streamed answer end
 
 	mu     sync.Mutex
 	served []served
@@ -31,17 +30,17 @@ const (
 	frontStream   = "/front/streamed"
 )
 
-// served is a request, and its answer.
+// served is a request and its answer.
 type served struct {
 	method string
 	header http.Header
-	length int64 // announced; -1 in chunks
+	length int64 // Content-Length; -1 when chunked
 	body   digest
 	status int
 	answer digest
 }
 
-// A digest tells one body from another.
+// A digest identifies a body.
 type digest struct {
 	bytes  int64
 	sha256 string
@@ -55,7 +54,7 @@ func startFrontProxy(t *testing.T, api, redirectTo string) *frontProxy {
 	}
 	behind := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
-		r.Out.Host = r.In.Host // for the links that the API makes
+		r.Out.Host = r.In.Host // the API builds links with it
 	}}
 	f := &frontProxy{redirectTo: redirectTo, release: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
@@ -96,12 +95,14 @@ func (f *frontProxy) record(next http.Handler) http.Handler {
 	})
 }
 
-// since returns what was served after the first n requests, but for 401: the
-// program heals those unseen, and no client gets one here.
+// since returns what was served after the first n requests, without 401 answers.
+// The program retries those, so that no client gets one in these tests.
 func (f *frontProxy) since(n int) []served {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(f.served[n:]), func(s served) bool { return s.status == http.StatusUnauthorized })
+	return slices.DeleteFunc(slices.Clone(f.served[n:]), func(s served) bool {
+		return s.status == http.StatusUnauthorized
+	})
 }
 
 func (f *frontProxy) count() int {
@@ -110,7 +111,7 @@ func (f *frontProxy) count() int {
 	return len(f.served)
 }
 
-// A digester sums up what is read through it, or written to it.
+// A digester computes the digest of what is read through it or added to it.
 type digester struct {
 	from  io.ReadCloser
 	hash  hash.Hash
@@ -132,7 +133,7 @@ func (d *digester) add(p []byte) {
 
 func (d *digester) sum() digest { return digest{d.bytes, hex.EncodeToString(d.hash.Sum(nil))} }
 
-// digestWriter is an answer that is summed up.
+// A digestWriter computes the digest of an answer.
 type digestWriter struct {
 	http.ResponseWriter
 	digester

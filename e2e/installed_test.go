@@ -7,10 +7,11 @@ import (
 	"testing"
 )
 
-var complete = flag.Bool("complete", false, "fail where a browser or a client is not installed, instead of skipping")
+var complete = flag.Bool("complete", false, "fail instead of skipping where a browser or a client is not installed")
 
-// mustHave skips the test, or fails it with -complete, unless all programs are
-// installed. Of one that is given with arguments, the run must succeed.
+// requirePrograms skips the test unless all programs are installed. With -complete it
+// fails the test instead. A program that is given with arguments must also run
+// successfully.
 func requirePrograms(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, program := range programs {
@@ -22,7 +23,7 @@ func requirePrograms(t *testing.T, programs ...string) {
 		switch {
 		case err == nil:
 		case *complete:
-			t.Fatalf("%s is not installed, and nothing may be left out: %v", program, err)
+			t.Fatalf("%s is not installed, and -complete allows no skipped test: %v", program, err)
 		default:
 			t.Skipf("LEFT OUT: %s is not installed: %v", program, err)
 		}

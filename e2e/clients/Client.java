@@ -10,15 +10,15 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.HexFormat;
 
-/** Java's HttpClient, as it comes: it asks for an upgrade to h2c. See client_test.go for what is read and written. */
+/** Java's HttpClient with its defaults: it sends Upgrade: h2c. client_test.go documents input and output. */
 public class Client {
     public static void main(String[] args) throws Exception {
         HttpClient client = HttpClient.newBuilder().followRedirects(HttpClient.Redirect.NORMAL).build();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = in.readLine()) != null; ) {
-            String[] order = line.split("\t");
-            for (int i = 0; i < Integer.parseInt(order[2]); i++) {
-                run(client, order[0], order[1], order[3], Integer.parseInt(order[4]));
+            String[] fields = line.split("\t");
+            for (int i = 0; i < Integer.parseInt(fields[2]); i++) {
+                run(client, fields[0], fields[1], fields[3], Integer.parseInt(fields[4]));
             }
         }
     }

@@ -1,5 +1,5 @@
 <?php
-// PHP's cURL. See client_test.go for what is read and written.
+// PHP's cURL. client_test.go documents input and output.
 
 $curl = curl_init(); // keeps its connection from one request to the next
 
@@ -37,6 +37,7 @@ while (($line = fgets(STDIN)) !== false) {
             exit(1);
         }
         $status = curl_getinfo($curl, CURLINFO_RESPONSE_CODE);
-        echo "$status ", strlen($body), ' ', hash('sha256', $body), ' ', curl_getinfo($curl, CURLINFO_EFFECTIVE_URL), "\n";
+        $effective = curl_getinfo($curl, CURLINFO_EFFECTIVE_URL);
+        echo "$status ", strlen($body), ' ', hash('sha256', $body), " $effective\n";
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# curl, as a script uses it. See client_test.go for what is read and written.
+# curl in a script. client_test.go documents input and output.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -23,7 +23,7 @@ while IFS=$'\t' read -r method url count file length; do
       ;;
     HEAD) options+=(--head) ;;
   esac
-  for ((i = 1; i <= count; i++)); do # in one process, which keeps its connection
+  for ((i = 1; i <= count; i++)); do # one process, which reuses its connection
     : >"$work/$i"
     options+=(-o "$work/$i" "$url")
   done

@@ -1,4 +1,4 @@
-// Node's fetch. See client_test.go for what is read and written.
+// Node's fetch. client_test.go documents input and output.
 import {createHash} from 'node:crypto'
 import {createReadStream, readFileSync, statSync} from 'node:fs'
 import {createInterface} from 'node:readline'
@@ -14,7 +14,7 @@ for await (const line of createInterface({input: process.stdin})) {
     if (file !== '-') {
       options.headers['Content-Type'] = 'application/json'
       options.body = statSync(file).size < small ? readFileSync(file) : Readable.toWeb(createReadStream(file))
-      options.duplex = 'half' // of a stream, which is sent in chunks
+      options.duplex = 'half' // required for a stream, which is sent in chunks
     }
     const answer = await fetch(url, options)
     const hash = createHash('sha256')

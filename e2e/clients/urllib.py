@@ -1,4 +1,4 @@
-"""Python's urllib. See client_test.go for what is read and written."""
+"""Python's urllib. client_test.go documents input and output."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ for line in iter(sys.stdin.readline, ""):
             request.add_header("X-Big", "a" * int(length))
         if file != "-":
             request.add_header("Content-Type", "application/json")
-            # A file that is open is sent in chunks.
+            # urllib sends an open file in chunks.
             request.data = open(file, "rb") if os.path.getsize(file) > 1 << 20 else open(file, "rb").read()
         try:
             answer = urllib.request.urlopen(request)
