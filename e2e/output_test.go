@@ -8,15 +8,16 @@ import (
 	"time"
 )
 
-// A refreshFixture is an account with a request in flight, whose refresh token the
-// issuer has spent and whose new one is on its way.
+// A refreshFixture is a program with one account whose refresh is under way: the
+// issuer has committed the rotation, the token response has not arrived, and a
+// request is in flight.
 type refreshFixture struct {
 	*proxy
 	account  string
-	answered chan answer // of the request in flight
+	answered chan answer // the answer to the request in flight
 }
 
-// newRefreshFixture starts an instance that has an access token.
+// newRefreshFixture starts a program and waits until it has an access token.
 func newRefreshFixture(t *testing.T, configure func(*exec.Cmd), more ...string) *refreshFixture {
 	t.Helper()
 	const account = "ticketpark"
@@ -27,8 +28,8 @@ func newRefreshFixture(t *testing.T, configure func(*exec.Cmd), more ...string) 
 	return s
 }
 
-// spend makes a request that needs a new token, and returns while the answer to
-// the token request is on its way.
+// startRefresh makes a request that needs a new token. It returns when the issuer
+// has redeemed the refresh token and before the token response arrives.
 func (s *refreshFixture) startRefresh() {
 	s.t.Helper()
 	p := s.providers[s.account]
@@ -40,10 +41,10 @@ func (s *refreshFixture) startRefresh() {
 		a, _ := s.request(s.account)
 		s.answered <- a
 	}()
-	await(s.t, 10*time.Second, "the refresh token is spent", func() bool { return p.counters().Redemptions > before })
+	await(s.t, 10*time.Second, "the issuer redeems the refresh token", func() bool { return p.counters().Redemptions > before })
 }
 
-// mustAnswer checks that the request in flight was answered.
+// mustAnswer checks that the request in flight gets a 2xx answer.
 func (s *refreshFixture) mustAnswer() {
 	s.t.Helper()
 	if a := <-s.answered; !a.ok() {
@@ -51,7 +52,7 @@ func (s *refreshFixture) mustAnswer() {
 	}
 }
 
-// mustHaveStored checks that the next process goes on with the new token.
+// mustHaveStored restarts the program and checks that it uses the stored new token.
 func (s *refreshFixture) mustHaveStored() {
 	s.t.Helper()
 	p := s.providers[s.account]
@@ -61,7 +62,7 @@ func (s *refreshFixture) mustHaveStored() {
 	s.awaitUsable(s.account, 30*time.Second)
 	s.mustServe(s.account)
 	if c := p.counters(); c.Redemptions != before.Redemptions || c.Reuses != 0 {
-		s.t.Errorf("%+v, and %+v before the restart", c, before)
+		s.t.Errorf("counters %+v, want those before the restart: %+v", c, before)
 	}
 }
 
@@ -73,11 +74,11 @@ func (s *refreshFixture) mustEnd(code int) {
 	}
 }
 
-// mustWarn checks that the loss of the log is shown.
+// mustWarn checks that a metric and the status report the failing log.
 func (s *refreshFixture) mustWarn() {
 	s.t.Helper()
 	if n := s.metric("ticketproxy_log_write_failures_total"); n < 1 {
-		s.t.Errorf("ticketproxy_log_write_failures_total is %v", n)
+		s.t.Errorf("ticketproxy_log_write_failures_total is %v, want at least 1", n)
 	}
 	cmd := exec.Command(binary, "status")
 	cmd.Env = []string{"TICKETPROXY_ADMIN_LISTEN=" + s.admin}
@@ -86,7 +87,7 @@ func (s *refreshFixture) mustWarn() {
 	}
 }
 
-// pipe returns a pipe of one page, whose ends close with the test.
+// pipe returns a pipe that is closed when the test ends.
 func pipe(t *testing.T) (r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -100,7 +101,7 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// TestLogReaderExits is "ticketproxy serve 2>&1 | jq" when jq ends first.
+// TestLogReaderExits tests "ticketproxy serve 2>&1 | jq" where jq exits first.
 func TestLogReaderExits(t *testing.T) {
 	t.Parallel()
 	r, w := pipe(t)
@@ -117,11 +118,11 @@ func TestLogReaderExits(t *testing.T) {
 	s.mustHaveStored()
 }
 
-// TestLogReaderStopsReading: the pipe is full, and stays so.
+// TestLogReaderStopsReading logs to a pipe that is full and stays full.
 func TestLogReaderStopsReading(t *testing.T) {
 	t.Parallel()
 	_, w := pipe(t)
-	for full := make([]byte, 64<<10); ; { // all but what serve says until it has a token
+	for full := make([]byte, 64<<10); ; { // fills the pipe
 		if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +133,7 @@ func TestLogReaderStopsReading(t *testing.T) {
 	s := newRefreshFixture(t, func(cmd *exec.Cmd) { cmd.Stderr = w }, "TICKETPROXY_LOG_LEVEL=debug")
 	s.startRefresh()
 	s.mustAnswer()
-	for range 10_000 { // some hundred bytes each
+	for range 10_000 { // each logs some hundred bytes
 		s.mustServe(s.account)
 	}
 	s.mustWarn()
@@ -159,8 +160,9 @@ func TestLogOnFullDisk(t *testing.T) {
 	s.mustHaveStored()
 }
 
-// TestStandardFilesClosed: no socket and no file of the state gets the
-// number of a standard file, to which others write.
+// TestStandardFilesClosed starts the program with stdin, stdout and stderr closed.
+// No socket or state file may get one of their descriptors, because other code
+// writes to those.
 func TestStandardFilesClosed(t *testing.T) {
 	t.Parallel()
 	s := newRefreshFixture(t, func(cmd *exec.Cmd) {
