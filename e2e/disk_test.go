@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// namespaceVariable is set in the child of TestDiskFull that may mount.
+// namespaceVariable is set in the child process of TestDiskFull, which may mount.
 const namespaceVariable = "E2E_NAMESPACE"
 
-// TestDiskFull fills the volume of the state to the brim. It mounts volumes of
-// its own, in a namespace of its own, which ends with it.
+// TestDiskFull fills the volume of the state. It mounts the volumes in a separate
+// mount namespace, which ends with the test.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(namespaceVariable) == "" {
@@ -51,7 +51,7 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
-// inNamespace runs the test again where it may mount.
+// inNamespace runs the test in a child process that may mount.
 func inNamespace(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -67,7 +67,7 @@ func inNamespace(t *testing.T) {
 	}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
-		t.Skipf("SKIPPED: THE FULL DISK IS NOT TESTED, for this user may not mount: %v", err)
+		t.Skipf("SKIPPED: THE FULL DISK IS NOT TESTED because this user may not mount: %v", err)
 	}
 	t.Logf("%s", out)
 	if err != nil {
@@ -75,7 +75,7 @@ func inNamespace(t *testing.T) {
 	}
 }
 
-// A filler takes every byte of a volume that becomes free.
+// A filler keeps a volume full.
 type filler struct {
 	file          *os.File
 	stop, stopped chan struct{}
@@ -112,7 +112,7 @@ func fill(t *testing.T, dir string) *filler {
 	return f
 }
 
-// empty makes room.
+// empty stops the filler and frees its space.
 func (f *filler) empty(t *testing.T) {
 	t.Helper()
 	close(f.stop)

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// A load is an app that makes requests of one account, one after the other.
+// A load is an app that makes requests to one account's API, one after the other.
 type load struct {
 	stop, stopped chan struct{}
 
 	mu      sync.Mutex
 	served  int
-	failed  map[string]int // answers other than 2xx, by what they were
-	example string         // the first of them
+	failed  map[string]int // number of answers other than 2xx, by status and code
+	example string         // the first failure
 }
 
-// startLoad makes a request every so often until end is called.
+// startLoad makes a request at each interval until end is called.
 func startLoad(p *proxy, account string, every time.Duration) *load {
 	l := &load{stop: make(chan struct{}), stopped: make(chan struct{}), failed: map[string]int{}}
 	go func() {
@@ -54,7 +54,7 @@ func (l *load) count(a answer, err error, began time.Time) {
 	}
 }
 
-// end waits for the request under way, and returns what came.
+// end waits for the request under way, and returns the results.
 func (l *load) end() (served int, failed map[string]int, example string) {
 	close(l.stop)
 	<-l.stopped

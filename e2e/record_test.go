@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A record is an account's state file, as far as the tests read it.
+// A record holds the fields of an account's state file that the tests read.
 type record struct {
 	Generation int    `json:"generation"`
 	Seed       string `json:"seed_sha256"`
@@ -24,7 +24,7 @@ type record struct {
 	} `json:"dead"`
 }
 
-// readRecord reads an account's state file; nil when there is none yet.
+// readRecord reads an account's state file. It returns nil if there is none yet.
 func readRecord(t *testing.T, dir, account string) *record {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, account+".json"))
@@ -41,24 +41,24 @@ func readRecord(t *testing.T, dir, account string) *record {
 	return &r
 }
 
-// descendsFrom reports whether the record is of the line of that seed.
+// descendsFrom reports whether the record was obtained from that seed.
 func (r *record) descendsFrom(seed string) bool {
 	sum := sha256.Sum256([]byte(seed))
 	return r.Seed == hex.EncodeToString(sum[:])
 }
 
-// begunBy reports whether the holder has begun a refresh that did not end.
+// begunBy reports whether the holder has begun a refresh and not ended it.
 func (r *record) begunBy(holder string) bool {
 	return r != nil && r.Intent != nil && r.Intent.Holder == holder
 }
 
-// A tempFile is a record that a killed process was about to store.
-type tempFile struct{ whole bool }
+// A tempFile is a temporary file with a record that a killed process was storing.
+type tempFile struct{ complete bool }
 
-func (l *tempFile) isComplete() bool { return l != nil && l.whole }
+func (l *tempFile) isComplete() bool { return l != nil && l.complete }
 
-// findTempFile returns what holder has left of a record of account with the
-// given generation, perhaps only the beginning of it; nil when there is nothing.
+// findTempFile returns holder's temporary file with account's record of the given
+// generation. The file may be incomplete. It returns nil if there is none.
 func findTempFile(t *testing.T, dir, account, holder string, generation int) *tempFile {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "."+account+"."+holder+".*.tmp"))
@@ -74,7 +74,7 @@ func findTempFile(t *testing.T, dir, account, holder string, generation int) *te
 		var r record
 		switch err := json.Unmarshal(data, &r); {
 		case err == nil && r.Generation == generation:
-			return &tempFile{whole: true}
+			return &tempFile{complete: true}
 		case err != nil:
 			found = &tempFile{}
 		}
@@ -82,7 +82,7 @@ func findTempFile(t *testing.T, dir, account, holder string, generation int) *te
 	return found
 }
 
-// holders lists the processes that are, or were, present in a directory.
+// holders lists the processes that use or have used a state directory.
 func holders(t *testing.T, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, ".*.holder"))

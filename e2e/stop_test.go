@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	issuerDeadline = 10 * time.Second // in which a token request is sent
-	takeoverDelay  = 40 * time.Second // for which a foreign intent is respected
+	issuerDeadline = 10 * time.Second // time limit of a token request
+	takeoverDelay  = 40 * time.Second // how long a process respects another's intent
 
-	// minHarmfulStop is the shortest stop during a refresh that may cost an account.
+	// minHarmfulStop is the shortest stop during a refresh that may lose an account.
 	minHarmfulStop = takeoverDelay
 )
 
-// TestStopOneOfTwoProcesses stops one of two processes that share a state
-// directory, for shorter and for longer than the other one respects its
-// intent, and lets it go on. An account may be lost only if the stop fell into
-// its refresh, and the other process took over.
+// TestStopOneOfTwoProcesses stops one of two processes that share a state directory
+// with SIGSTOP, and continues it later. Some stops are longer than the takeover
+// delay. An account may be lost only if the process was stopped during the account's
+// refresh and the other process took over.
 func TestStopOneOfTwoProcesses(t *testing.T) {
 	t.Parallel()
 	var sum stopTally
@@ -50,8 +50,9 @@ func TestStopOneOfTwoProcesses(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d accounts were stopped between refreshes, of which %d were locked, and all live", sum.idle, sum.locked)
-	t.Logf("%d were stopped during one: for less than a token request may take %s; for less than the takeover delay %s; for more %s",
+	t.Logf("%d accounts were stopped between refreshes, of which %d were locked; all are usable", sum.idle, sum.locked)
+	t.Logf("%d were stopped during a refresh: for less than a token request may take: %s; "+
+		"for less than the takeover delay: %s; for longer: %s",
 		sum.short.count+sum.middle.count+sum.long.count, sum.short, sum.middle, sum.long)
 }
 
@@ -61,14 +62,14 @@ type stopTally struct {
 	short, middle, long outcomes
 }
 
-// outcomes are those of the accounts with a refresh under way.
+// outcomes count the accounts that were stopped during a refresh.
 type outcomes struct{ count, dead, reuses int }
 
 func (o outcomes) String() string {
 	return fmt.Sprintf("%d (%d dead, %d reuses)", o.count, o.dead, o.reuses)
 }
 
-// of returns the outcomes of accounts stopped for so long.
+// of returns the outcomes for a length of stop.
 func (t *stopTally) of(stop time.Duration) *outcomes {
 	switch {
 	case stop < issuerDeadline:
@@ -85,7 +86,7 @@ type stopFixture struct {
 	providers      map[string]*provider
 	dir            string
 	stopped, other *proxy
-	holder         string // the stopped process, as the state knows it
+	holder         string // name of the stopped process in the state
 	sum            *stopTally
 }
 
@@ -96,7 +97,7 @@ func newStopFixture(t *testing.T, sum *stopTally) *stopFixture {
 	f.stopped.awaitAllUsable(30 * time.Second)
 	present := holders(t, f.dir)
 	if len(present) != 1 {
-		t.Fatalf("%d processes are present, want 1", len(present))
+		t.Fatalf("%d holder files, want 1", len(present))
 	}
 	f.holder = present[0]
 	f.other.start()
@@ -137,8 +138,8 @@ func (f *stopFixture) run(moment func(*stopFixture), stop time.Duration) {
 	}
 }
 
-// awaitAgreement waits until both processes serve an account, and go on to, or both
-// say that it is dead.
+// awaitAgreement waits until both processes serve an account, or both report it as
+// dead. If both serve it, they must still do so after the next refresh.
 func (f *stopFixture) awaitAgreement(account string) (alive bool) {
 	f.t.Helper()
 	await(f.t, 90*time.Second, "both processes agree about "+account, func() bool {
@@ -158,15 +159,17 @@ func (f *stopFixture) awaitAgreement(account string) (alive bool) {
 	return alive
 }
 
-// checkIdle judges an account for which the stopped process had begun nothing.
-func (f *stopFixture) checkIdle(account string, alive bool, c counters, served int, failed map[string]int, example string) {
+// checkIdle checks an account for which the stopped process had begun no refresh.
+func (f *stopFixture) checkIdle(account string, alive bool, c counters, served int,
+	failed map[string]int, example string) {
 	if !alive || c.Reuses != 0 {
-		f.t.Errorf("%s: alive %t, %+v, though nothing was begun when the process was stopped", account, alive, c)
+		f.t.Errorf("%s: alive %t, %+v, want alive and no reuse after a stop between refreshes", account, alive, c)
 	}
-	// A process may be stopped in the milliseconds in which it stores a record.
+	// The process may have been stopped while it held the lock to store a record.
 	locked := strings.Contains(f.other.stderr.String(), "locked by another process")
 	if !locked && (len(failed) > 0 || served == 0) {
-		f.t.Errorf("%s: the other process served %d requests, and answered others with %v; the first %s", account, served, failed, example)
+		f.t.Errorf("%s: the other process served %d requests and failed others: %v; the first: %s",
+			account, served, failed, example)
 	}
 	f.sum.mu.Lock()
 	defer f.sum.mu.Unlock()
@@ -176,15 +179,17 @@ func (f *stopFixture) checkIdle(account string, alive bool, c counters, served i
 	}
 }
 
-// checkRefreshing judges an account for which the stopped process had begun a
-// refresh: the other one may run out of tokens.
-func (f *stopFixture) checkRefreshing(account string, stop time.Duration, alive bool, c counters, failed map[string]int, example string) {
+// checkRefreshing checks an account for which the stopped process had begun a
+// refresh. The other process may run out of tokens.
+func (f *stopFixture) checkRefreshing(account string, stop time.Duration, alive bool, c counters,
+	failed map[string]int, example string) {
 	if stop < minHarmfulStop && (!alive || c.Reuses != 0) {
-		f.t.Errorf("%s: alive %t, %+v after a stop of %v, of which the other process was to see nothing but a delay", account, alive, c, stop)
+		f.t.Errorf("%s: alive %t, %+v after a stop of %v, want alive and no reuse", account, alive, c, stop)
 	}
 	for _, what := range slices.Sorted(maps.Keys(failed)) {
 		if what != "503 token_unavailable" && !(what == "503 login_required" && !alive) {
-			f.t.Errorf("%s: the other process answered %q %d times; the first answer %s", account, what, failed[what], example)
+			f.t.Errorf("%s: the other process answered %q %d times; the first: %s",
+				account, what, failed[what], example)
 		}
 	}
 	f.sum.mu.Lock()
@@ -197,8 +202,8 @@ func (f *stopFixture) checkRefreshing(account string, stop time.Duration, alive 
 	}
 }
 
-// revive gives a dead account a new seed at one process. The other one still
-// has the old seed.
+// revive restarts one process with a new seed for a dead account. The other process
+// still has the old seed.
 func (f *stopFixture) revive(account string) {
 	f.stopped.mustBeDead(account)
 	reason := f.other.mustBeDead(account)
@@ -210,7 +215,7 @@ func (f *stopFixture) revive(account string) {
 	f.other.start()
 	f.other.awaitUsable(account, 30*time.Second)
 	if !f.awaitAgreement(account) {
-		f.t.Errorf("%s is still dead with a new seed", account)
+		f.t.Errorf("%s is still dead after a new seed", account)
 	}
 }
 
@@ -233,8 +238,8 @@ func (f *stopFixture) afterCommit() {
 	})
 }
 
-// duringRefresh stops the process in a refresh that it has begun, for which
-// reached is true, while the issuer takes its time.
+// duringRefresh delays the token responses and stops the process during a refresh
+// for which reached returns true.
 func (f *stopFixture) duringRefresh(beforeCommit, afterCommit time.Duration, reached func(*provider, *record) bool) {
 	for _, p := range f.providers {
 		p.slow(beforeCommit, afterCommit)
