@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// An apiFixture is an instance of the program before an API of the test's own.
+// An apiFixture is an instance of the program in front of a test's own API.
 type apiFixture struct {
 	*proxy
 	account string
 	address string // where apps reach the API
 }
 
-// newAPIFixture returns an instance that is not started. The API shares the account
-// of the sandbox's Ticketpark.
+// newAPIFixture returns an instance that is not started. The API uses the account of
+// the sandbox's Ticketpark.
 func newAPIFixture(t *testing.T, origin string, accessLifetime time.Duration) *apiFixture {
 	t.Helper()
 	const account = "ticketpark"
@@ -29,7 +29,7 @@ func newAPIFixture(t *testing.T, origin string, accessLifetime time.Duration) *a
 	return f
 }
 
-// startAPIFixture starts an instance, which has a token for an hour when it returns.
+// startAPIFixture starts an instance and waits until it has a token for an hour.
 func startAPIFixture(t *testing.T, origin string) *apiFixture {
 	t.Helper()
 	f := newAPIFixture(t, origin, time.Hour)

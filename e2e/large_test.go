@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-var gigabytes = flag.Float64("gigabytes", 1, "how much TestLargeBodies sends each way, in GiB")
+var gigabytes = flag.Float64("gigabytes", 1, "size of a body of TestLargeBodies, in GiB")
 
-// maxResident is what a body of any size may make the program take, in bytes.
+// maxResident is the most resident memory, in bytes, for a body of any size.
 const maxResident = 40e6
 
-// TestLargeBodies sends a body of many GiB each way, with its length and in
-// chunks. Every byte must come through, and none of them stay.
+// TestLargeBodies sends a body of many GiB each way, with Content-Length and
+// chunked. Every byte must arrive, and the program must not buffer the body.
 func TestLargeBodies(t *testing.T) {
 	size := int64(*gigabytes * (1 << 30))
 	for _, scenario := range []struct {
 		name     string
 		transfer func(f *apiFixture, t *testing.T, length int64)
-		length   int64 // -1 is in chunks
+		length   int64 // -1 means chunked
 	}{
 		{"upload with its length", (*apiFixture).upload, size},
 		{"upload in chunks", (*apiFixture).upload, -1},
@@ -40,9 +40,11 @@ func TestLargeBodies(t *testing.T) {
 			took := time.Since(began)
 			most := end()
 			now := f.resourceUsage()
-			t.Logf("%.2f GiB in %v, %.0f MB a second; %v of CPU a GiB; %.1f MB resident before, at most %.1f in %d samples, VmHWM %.1f",
-				float64(size)/(1<<30), took.Round(time.Millisecond), megabytes(size)/took.Seconds(),
-				time.Duration(float64(now.cpu-was.cpu)*(1<<30)/float64(size)).Round(time.Millisecond), megabytes(was.resident), megabytes(most.resident), most.count, megabytes(now.peak))
+			gib := float64(size) / (1 << 30)
+			t.Logf("%.2f GiB in %v, %.0f MB/s; %v of CPU per GiB", gib, took.Round(time.Millisecond),
+				megabytes(size)/took.Seconds(), time.Duration(float64(now.cpu-was.cpu)/gib).Round(time.Millisecond))
+			t.Logf("%.1f MB resident before, at most %.1f in %d samples, VmHWM %.1f",
+				megabytes(was.resident), megabytes(most.resident), most.count, megabytes(now.peak))
 			if now.peak > maxResident {
 				t.Errorf("%.1f MB were resident, want at most %.1f", megabytes(now.peak), megabytes(maxResident))
 			}
@@ -50,7 +52,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// A sum is how much there was, and a checksum of it.
+// A sum is the length of a body and its checksum.
 type sum struct {
 	Bytes int64  `json:"bytes"`
 	CRC   uint32 `json:"crc32c"`
@@ -64,8 +66,8 @@ func (s *sum) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// A pattern is a reader of so many bytes. Their period is a prime, so that a
-// block which is lost, doubled or moved shows.
+// A pattern is a reader of a repeating sequence of bytes. The period is a prime, so
+// that a lost, repeated or moved block changes the checksum.
 type pattern struct {
 	left, at int64
 	sum      sum
@@ -96,8 +98,8 @@ func (p *pattern) Read(b []byte) (int, error) {
 
 const blockSize = 256 << 10
 
-// patternAPI takes a body and says what it got, or gives one of that size, in
-// chunks when it is asked to.
+// patternAPI answers a PUT with the sum of its body, and any other request with a
+// body of that size. A query makes the answer chunked.
 func patternAPI(size int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		block := make([]byte, blockSize)
@@ -108,14 +110,14 @@ func patternAPI(size int64) http.Handler {
 			}
 			json.NewEncoder(w).Encode(struct {
 				sum
-				Length int64 `json:"length"` // as it was announced
+				Length int64 `json:"length"` // Content-Length; -1 when chunked
 			}{got, r.ContentLength})
 			return
 		}
 		if r.URL.RawQuery == "" {
 			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		}
-		// The writer's own ReadFrom would use its own buffer.
+		// The wrapper hides w's ReadFrom, which would use its own buffer.
 		io.CopyBuffer(struct{ io.Writer }{w}, &pattern{left: size}, block)
 	})
 }
@@ -140,7 +142,7 @@ func (f *apiFixture) upload(t *testing.T, length int64) {
 		t.Fatalf("%s: %v", res.Status, err)
 	}
 	if got.sum != body.sum || got.Length != length {
-		t.Errorf("the API got %+v, want %+v, %d announced", got, body.sum, length)
+		t.Errorf("the API got %+v, want %+v, Content-Length %d", got, body.sum, length)
 	}
 }
 
@@ -161,11 +163,12 @@ func (f *apiFixture) download(t *testing.T, length int64) {
 	want := &pattern{left: int64(*gigabytes * (1 << 30))}
 	io.CopyBuffer(io.Discard, struct{ io.Reader }{want}, make([]byte, blockSize))
 	if res.StatusCode != http.StatusOK || got != want.sum || res.ContentLength != length {
-		t.Errorf("the app got %s, %+v, %d announced, want 200, %+v, %d", res.Status, got, res.ContentLength, want.sum, length)
+		t.Errorf("the app got %s, %+v, Content-Length %d, want 200, %+v, %d",
+			res.Status, got, res.ContentLength, want.sum, length)
 	}
 }
 
-// memorySamples is the most memory that was seen.
+// memorySamples is the highest of several memory samples.
 type memorySamples struct {
 	resident int64
 	count    int

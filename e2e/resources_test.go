@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// Vitals are what a running process takes of the machine.
+// resourceUsage is what a running process uses.
 type resourceUsage struct {
 	resident, peak int64 // bytes (VmRSS, VmHWM)
 	descriptors    int
 	goroutines     int
-	cpu            time.Duration // since its start
+	cpu            time.Duration // since the process started
 }
 
 func (v resourceUsage) String() string {
@@ -27,7 +27,7 @@ func (v resourceUsage) String() string {
 
 func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
 
-// resourceUsage reads them from the kernel, and the goroutines from /metrics.
+// resourceUsage reads /proc, and the number of goroutines from /metrics.
 func (p *proxy) resourceUsage() resourceUsage {
 	p.t.Helper()
 	v := resourceUsage{cpu: cpuTime(p.t, p.cmd.Process.Pid)}
@@ -49,7 +49,7 @@ func (p *proxy) descriptors() int {
 	return len(open)
 }
 
-// metric returns a metric, which is named with its labels.
+// metric returns the value of a metric. The name includes the labels.
 func (p *proxy) metric(name string) float64 {
 	p.t.Helper()
 	res, err := control.Get("http://" + p.admin + "/metrics")
@@ -82,14 +82,14 @@ func memoryOf(pid int) (resident, peak int64, err error) {
 	return resident, peak, err
 }
 
-// cpuTime returns the user's and the system's time of a process.
+// cpuTime returns the user and system CPU time of a process.
 func cpuTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), ") ") // a name may hold blanks
+	_, rest, _ := strings.Cut(string(text), ") ") // the process name may contain spaces
 	fields := strings.Fields(rest)
 	var user, system int64
 	if _, err := fmt.Sscan(fields[11]+" "+fields[12], &user, &system); err != nil {
@@ -98,8 +98,8 @@ func cpuTime(t *testing.T, pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100
 }
 
-// forgetPeak makes VmHWM begin anew (proc(5), clear_refs). Where that is not
-// allowed, the peak is that of the process's whole life.
+// forgetPeak resets VmHWM (proc(5), clear_refs). Without the permission, the peak
+// is that since the process started.
 func forgetPeak(t *testing.T, pid int) {
 	t.Helper()
 	err := os.WriteFile(filepath.Join("/proc", fmt.Sprint(pid), "clear_refs"), []byte("5"), 0)
