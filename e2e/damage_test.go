@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestDamagedState takes the state from a running program: it puts back what
-// it holds, and a restart goes on from there.
+// TestDamagedState damages the state of a running program. The program must store
+// its record again, and a restart must use it.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
 	write := func(data string, mode os.FileMode) func(dir, path string) error {
@@ -23,9 +23,9 @@ func TestDamagedState(t *testing.T) {
 		"garbage":              write("{\"format\":1,\"gen", 0o600),
 		"readable by others":   func(_, path string) error { return os.Chmod(path, 0o644) },
 		"removed":              func(_, path string) error { return os.Remove(path) },
-		"a link":               func(_, path string) error { return errors.Join(os.Remove(path), os.Symlink("nowhere", path)) },
+		"symbolic link":        func(_, path string) error { return errors.Join(os.Remove(path), os.Symlink("nowhere", path)) },
 		"directory removed":    func(dir, _ string) error { return os.RemoveAll(dir) },
-		"directory made anew":  func(dir, _ string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) },
+		"directory replaced":   func(dir, _ string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) },
 		"directory moved away": func(dir, _ string) error { return os.Rename(dir, dir+".away") },
 	} {
 		for _, account := range []string{"openticket", "socialboards", "ticketpark"} {
@@ -35,12 +35,12 @@ func TestDamagedState(t *testing.T) {
 				if err := damage(v.dir, v.path); err != nil {
 					t.Fatal(err)
 				}
-				await(t, 10*time.Second, "the record is there again", func() bool {
+				await(t, 10*time.Second, "the record is stored again", func() bool {
 					info, err := os.Lstat(v.path)
 					return err == nil && info.Mode() == 0o600 && info.Size() > 100
 				})
 				if r := readRecord(t, v.dir, account); r.Generation != 1 {
-					t.Errorf("generation %d was put back, want 1", r.Generation)
+					t.Errorf("generation %d was stored again, want 1", r.Generation)
 				}
 				v.proxy.mustServe(account)
 				v.mustRestart()
@@ -49,8 +49,8 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
-// TestStateLostDuringRefresh: the state goes while a refresh token is spent,
-// of which the program alone has the successor then.
+// TestStateLostDuringRefresh deletes the state while a refresh token is being spent.
+// Then only the program holds the new refresh token.
 func TestStateLostDuringRefresh(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(dir, path string) error{
@@ -73,14 +73,14 @@ func TestStateLostDuringRefresh(t *testing.T) {
 			v.redemptions = 2
 			v.mustRestart()
 			if output := v.proxy.stderr.String(); !strings.Contains(output, "state has lost the record") {
-				t.Error("the program does not say that the state was lost")
+				t.Error("stderr does not say that the state was lost")
 			}
 		})
 	}
 }
 
-// TestLateTokenResponse: an issuer that has taken the token and answers after many
-// seconds is waited for, also by a program that is told to end.
+// TestLateTokenResponse has the issuer redeem the refresh token and answer many
+// seconds later. The program must wait for the answer, also during shutdown.
 func TestLateTokenResponse(t *testing.T) {
 	t.Parallel()
 	for _, end := range []bool{false, true} {
@@ -88,35 +88,43 @@ func TestLateTokenResponse(t *testing.T) {
 		v.refreshWhile(14*time.Second, func() {})
 		v.redemptions = 2
 		if !end {
-			await(t, 30*time.Second, "the answer has come", func() bool { return v.proxy.status(v.account).Generation == 2 })
+			await(t, 30*time.Second, "the token response arrives", func() bool {
+				return v.proxy.status(v.account).Generation == 2
+			})
 		}
 		v.mustRestart()
 	}
 }
 
-// TestStateDirectoryIsFile: a record cannot be stored below a file.
+// TestStateDirectoryIsFile replaces the state directory by a file.
 func TestStateDirectoryIsFile(t *testing.T) {
 	t.Parallel()
 	v := newDamageFixture(t, "openticket")
 	if err := errors.Join(os.RemoveAll(v.dir), os.WriteFile(v.dir, []byte("x"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 10*time.Second, "the account is unsaved", func() bool { return v.proxy.status("openticket").State == "unsaved" })
+	await(t, 10*time.Second, "the account is unsaved", func() bool {
+		return v.proxy.status("openticket").State == "unsaved"
+	})
 	if code := v.proxy.terminate(time.Minute); code != 1 {
 		t.Errorf("exit code %d with the only refresh token in memory, want 1", code)
 	}
 }
 
-// TestDamagedStateAtShutdown: what cannot be put back is said to be lost, with
-// the cure, and the exit code says so too.
+// TestDamagedStateAtShutdown damages the state so that the program cannot store its
+// record again. The program must say so with a hint, and must exit with code 1. Damage
+// that it can repair must not change the exit code.
 func TestDamagedStateAtShutdown(t *testing.T) {
 	t.Parallel()
 	v := newDamageFixture(t, "openticket")
 	if err := errors.Join(os.RemoveAll(v.dir), os.Mkdir(v.dir, 0o700), os.Chmod(v.dir, 0o777)); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 10*time.Second, "the account is unsaved", func() bool { return v.proxy.status("openticket").State == "unsaved" })
-	if ready, why := v.proxy.ready(); ready || !strings.Contains(why, "hint: if it is for ticketproxy alone, chmod 700 "+v.dir) {
+	await(t, 10*time.Second, "the account is unsaved", func() bool {
+		return v.proxy.status("openticket").State == "unsaved"
+	})
+	hint := "hint: if it is for ticketproxy alone, chmod 700 " + v.dir
+	if ready, why := v.proxy.ready(); ready || !strings.Contains(why, hint) {
 		t.Errorf("ready %t: %s", ready, why)
 	}
 	v.proxy.mustServe("openticket")
@@ -124,23 +132,23 @@ func TestDamagedStateAtShutdown(t *testing.T) {
 		t.Errorf("exit code %d with the only refresh token in memory, want 1", code)
 	}
 	if output := v.proxy.stderr.String(); !strings.Contains(output, "could not be stored and is lost") {
-		t.Error("the program does not say that a token is lost")
+		t.Error("stderr does not say that a token is lost")
 	}
 
 	v = newDamageFixture(t, "openticket")
 	if err := os.WriteFile(v.path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	v.mustRestart() // damaged a moment before the end
+	v.mustRestart() // the shutdown repairs the damage
 }
 
-// A damageFixture is a program with one account and a token that lives for long.
+// A damageFixture is a program with one account and a long-lived access token.
 type damageFixture struct {
 	*testing.T
 	dir, path, account string
 	provider           *provider
 	proxy              *proxy
-	redemptions        int // that there should have been
+	redemptions        int // expected number
 }
 
 func newDamageFixture(t *testing.T, account string) *damageFixture {
@@ -153,7 +161,7 @@ func newDamageFixture(t *testing.T, account string) *damageFixture {
 	return v
 }
 
-// mustRestart ends the program, and sees the next one go on from the state.
+// mustRestart restarts the program and checks that it uses the stored state.
 func (v *damageFixture) mustRestart() {
 	v.Helper()
 	if code := v.proxy.terminate(30 * time.Second); code != 0 {
@@ -167,15 +175,17 @@ func (v *damageFixture) mustRestart() {
 	}
 }
 
-// refreshWhile makes the API refuse the access token, and does something
-// between the issuer's commit and its late answer.
+// refreshWhile makes the API refuse the access token, and calls do between the
+// issuer's commit and its late answer.
 func (v *damageFixture) refreshWhile(late time.Duration, do func()) {
 	v.Helper()
 	v.provider.slow(0, late)
 	v.provider.revoke()
 	before := v.provider.counters().Redemptions
 	go v.proxy.request(v.account)
-	await(v.T, 20*time.Second, "a refresh token is spent", func() bool { return v.provider.counters().Redemptions > before })
+	await(v.T, 20*time.Second, "the issuer redeems a refresh token", func() bool {
+		return v.provider.counters().Redemptions > before
+	})
 	do()
 	v.provider.slow(0, 0)
 }

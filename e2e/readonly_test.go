@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// nobody is the user as whom the program runs when this one is root, whom no
-// file mode stops.
+// nobody is the user that runs the program when root runs the tests. File modes do
+// not restrict root.
 const nobody = 65532
 
-// TestReadOnlyDirectory takes the right to write from the state directory.
+// TestReadOnlyDirectory makes the state directory read-only.
 func TestReadOnlyDirectory(t *testing.T) {
 	t.Parallel()
 	root := openToAll(t)
@@ -48,7 +48,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	})
 }
 
-// openToAll returns a directory that other users reach.
+// openToAll returns a new directory that other users can reach.
 func openToAll(t *testing.T) string {
 	t.Helper()
 	for _, under := range []string{os.TempDir(), "/var/tmp"} {
@@ -64,7 +64,7 @@ func openToAll(t *testing.T) string {
 			return dir
 		}
 	}
-	t.Skip("SKIPPED: THE READ-ONLY DIRECTORY IS NOT TESTED, for another user reaches no directory of this one")
+	t.Skip("SKIPPED: NOT TESTED AS ANOTHER USER because no temporary directory is reachable for others")
 	return ""
 }
 
@@ -87,9 +87,9 @@ func copyProgram(t *testing.T, to string) {
 	writeProgram(t, to, content)
 }
 
-// writeProgram writes an executable file. No process is forked while the file is
-// open: it would keep the file open for writing, and starting it would fail with
-// ETXTBSY.
+// writeProgram writes an executable file. It lets no process fork while the file is
+// open, because the child would keep the file open for writing and starting the
+// file would fail with ETXTBSY.
 func writeProgram(t *testing.T, path string, content []byte) {
 	t.Helper()
 	syscall.ForkLock.RLock()

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// TestTwoProcessesOneState has two processes share one state directory under
-// load, while each of them in turn is stopped or killed and started again.
+// TestTwoProcessesOneState has two processes share one state directory under load.
+// It terminates or kills each of them in turn and starts it again.
 func TestTwoProcessesOneState(t *testing.T) {
 	t.Parallel()
 	providers := startSandbox(t, 2*time.Second)
 	for _, p := range providers {
-		p.slow(100*time.Millisecond, 100*time.Millisecond) // so that both want to refresh
+		p.slow(100*time.Millisecond, 100*time.Millisecond) // so that their refreshes overlap
 	}
 	dir := t.TempDir()
 	pair := []*proxy{newProxy(t, dir, providers), newProxy(t, dir, providers)}
@@ -37,7 +37,7 @@ func TestTwoProcessesOneState(t *testing.T) {
 				t.Errorf("exit code %d after SIGTERM, want 0", code)
 			}
 		} else {
-			stopBetweenRefreshes(t, random, p) // so that no answer gets lost
+			stopBetweenRefreshes(t, random, p) // so that no token response gets lost
 			p.kill()
 		}
 		time.Sleep(randomUpTo(random, time.Second))
@@ -62,7 +62,7 @@ func TestTwoProcessesOneState(t *testing.T) {
 	t.Logf("%d restarts, %d redemptions, %d requests answered with 2xx", restarts, redemptions, loads.served)
 }
 
-// sumOfLoads are the loads on some proxies, and what they have come to.
+// sumOfLoads holds the running loads and counts the requests served.
 type sumOfLoads struct {
 	running map[*proxy]map[string]*load
 	served  int
@@ -78,20 +78,19 @@ func (s *sumOfLoads) begin(p *proxy) {
 	}
 }
 
-// end ends the loads on p, of which every request must have been served.
+// end ends the loads on p and checks that every request was served.
 func (s *sumOfLoads) end(t *testing.T, p *proxy) {
 	t.Helper()
 	for account, l := range s.running[p] {
 		served, failed, example := l.end()
 		s.served += served
 		if len(failed) > 0 || served == 0 {
-			t.Errorf("%s: %d requests served, others answered with %v; the first %s", account, served, failed, example)
+			t.Errorf("%s: %d requests served, others failed: %v; the first: %s", account, served, failed, example)
 		}
 	}
 }
 
-// stopBetweenRefreshes is SIGSTOP at a random moment in which the process has
-// begun no refresh.
+// stopBetweenRefreshes sends SIGSTOP at a random moment without a refresh under way.
 func stopBetweenRefreshes(t *testing.T, random *rand.Rand, p *proxy) {
 	t.Helper()
 	await(t, 30*time.Second, "no refresh is under way", func() bool {
@@ -107,8 +106,8 @@ func stopBetweenRefreshes(t *testing.T, random *rand.Rand, p *proxy) {
 	})
 }
 
-// mustBeSpentOnce checks that what was redeemed is what was stored, and that
-// nothing was spent twice. The programs that use the directory have ended.
+// mustBeSpentOnce checks that every redeemed generation is stored and that no
+// refresh token was spent twice. No program may use the directory any more.
 func mustBeSpentOnce(t *testing.T, dir string, p *provider) {
 	t.Helper()
 	c, r := p.counters(), readRecord(t, dir, p.name)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A volume is where state lives, and can be made to take no writes.
+// A volume holds a state directory and can block writes to it.
 type volume struct {
 	newDir      func(t *testing.T) string
 	prepare     func(t *testing.T, p *proxy) // prepares p for the volume
@@ -19,7 +19,7 @@ const (
 	recoveryTime       = time.Minute // the longest backoff
 )
 
-// testUnwritable tells what happens when the volume takes no more writes.
+// testUnwritable checks what the program does when the volume blocks writes.
 func testUnwritable(t *testing.T, v volume) {
 	for name, scenario := range map[string]func(*volumeFixture){
 		"between refreshes":                (*volumeFixture).betweenRefreshes,
@@ -36,7 +36,7 @@ func testUnwritable(t *testing.T, v volume) {
 	}
 }
 
-// A volumeFixture is a program with one account on a volume.
+// A volumeFixture is a program with one account and its state on a volume.
 type volumeFixture struct {
 	*testing.T
 	volume   volume
@@ -57,7 +57,7 @@ func newVolumeFixture(t *testing.T, v volume, account string) *volumeFixture {
 	return s
 }
 
-// betweenRefreshes: without a stored intent nothing is spent.
+// betweenRefreshes checks that no refresh token is spent without a stored intent.
 func (s *volumeFixture) betweenRefreshes() {
 	generation := readRecord(s.T, s.dir, s.account).Generation
 	await(s.T, 30*time.Second, "a refresh has just ended", func() bool {
@@ -69,7 +69,7 @@ func (s *volumeFixture) betweenRefreshes() {
 		a, err := s.proxy.request(s.account)
 		usable := s.proxy.status(s.account).Usable
 		if usable && (err != nil || !a.ok()) {
-			s.Fatalf("a token lives, and a request gets %v, %+v, want 2xx", err, a)
+			s.Fatalf("request with a usable token: %v, %+v, want 2xx", err, a)
 		}
 		return !usable
 	})
@@ -81,12 +81,13 @@ func (s *volumeFixture) betweenRefreshes() {
 		s.Errorf("ready without a token: %s", why)
 	}
 	if c := s.provider.counters(); c.Redemptions != generation {
-		s.Errorf("%d redemptions of generation %d, whose intents cannot be stored", c.Redemptions, generation)
+		s.Errorf("%d redemptions at generation %d, want none without a stored intent", c.Redemptions, generation)
 	}
 	s.mustRecover()
 }
 
-// duringRefresh: what was obtained serves from memory, until it is stored.
+// duringRefresh checks that the program serves from memory a token that it cannot
+// store, and stores it later.
 func (s *volumeFixture) duringRefresh() {
 	spent := s.blockDuringRefresh()
 	if ready, why := s.proxy.ready(); ready || !strings.Contains(why, "unsaved") {
@@ -95,16 +96,16 @@ func (s *volumeFixture) duringRefresh() {
 	for s.proxy.status(s.account).Usable {
 		a, err := s.proxy.request(s.account)
 		if usable := s.proxy.status(s.account).Usable; usable && (err != nil || !a.ok()) {
-			s.Fatalf("an unsaved token lives, and a request gets %v, %+v, want 2xx", err, a)
+			s.Fatalf("request with an unsaved token: %v, %+v, want 2xx", err, a)
 		}
 	}
 	if c := s.provider.counters(); c.Redemptions != spent {
-		s.Errorf("%d redemptions while the token of the one before is unsaved, want %d", c.Redemptions, spent)
+		s.Errorf("%d redemptions while a token is unsaved, want %d", c.Redemptions, spent)
 	}
 	s.mustRecover()
 }
 
-// terminatedUnsaved: the drain is used to store what could not be stored.
+// terminatedUnsaved checks that the program stores an unsaved token during the drain.
 func (s *volumeFixture) terminatedUnsaved() {
 	spent := s.blockDuringRefresh()
 	go func() {
@@ -121,21 +122,21 @@ func (s *volumeFixture) terminatedUnsaved() {
 	s.mustRecover()
 }
 
-// endedUnsaved: when the drain ends before the token is stored the program
-// says that it is lost, and the next one says so too.
+// endedUnsaved lets the drain end before the token is stored. The program must
+// report it as lost, and so must the next process.
 func (s *volumeFixture) endedUnsaved() {
 	s.blockDuringRefresh()
 	if code := s.proxy.terminate(time.Minute); code != 1 {
 		s.Errorf("exit code %d with an unsaved token, want 1", code)
 	}
 	if output := s.proxy.stderr.String(); !strings.Contains(output, "could not be stored and is lost") {
-		s.Errorf("the program does not say that a token is lost")
+		s.Errorf("stderr does not say that a token is lost")
 	}
 	s.volume.allowWrites(s.T, s.dir)
 	s.proxy.start()
 	await(s.T, recoveryTime, "the account is dead", func() bool { return s.proxy.status(s.account).State == "dead" })
 	if reason := s.proxy.mustBeDead(s.account); !strings.Contains(reason, "lost") {
-		s.Errorf("the account is dead and does not say that an answer was lost: %s", reason)
+		s.Errorf("the reason of the dead account does not say that an answer was lost: %s", reason)
 	}
 	s.provider.reseed()
 	s.proxy.kill()
@@ -144,12 +145,12 @@ func (s *volumeFixture) endedUnsaved() {
 	s.proxy.mustServe(s.account)
 }
 
-// blockDuringRefresh closes the volume between a commit and its answer, waits
-// until the new token is held unsaved, and returns the number of redemptions.
+// blockDuringRefresh blocks writes between a commit and its answer. It waits until
+// the new token is unsaved, and returns the number of redemptions.
 func (s *volumeFixture) blockDuringRefresh() int {
 	before := s.provider.counters().Redemptions
 	s.provider.slow(0, time.Second)
-	await(s.T, 30*time.Second, "a refresh token is spent", func() bool {
+	await(s.T, 30*time.Second, "the issuer redeems a refresh token", func() bool {
 		return s.provider.counters().Redemptions > before
 	})
 	s.volume.blockWrites(s.T, s.dir)
@@ -161,7 +162,7 @@ func (s *volumeFixture) blockDuringRefresh() int {
 	return before + 1
 }
 
-// heal makes the volume take writes again: the account goes on without loss.
+// mustRecover allows writes again and checks that the account loses nothing.
 func (s *volumeFixture) mustRecover() {
 	s.volume.allowWrites(s.T, s.dir)
 	before := s.provider.counters().Redemptions
@@ -171,7 +172,7 @@ func (s *volumeFixture) mustRecover() {
 	s.proxy.awaitUsable(s.account, 30*time.Second)
 	s.proxy.mustServe(s.account)
 	if ready, why := s.proxy.ready(); !ready {
-		s.Errorf("not ready when all is well again: %s", why)
+		s.Errorf("not ready after recovery: %s", why)
 	}
 	if code := s.proxy.terminate(30 * time.Second); code != 0 {
 		s.Errorf("exit code %d after SIGTERM, want 0", code)
