@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// TestSecretsStayInTheProcess: another process of the same user, as an app
-// beside us is, reads neither our environment nor our memory, and a crash
-// leaves no core.
+// TestSecretsStayInTheProcess checks that another process of the same user, such as
+// an app, can read neither the program's environment nor its memory map. A crash must
+// leave no core file.
 func TestSecretsStayInTheProcess(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: THE NEIGHBOUR IS NOT TESTED, for this user cannot become another")
+		t.Skip("SKIPPED: ACCESS BY ANOTHER PROCESS IS NOT TESTED because only root may run one as another user")
 	}
 	root := openToAll(t)
 	dir := filepath.Join(root, "state")
@@ -34,7 +34,7 @@ func TestSecretsStayInTheProcess(t *testing.T) {
 	p.start()
 	p.awaitAllUsable(30 * time.Second)
 
-	neighbour := func(pid int, file string) (string, error) {
+	readProc := func(pid int, file string) (string, error) {
 		cmd := exec.Command("cat", fmt.Sprintf("/proc/%d/%s", pid, file))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential}
 		out, err := cmd.CombinedOutput()
@@ -42,11 +42,11 @@ func TestSecretsStayInTheProcess(t *testing.T) {
 	}
 	pid := p.cmd.Process.Pid
 	for _, file := range []string{"environ", "maps"} {
-		if out, err := neighbour(pid, file); err == nil || !strings.Contains(out, "denied") {
-			t.Errorf("a neighbour reads %s: %d bytes, %v", file, len(out), err)
+		if out, err := readProc(pid, file); err == nil || !strings.Contains(out, "denied") {
+			t.Errorf("another process can read %s: %d bytes, %v", file, len(out), err)
 		}
 	}
-	limits, err := neighbour(pid, "limits")
+	limits, err := readProc(pid, "limits")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,14 +55,14 @@ func TestSecretsStayInTheProcess(t *testing.T) {
 			t.Errorf("core files may have %s bytes", strings.Fields(core)[0])
 		}
 	}
-	open := exec.Command("sleep", "60") // that the neighbour could read another's
-	open.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential}
-	if err := open.Start(); err != nil {
+	unprotected := exec.Command("sleep", "60") // checks that the read fails only for the program
+	unprotected.SysProcAttr = &syscall.SysProcAttr{Credential: p.credential}
+	if err := unprotected.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer open.Wait()
-	defer open.Process.Kill()
-	if _, err := neighbour(open.Process.Pid, "environ"); err != nil {
-		t.Errorf("the control cannot be read either: %v", err)
+	defer unprotected.Wait()
+	defer unprotected.Process.Kill()
+	if _, err := readProc(unprotected.Process.Pid, "environ"); err != nil {
+		t.Errorf("the unprotected process cannot be read either: %v", err)
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// killInstances is how many instances are killed side by side.
+// killInstances is the number of instances that are killed in parallel.
 const killInstances = 4
 
-// TestKillAtRandomMoments kills the program over and over, and starts it again
-// with the seeds that it spent long ago. An account may be lost only with an
-// answer that was under way when the program died, and must say so.
+// TestKillAtRandomMoments kills the program many times, and restarts it with seeds
+// that are already spent. An account may be lost only if a token response was under
+// way when the program was killed. The account's reason must say so.
 func TestKillAtRandomMoments(t *testing.T) {
 	t.Parallel()
 	var sum killTally
@@ -31,11 +31,11 @@ func TestKillAtRandomMoments(t *testing.T) {
 		}
 	})
 	t.Logf("%d kills of three accounts each, %d redemptions", sum.kills, sum.redemptions)
-	t.Logf("%d accounts lost to an answer that never arrived", sum.neverArrived)
-	t.Logf("%d accounts lost in the write of the new record, which was not whole", sum.halfWritten)
-	t.Logf("%d accounts saved by a new record that was whole, and not yet in its place", sum.finished)
-	t.Logf("%d accounts lost otherwise", sum.unexplained)
-	t.Logf("%d reuses, all after a lost answer", sum.reuses)
+	t.Logf("%d accounts lost because a token response did not arrive", sum.neverArrived)
+	t.Logf("%d accounts lost because the new record was written incompletely", sum.halfWritten)
+	t.Logf("%d accounts recovered from a new record that was complete and not yet renamed", sum.finished)
+	t.Logf("%d accounts lost for another reason", sum.unexplained)
+	t.Logf("%d reuses, all after a lost token response", sum.reuses)
 }
 
 type killTally struct {
@@ -51,14 +51,14 @@ func (t *killTally) add(change func()) {
 	change()
 }
 
-// A killAccount is an account of a program that is killed.
+// A killAccount is an account of the program under test.
 type killAccount struct {
 	*provider
-	// ahead is the generation less the redemptions, while no answer is lost:
-	// a new seed counts as a generation.
+	// ahead is the generation minus the redemptions while no response is lost. A new
+	// seed counts as a generation.
 	ahead    int
-	lost     bool // the answer to the newest redemption; the program may not know yet
-	finished int  // the newest generation whose write the next process had to finish
+	lost     bool // whether the newest token response is lost; the program may not know yet
+	finished int  // newest generation whose write the next process had to finish
 	last     counters
 }
 
@@ -109,7 +109,7 @@ func (f *killFixture) run(kills int, sum *killTally) {
 	}
 }
 
-// awaitMoment returns when the program is to be killed.
+// awaitMoment returns at the moment to kill the program.
 func (f *killFixture) awaitMoment() {
 	switch f.random.IntN(10) {
 	case 0, 1:
@@ -127,8 +127,8 @@ func (f *killFixture) awaitMoment() {
 	}
 }
 
-// awaitTokenRequest slows the issuers down on either side of the commit, and
-// returns when one of them is asked for an account that lives.
+// awaitTokenRequest delays the token responses before and after the commit, and
+// waits for a token request for an account that is not lost.
 func (f *killFixture) awaitTokenRequest(slow time.Duration) {
 	before := map[*killAccount]int{}
 	for _, a := range f.accounts {
@@ -147,8 +147,8 @@ func (f *killFixture) awaitTokenRequest(slow time.Duration) {
 	})
 }
 
-// reseedDead waits until every account is usable or known to be dead. Those
-// that died get a new seed and, with a restart, live again.
+// reseedDead waits until every account is usable or reported dead. It gives dead
+// accounts a new seed and restarts the program.
 func (f *killFixture) reseedDead() {
 	dead := false
 	for _, a := range f.accounts {
@@ -157,11 +157,11 @@ func (f *killFixture) reseedDead() {
 			f.proxy.awaitServed(a.name, 30*time.Second)
 			continue
 		}
-		await(f.t, 90*time.Second, a.name+", whose answer was lost, is dead", func() bool {
+		await(f.t, 90*time.Second, a.name+", whose token response was lost, is dead", func() bool {
 			return f.proxy.status(a.name).State == "dead"
 		})
 		if reason := f.proxy.mustBeDead(a.name); !strings.Contains(reason, "lost") {
-			f.t.Errorf("%s is dead and does not say that an answer was lost: %s", a.name, reason)
+			f.t.Errorf("%s: the reason of the dead account does not say that an answer was lost: %s", a.name, reason)
 		}
 		dead = true
 	}
@@ -192,8 +192,8 @@ func (a *killAccount) revive(r *record) {
 	a.lost = false
 }
 
-// examine compares what a killed program has stored of an account with what
-// its issuer has committed.
+// examine compares the record that a killed program has stored with what the issuer
+// has committed.
 func (f *killFixture) examine(a *killAccount) {
 	c, r := a.counters(), readRecord(f.t, f.proxy.dir, a.name)
 	last := a.last
@@ -205,11 +205,11 @@ func (f *killFixture) examine(a *killAccount) {
 		return
 	}
 	if c.Reuses != last.Reuses || c.FamiliesRevoked != last.FamiliesRevoked || c.InvalidGrants != last.InvalidGrants {
-		f.t.Errorf("%s: the issuer's counters went from %+v to %+v while no answer was lost", a.name, last, c)
+		f.t.Errorf("%s: the issuer's counters went from %+v to %+v, though no token response was lost", a.name, last, c)
 	}
 	if r == nil || !r.descendsFrom(a.seed) { // not even the seed was stored yet
 		if c.Redemptions != last.Redemptions {
-			f.t.Errorf("%s: a seed was spent that was not stored", a.name)
+			f.t.Errorf("%s: the program spent a seed that it had not stored", a.name)
 		}
 		return
 	}
@@ -225,11 +225,11 @@ func (f *killFixture) examine(a *killAccount) {
 		}
 	}
 	f.sum.add(func() { f.sum.unexplained++ })
-	f.t.Fatalf("%s is lost, and no lost answer explains it: %+v, record %+v, %d ahead", a.name, c, r, a.ahead)
+	f.t.Fatalf("%s is lost, and no lost token response explains it: %+v, record %+v, %d ahead", a.name, c, r, a.ahead)
 }
 
-// lose notes that the newest redemption gave a generation which is not in the
-// record, but perhaps in what a killed process has left.
+// lose notes that the newest redemption's generation is not in the record. It may be
+// in the killed process's temporary file.
 func (f *killFixture) lose(a *killAccount, generation int, left *tempFile) {
 	f.sum.add(func() {
 		switch {
