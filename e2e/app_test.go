@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// An honestApp asks small questions at a steady pace, and notes how long each
-// answer takes. Its clients keep their connections, but for one that is started
-// apart and makes a connection for each question.
+// An honestApp makes small requests at a steady rate and records their latency. Its
+// clients reuse their connections. One client, which startFresh starts, opens a
+// connection for each request.
 type honestApp struct {
 	address string
 	stop    chan struct{}
@@ -27,7 +27,7 @@ type honestApp struct {
 	failed []string
 }
 
-// A sample is one answer: when its question was asked, and how long it took.
+// A sample is the start and the latency of one request.
 type sample struct {
 	at   time.Time
 	took time.Duration
@@ -35,9 +35,9 @@ type sample struct {
 
 const (
 	keptClients = 4
-	keptPace    = 4 * time.Millisecond // of each: 1,000 questions a second in all
+	keptPace    = 4 * time.Millisecond // of each client: 1,000 requests a second in all
 	freshPace   = 20 * time.Millisecond
-	honestWait  = 15 * time.Second // for an answer
+	honestWait  = 15 * time.Second // time limit of an answer
 )
 
 func startHonestApp(t *testing.T, address string) *honestApp {
@@ -54,7 +54,7 @@ func startHonestApp(t *testing.T, address string) *honestApp {
 	return h
 }
 
-// end is called once more when the test ends.
+// end may be called more than once.
 func (h *honestApp) end() {
 	select {
 	case <-h.stop:
@@ -64,7 +64,7 @@ func (h *honestApp) end() {
 	h.all.Wait()
 }
 
-// keep asks on one connection.
+// runKeepAlive makes requests on one connection.
 func (h *honestApp) runKeepAlive(c net.Conn) {
 	defer c.Close()
 	r := bufio.NewReader(c)
@@ -73,7 +73,7 @@ func (h *honestApp) runKeepAlive(c net.Conn) {
 
 func (h *honestApp) startFresh() { h.all.Go(h.runFresh) }
 
-// renew asks on a connection of its own each time.
+// runFresh makes each request on a new connection.
 func (h *honestApp) runFresh() {
 	h.repeat(freshPace, func() (time.Duration, error) {
 		began := time.Now()
@@ -87,7 +87,7 @@ func (h *honestApp) runFresh() {
 	}, &h.fresh)
 }
 
-// repeat ends with the first failure, after which a connection is lost.
+// repeat ends after the first failure, because the connection is then unusable.
 func (h *honestApp) repeat(pace time.Duration, once func() (time.Duration, error), into *[]sample) {
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
@@ -132,25 +132,25 @@ func get(c net.Conn, r *bufio.Reader) (time.Duration, error) {
 	return time.Since(began), nil
 }
 
-// failures returns what was not answered with 200 so far.
+// failures returns the requests so far that were not answered with 200.
 func (h *honestApp) failures() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.failed)
 }
 
-// answers returns how many there were so far.
+// answers returns the number of answers so far.
 func (h *honestApp) answers() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.kept) + len(h.fresh)
 }
 
-// A latency is what an honest app felt in some time.
+// A latency describes an honest app's samples in a time interval.
 type latency struct {
 	count          int
-	median, p99    time.Duration // of kept connections; medians over windows
-	best           time.Duration // of the windows' p99
+	median, p99    time.Duration // of kept connections; each the median over windows
+	best           time.Duration // lowest p99 of a window
 	worst          time.Duration
 	freshMedian    time.Duration
 	freshWorst     time.Duration
@@ -158,13 +158,15 @@ type latency struct {
 }
 
 func (l latency) String() string {
-	return fmt.Sprintf("p99 %v (at best %v), median %v, worst %v of %d answers in %d windows; %d on fresh connections: median %v, worst %v",
-		l.p99.Round(time.Microsecond), l.best.Round(time.Microsecond), l.median.Round(time.Microsecond), l.worst.Round(time.Microsecond), l.count, l.windows,
-		l.fresh, l.freshMedian.Round(time.Microsecond), l.freshWorst.Round(time.Microsecond))
+	us := func(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
+	return fmt.Sprintf("p99 %v (at best %v), median %v, worst %v of %d answers in %d windows; "+
+		"%d on fresh connections: median %v, worst %v",
+		us(l.p99), us(l.best), us(l.median), us(l.worst), l.count, l.windows,
+		l.fresh, us(l.freshMedian), us(l.freshWorst))
 }
 
-// window is a second of a thousand answers: the median of some windows' 99th
-// percentiles bears a hiccup of the machine, which one percentile does not.
+// window is a second, which has a thousand answers. The median of the windows' 99th
+// percentiles tolerates one pause of the machine. A single percentile would not.
 const window = time.Second
 
 func (h *honestApp) between(from, to time.Time) latency {
@@ -175,7 +177,7 @@ func (h *honestApp) between(from, to time.Time) latency {
 	var medians, p99s []time.Duration
 	for begin := from; !begin.Add(window).After(to); begin = begin.Add(window) {
 		all := within(kept, begin, begin.Add(window))
-		if len(all) == 0 { // those are asked still
+		if len(all) == 0 { // the requests are still unanswered
 			all = []time.Duration{window}
 		}
 		medians, p99s = append(medians, percentile(all, 50)), append(p99s, percentile(all, 99))
@@ -194,9 +196,8 @@ func (h *honestApp) between(from, to time.Time) latency {
 	return l
 }
 
-// withMissed adds the questions that a client would have asked while it waited
-// for an answer: without them a standstill of seconds is one slow answer among
-// a thousand.
+// withMissed adds the requests that a client would have made while it waited for an
+// answer. Without them a pause of seconds would be one slow answer among a thousand.
 func withMissed(samples []sample) []sample {
 	all := slices.Clone(samples)
 	for _, s := range samples {
@@ -208,7 +209,7 @@ func withMissed(samples []sample) []sample {
 	return all
 }
 
-// within returns how long the answers to questions of some time took, sorted.
+// within returns the sorted latencies of requests that began in a time interval.
 func within(samples []sample, from, to time.Time) []time.Duration {
 	var all []time.Duration
 	for _, s := range samples {
@@ -220,7 +221,7 @@ func within(samples []sample, from, to time.Time) []time.Duration {
 	return all
 }
 
-// percentile of what is sorted.
+// percentile returns the p-th percentile of a sorted slice.
 func percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[(len(sorted)-1)*p/100]
 }

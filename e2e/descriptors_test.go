@@ -15,15 +15,14 @@ const (
 	manySlow       = 2 * fewDescriptors
 )
 
-// TestFewDescriptors has more slow clients than the program may have files
-// open, who come again when they are cut off. Tokens that live for seconds must
-// still be refreshed and stored, probes be answered, and an honest app be
-// served: on new connections too, where the slow have not begun a request that
-// is served.
+// TestFewDescriptors opens more slow connections than the program may have file
+// descriptors. The clients reconnect when they are cut off. The program must still
+// refresh and store short-lived tokens, answer probes and serve an honest app. It
+// must also serve new connections, unless the slow clients have requests under way.
 func TestFewDescriptors(t *testing.T) {
 	for _, scenario := range []struct {
 		name, slow string
-		evicted    bool
+		evicted    bool // whether the program closes such connections to make room
 	}{
 		{"silent", "", true},
 		{"headers", "GET /small HTTP/1.1\r\nHost: localhost\r\nX-A: ", true},
@@ -48,26 +47,26 @@ func TestFewDescriptors(t *testing.T) {
 					t.Errorf("/readyz answered %q after %v", why, time.Since(asked))
 				}
 				if n := f.descriptors(); n > fewDescriptors-16 {
-					t.Errorf("%d descriptors are open, want some of %d to be left", n, fewDescriptors)
+					t.Errorf("%d descriptors are open, want at least 16 of %d free", n, fewDescriptors)
 				}
 				time.Sleep(200 * time.Millisecond)
 			}
 			if now := readRecord(t, f.dir, f.account); now.Generation < was.Generation+2 {
-				t.Errorf("the state is of generation %d, want two after %d at least", now.Generation, was.Generation)
+				t.Errorf("the state has generation %d, want at least two more than %d", now.Generation, was.Generation)
 			}
 			l := h.between(began, time.Now())
 			t.Logf("%v", l)
 			if failed := h.failures(); len(failed) > 0 {
-				t.Errorf("an honest app was not answered: %q", failed)
+				t.Errorf("honest app requests failed: %q", failed)
 			}
 			if l.count == 0 || scenario.evicted && l.fresh == 0 {
-				t.Error("an honest app was not served")
+				t.Error("the honest app was not served")
 			}
 		})
 	}
 }
 
-// withFileLimit returns a program that may open few files.
+// withFileLimit returns a script that runs the program with few file descriptors.
 func withFileLimit(t *testing.T, program string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "limited")
@@ -76,7 +75,7 @@ func withFileLimit(t *testing.T, program string) string {
 	return path
 }
 
-// connectSlowly begins n requests that do not go on, until the test ends.
+// connectSlowly keeps n incomplete requests open until the test ends.
 func connectSlowly(t *testing.T, address string, n int, beginning string) {
 	stop := make(chan struct{})
 	var all sync.WaitGroup
@@ -90,7 +89,7 @@ func connectSlowly(t *testing.T, address string, n int, beginning string) {
 				io.WriteString(c, beginning)
 				gone := make(chan struct{})
 				go func() {
-					io.Copy(io.Discard, c) // until it is cut off
+					io.Copy(io.Discard, c) // until the program closes the connection
 					close(gone)
 				}()
 				select {

@@ -14,43 +14,42 @@ import (
 const (
 	slowClients = 1000
 	quietTime   = 3 * time.Second
-	// maxSlowdown is by how much an attack may multiply an honest app's p99, where
-	// that is more than noise, which is what others on two cores make of it: the
-	// quiet p99 itself is between 0.7 and 5 ms from one second to the next.
+	// maxSlowdown limits the factor by which an attack may raise an honest app's p99.
+	// A p99 below noise always passes: on two cores the quiet p99 varies between 0.7
+	// and 5 ms from one second to the next.
 	maxSlowdown = 2
 	noise       = 10 * time.Millisecond
-	// maxAttackedResident is what a thousand slow clients may make the program take, in
-	// bytes.
+	// maxAttackedResident is the most resident memory, in bytes, with a thousand slow
+	// clients.
 	maxAttackedResident = 224e6
 )
 
-// An attackPlan is one of slowhttptest's ways. Its clients begin within opening,
-// which costs what a thousand requests cost anyone, be they honest; then they
-// are held. A range request is answered, and nobody is held by it.
+// An attackPlan is one of slowhttptest's attacks. During opening the clients
+// connect, which costs as much as a thousand honest requests. During held they keep
+// their connections open. A range request is answered and keeps no connection open.
 type attackPlan struct {
 	name, flag, target string
 	perSecond          int
 	opening, held      time.Duration
 }
 
-// TestSlowClients lets slowhttptest hold a thousand connections in each of its
-// ways, while an honest app is served as if they were not there.
+// TestSlowClients has slowhttptest hold a thousand connections in each of its
+// attacks. The program must serve an honest app as fast as without them.
 //
-// The machine's own noise is told apart: the same attack is first run against
-// another server, which costs what slowhttptest and any server cost, while the
-// honest app is served by the program. What it is held to is the worse of that
-// and of the quiet before and after, in one second at least of those in which
-// all clients are held: what else runs here takes some of them, and a program
-// that starves its apps would do so in each.
+// The test separates the load that any attack puts on the machine: it first runs the
+// attack against another server while the program serves the honest app. The bound is
+// the worst of that p99 and of the p99 without attack, before and after. The honest app
+// must meet it in at least one second while all clients are held. Other load may spoil
+// some seconds, but a program that starves its apps would do so in every one.
 func TestSlowClients(t *testing.T) {
 	if _, err := exec.LookPath("slowhttptest"); err != nil {
-		t.Skip("SKIPPED: SLOW CLIENTS ARE NOT TESTED, for there is no slowhttptest (Debian's package of that name)")
+		t.Skip("SKIPPED: SLOW CLIENTS ARE NOT TESTED because slowhttptest (a Debian package) is not installed")
 	}
 	api, otherAPI := startAPI(t), startAPI(t)
 	f := startAPIFixture(t, api)
 	h := startHonestApp(t, f.address)
 	h.startFresh()
-	h.during(quietTime) // until the program has the connections and buffers that it keeps
+	h.during(quietTime) // until the program has opened its idle connections and buffers
 	before := h.during(quietTime)
 	for _, plan := range []attackPlan{
 		{"headers", "-H", "/small", 500, 3 * time.Second, 3 * time.Second},
@@ -75,41 +74,42 @@ func TestSlowClients(t *testing.T) {
 			now := f.resourceUsage()
 
 			t.Logf("quiet before:     %v", before)
-			t.Logf("another attacked: %v; slowhttptest took %v of CPU", other.held, other.cpu)
-			t.Logf("attacked:         %v; slowhttptest took %v, the program %v", under.held, under.cpu, ended.cpu-begun.cpu)
+			t.Logf("other server attacked: %v; slowhttptest used %v of CPU", other.held, other.cpu)
+			t.Logf("program attacked: %v; slowhttptest used %v, the program %v", under.held, under.cpu, ended.cpu-begun.cpu)
 			t.Logf("quiet after:      %v", after)
-			t.Logf("%.2f times the quiet p99, %.2f times another's", ratio(under.held.p99, max(before.p99, after.p99)), ratio(under.held.p99, other.held.p99))
+			t.Logf("%.2f times the quiet p99, %.2f times that with the other server attacked",
+				ratio(under.held.p99, max(before.p99, after.p99)), ratio(under.held.p99, other.held.p99))
 			if plan.opening > 0 {
-				t.Logf("while they began: %v", under.opening)
-				t.Logf("    at another's: %v", other.opening)
+				t.Logf("while the clients connect to the program:      %v", under.opening)
+				t.Logf("while the clients connect to the other server: %v", other.opening)
 			}
-			t.Logf("before: %v", was)
-			t.Logf("at the attack's end: %v; at most %d descriptors; %d requests were answered", ended, most, requests)
-			t.Logf("after:  %v", now)
+			t.Logf("resources before: %v", was)
+			t.Logf("resources at the attack's end: %v; at most %d descriptors; %d requests answered", ended, most, requests)
+			t.Logf("resources after:  %v", now)
 			bound := max(noise, maxSlowdown*max(before.p99, after.p99, other.held.p99))
 			switch {
 			case short:
-				t.Logf("the p99 of %v is the kernel's, which was short of memory for sockets; otherwise it would be held to %v", under.held.p99, bound)
+				t.Logf("p99 %v not compared with %v: the kernel was under TCP memory pressure", under.held.p99, bound)
 			case under.held.best > bound:
-				t.Errorf("an honest app's p99 was %v at best, want at most %v", under.held.best, bound)
+				t.Errorf("the honest app's best p99 was %v, want at most %v", under.held.best, bound)
 			}
 			if now.peak > maxAttackedResident {
 				t.Errorf("%.1f MB were resident, want at most %.1f", megabytes(now.peak), megabytes(maxAttackedResident))
 			}
 			if most < slowClients*9/10 && requests < slowClients*9/10 {
-				t.Errorf("%d connections are no attack of %d", max(most, requests), slowClients)
+				t.Errorf("slowhttptest held only %d connections, want %d", max(most, requests), slowClients)
 			}
 			if failed := h.failures(); len(failed) > 0 {
-				t.Fatalf("an honest app was not answered: %q", failed)
+				t.Fatalf("honest app requests failed: %q", failed)
 			}
 			before = after
 		})
 	}
 }
 
-// tcpMemoryPressure reports whether TCP's buffers take more than the kernel likes
-// (tcp(7), tcp_mem): it drops what comes in then, whosever it is. Each client
-// that takes nothing fills buffers of MBs, on either side of the program.
+// tcpMemoryPressure reports whether TCP's buffers exceed the kernel's pressure limit
+// (tcp(7), tcp_mem). The kernel then drops incoming data of any connection. Each client
+// that reads nothing fills MBs of buffers on both sides of the program.
 func tcpMemoryPressure(t *testing.T) bool {
 	t.Helper()
 	var low, pressure, high int
@@ -125,13 +125,13 @@ func tcpMemoryPressure(t *testing.T) bool {
 	}
 	scan("/proc/sys/net/ipv4/tcp_mem", "", &low, &pressure, &high)
 	var pages int
-	scan("/proc/net/sockstat", " mem ", &pages) // of TCP, which comes first
+	scan("/proc/net/sockstat", " mem ", &pages) // TCP's, which is the first
 	return pages >= pressure
 }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
 
-// requests is how many the program has counted at the API.
+// requests returns the program's count of requests to the API.
 func (f *apiFixture) requests() int {
 	return int(f.metric(`ticketproxy_request_duration_seconds_count{upstream="own"}`))
 }
@@ -142,14 +142,14 @@ func (h *honestApp) during(d time.Duration) latency {
 	return h.between(began, time.Now())
 }
 
-// An attack is what an honest app felt of one.
+// An attack is what the honest app measured during one.
 type attack struct {
 	opening, held latency
-	answers       int           // that it got in all that time
+	answers       int           // that it got during the attack
 	cpu           time.Duration // of slowhttptest
 }
 
-// attacked runs slowhttptest until it has held its clients for that time.
+// attacked runs one attack of slowhttptest and measures the honest app meanwhile.
 func (h *honestApp) attacked(t *testing.T, plan attackPlan, origin string, meanwhile func()) attack {
 	t.Helper()
 	seconds := int((plan.opening + plan.held).Seconds())
@@ -169,7 +169,7 @@ func (h *honestApp) attacked(t *testing.T, plan attackPlan, origin string, meanw
 	defer ticker.Stop()
 	for running := true; running; {
 		select {
-		case <-ended: // its code says how the server fared
+		case <-ended: // the exit code depends on the server, so ignore it
 			running = false
 		case <-ticker.C:
 			meanwhile()
@@ -188,23 +188,23 @@ func (h *honestApp) attacked(t *testing.T, plan attackPlan, origin string, meanw
 }
 
 const (
-	nearDescriptors = 64 // idle connections to the API among them
+	nearDescriptors = 64 // includes idle connections to the API
 	nearGoroutines  = 128
 	nearResident    = 16 << 20
 )
 
-// awaitIdle returns once the program has let go of what an attack made it take.
+// awaitIdle waits until the program has released what an attack made it use.
 func (f *apiFixture) awaitIdle(t *testing.T, was resourceUsage) {
 	t.Helper()
 	began := time.Now()
-	let := false
-	await(t, 30*time.Second, "the program lets go of what an attack made it take", func() bool {
+	released := false
+	await(t, 30*time.Second, "the program releases what an attack made it use", func() bool {
 		now := f.resourceUsage()
-		if !let && now.descriptors <= was.descriptors+nearDescriptors && now.goroutines <= was.goroutines+nearGoroutines {
-			let = true
+		if !released && now.descriptors <= was.descriptors+nearDescriptors && now.goroutines <= was.goroutines+nearGoroutines {
+			released = true
 			t.Logf("descriptors and goroutines were back after %v", time.Since(began).Round(10*time.Millisecond))
 		}
-		return let && now.resident <= was.resident+nearResident
+		return released && now.resident <= was.resident+nearResident
 	})
 	t.Logf("memory was back after %v", time.Since(began).Round(10*time.Millisecond))
 }
