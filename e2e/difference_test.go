@@ -81,7 +81,7 @@ func compareFields(whose string, direct, through []field, note func(what, format
 		slices.SortStableFunc(a, caseless)
 		slices.SortStableFunc(b, caseless)
 		if !slices.Equal(a, b) {
-			note(whose+" headers spelled otherwise", "%s became %s", short(strings.Join(a, " ")), short(strings.Join(b, " ")))
+			note(whose+" header names in another case", "%s became %s", short(strings.Join(a, " ")), short(strings.Join(b, " ")))
 		}
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// A declaration is a difference that an app is told of.
+// A documentedChange is a difference that the README documents.
 type documentedChange struct {
-	what   string // as differences say it
-	names  string // of the questions that may show it: a pattern, "" is any
-	detail string // a pattern, "" is any
-	readme string // the sentence, or a part of it
+	what   string // kind of difference
+	names  string // pattern for the names of the cases that may show it
+	detail string // pattern for the detail
+	readme string // sentence of the README, or a part of it
 }
 
-// documented is all that may be different: what is not here must go through as it
-// came, and what is here must be seen.
+// documented lists all differences that may and must occur. Everything else must pass
+// unchanged.
 var documented = []documentedChange{
 	{what: "request authorization added", detail: `^\["Bearer `, readme: "`Authorization` is replaced"},
 	{what: "request authorization changed", detail: `became \["Bearer \w+"\]$`, readme: "`Authorization` is replaced"},
@@ -47,7 +47,7 @@ var documented = []documentedChange{
 	{what: "request trailer x-sum dropped", readme: "hop-by-hop headers (RFC 9110, section 7.6.1), trailers"},
 	{what: "request upgrade dropped", names: "h2c", readme: "an `Upgrade` to anything but WebSocket"},
 	{what: "request http2-settings dropped", names: "h2c", readme: "an `Upgrade` to anything but WebSocket"},
-	{what: "request headers spelled otherwise", readme: "Header names are spelled as Go spells them (`X-Count`), and sorted"},
+	{what: "request header names in another case", readme: "Header names are spelled as Go spells them (`X-Count`), and sorted"},
 	{what: "request headers in another order", readme: "Header names are spelled as Go spells them (`X-Count`), and sorted"},
 	{what: "request was sent again", names: "^401$", detail: "^2 times$", readme: "A 401 is not passed on at once: the request is sent once more with another token"},
 
@@ -64,7 +64,7 @@ var documented = []documentedChange{
 	{what: "answer content-length dropped", names: "^304$", readme: "`Content-Type` and `Content-Length` of a 304"},
 	{what: "answer ticketproxy-error dropped", readme: "a `Ticketproxy-Error`, which only our own answers bear"},
 	{what: "answer location changed", names: "^a redirect to the API$", detail: `became \["http://localhost/b\?c"\]$`, readme: "of a redirect that points to the API's own origin points to us"},
-	{what: "answer headers spelled otherwise", readme: "Header names are spelled as Go spells them, and sorted"},
+	{what: "answer header names in another case", readme: "Header names are spelled as Go spells them, and sorted"},
 	{what: "answer headers in another order", readme: "Header names are spelled as Go spells them, and sorted"},
 	{what: "answer line", names: "reason|Odd$", readme: "the reason beside the status is Go's"},
 	{what: "answer date added", names: "^an answer without a date$", readme: "an answer without a `Date` gets one"},
@@ -74,8 +74,8 @@ var documented = []documentedChange{
 	{what: "answer transfer-encoding added", detail: `^\["chunked"\]$`, readme: "an answer that ends with its connection comes chunked"},
 }
 
-// TestCompareWithNginx sends the same raw requests to an API directly, through nginx, and
-// through the program. What the program changes must be in the README's list.
+// TestCompareWithNginx sends the same raw requests to an API directly, through nginx
+// and through the program. The README must document every change by the program.
 func TestCompareWithNginx(t *testing.T) {
 	api := startRawAPI(t)
 	f := startAPIFixture(t, "http://"+api.address())
@@ -83,7 +83,7 @@ func TestCompareWithNginx(t *testing.T) {
 	readme := readREADME(t)
 	for _, d := range documented {
 		if !strings.Contains(readme, d.readme) {
-			t.Errorf("%s rests on a sentence that the README does not have: %s", d.what, d.readme)
+			t.Errorf("%s: the README lacks this sentence: %s", d.what, d.readme)
 		}
 	}
 
@@ -99,7 +99,7 @@ func TestCompareWithNginx(t *testing.T) {
 			theirs = append(theirs, differences(c.name, direct, api.exchange(nginx, c))...)
 		}
 	}
-	t.Logf("%d requests; differences from what goes directly:\n%s", len(all), table(ours, theirs))
+	t.Logf("%d requests; differences from direct requests:\n%s", len(all), table(ours, theirs))
 	seen, undocumented := make([]bool, len(documented)), map[string]int{}
 	for _, d := range ours {
 		i := slices.IndexFunc(documented, func(other documentedChange) bool { return other.covers(d) })
@@ -113,16 +113,18 @@ func TestCompareWithNginx(t *testing.T) {
 	}
 	for i, d := range documented {
 		if !seen[i] {
-			t.Errorf("documented, and not seen: %s %s", d.what, d.names)
+			t.Errorf("documented, but did not occur: %s %s", d.what, d.names)
 		}
 	}
 }
 
 func (d documentedChange) covers(other difference) bool {
-	return d.what == other.what && regexp.MustCompile(d.names).MatchString(other.name) && regexp.MustCompile(d.detail).MatchString(other.detail)
+	return d.what == other.what &&
+		regexp.MustCompile(d.names).MatchString(other.name) &&
+		regexp.MustCompile(d.detail).MatchString(other.detail)
 }
 
-// readREADME returns it with single blanks.
+// readREADME returns the README with its white space reduced to single spaces.
 func readREADME(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../README.md")
@@ -132,8 +134,8 @@ func readREADME(t *testing.T) string {
 	return strings.Join(strings.Fields(string(text)), " ")
 }
 
-// table shows each kind of difference, how many questions show it, and one of
-// them.
+// table lists each kind of difference with the number of cases that show it and an
+// example.
 func table(ours, theirs []difference) string {
 	var kinds []string
 	for _, d := range append(slices.Clone(ours), theirs...) {
@@ -160,14 +162,14 @@ func table(ours, theirs []difference) string {
 	return b.String()
 }
 
-// startNginx starts nginx before an API until the test ends, as its manual has
-// it for keep-alive; "" when there is none.
+// startNginx runs nginx in front of an API until the test ends, configured for
+// keep-alive as its manual says. It returns nginx's address, or "" if nginx is not installed.
 func startNginx(t *testing.T, api string) string {
 	t.Helper()
 	path, err := exec.LookPath("nginx")
 	if err != nil {
 		if path, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
-			t.Log("SKIPPED: NGINX IS NOT COMPARED, for there is none (Debian's package nginx-light)")
+			t.Log("SKIPPED: NGINX IS NOT COMPARED because it is not installed (Debian's package nginx-light)")
 			return ""
 		}
 	}
@@ -187,7 +189,7 @@ func startNginx(t *testing.T, api string) string {
 		cmd.Process.Kill()
 		cmd.Wait()
 		if t.Failed() {
-			t.Logf("the end of what nginx said:\n%s", output.String())
+			t.Logf("end of nginx's stderr:\n%s", output.String())
 		}
 	})
 	await(t, 10*time.Second, "nginx listens", func() bool {

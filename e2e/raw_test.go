@@ -15,8 +15,7 @@ import (
 	"time"
 )
 
-// A message is a request or an answer as it was written, but for the sizes of
-// its chunks.
+// A message is a request or an answer as it was written, apart from the chunk sizes.
 type message struct {
 	line     string
 	header   []field
@@ -27,7 +26,7 @@ type message struct {
 // A field is a header line.
 type field struct{ name, value string }
 
-// get returns the first value of a header, "" when there is none.
+// get returns the first value of a header, or "" if there is none.
 func (m message) get(name string) string {
 	for _, f := range m.header {
 		if strings.EqualFold(f.name, name) {
@@ -61,8 +60,8 @@ func readFields(r *bufio.Reader) ([]field, error) {
 	}
 }
 
-// readBody reads what the head announces. Where it announces nothing, an
-// answer's body lasts until the connection ends, and a request has none.
+// readBody reads the body that the header announces. Otherwise an answer's body ends
+// when the connection closes, and a request has no body.
 func (m *message) readBody(r *bufio.Reader, untilEnd bool) error {
 	var body []byte
 	var err error
@@ -85,16 +84,16 @@ func (m *message) readBody(r *bufio.Reader, untilEnd bool) error {
 	return err
 }
 
-// An exchange is one request, as an API saw it, and what its app got.
+// An exchange is one request, as the API received it, and the answer to the app.
 type exchange struct {
-	requests []message // more than one when it was sent again
+	requests []message // more than one if the proxy retried
 	interim  []message
 	answer   message
-	broken   string // why there is no whole answer
+	broken   string // why the answer is incomplete
 }
 
-// A rawAPI is an API that keeps requests as they were written, and answers
-// with given bytes.
+// A rawAPI is an API that records requests as they were written, and answers with
+// given bytes.
 type rawAPI struct {
 	listener net.Listener
 	all      sync.WaitGroup
@@ -173,16 +172,16 @@ func (api *rawAPI) serve(c net.Conn) {
 	}
 }
 
-// A question is one request and the API's answer to it.
+// An exchangeCase is one request and the API's answer to it.
 type exchangeCase struct {
 	name, send, reply string
 	closeConn         bool
 }
 
-// rawTimeout is longer than any answer of this suite takes.
+// rawTimeout is longer than any answer takes.
 const rawTimeout = 2 * time.Second
 
-// exchange sends a request to an address behind which is the rawAPI.
+// exchange sends a request to an address that leads to the rawAPI.
 func (api *rawAPI) exchange(address string, c exchangeCase) exchange {
 	api.mu.Lock()
 	api.requests, api.reply, api.closeConn = nil, c.reply, c.closeConn
@@ -197,7 +196,7 @@ func (api *rawAPI) exchange(address string, c exchangeCase) exchange {
 	return x
 }
 
-// broken names an error without the addresses in it.
+// broken describes an error without addresses.
 func broken(err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the connection ends"
