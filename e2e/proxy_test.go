@@ -18,20 +18,20 @@ import (
 	"time"
 )
 
-// A proxy is one instance of the program, which can be started many times.
+// A proxy is an instance of the program. It can be restarted.
 type proxy struct {
 	t          *testing.T
 	providers  map[string]*provider // by account
 	binary     string
-	credential *syscall.Credential // nil is this user
+	credential *syscall.Credential // nil means the current user
 	admin      string
 	listen     map[string]string // by account
-	dir        string            // of its state
-	extraEnv   []string          // variables
-	client     *http.Client      // of the app
+	dir        string            // holds the state
+	extraEnv   []string          // environment variables
+	client     *http.Client      // makes the app's requests
 	stderr     tail
 	cmd        *exec.Cmd
-	ended      chan struct{} // closed when the process has
+	ended      chan struct{} // closed when the process has ended
 }
 
 func newProxy(t *testing.T, dir string, providers map[string]*provider, extraEnv ...string) *proxy {
@@ -50,7 +50,7 @@ func newProxy(t *testing.T, dir string, providers map[string]*provider, extraEnv
 		}
 		p.client.CloseIdleConnections()
 		if t.Failed() {
-			t.Logf("the end of what the instance at %s said:\n%s", p.admin, p.stderr.String())
+			t.Logf("end of stderr of the instance at %s:\n%s", p.admin, p.stderr.String())
 		}
 	})
 	return p
@@ -78,10 +78,10 @@ func (p *proxy) environ() []string {
 	return environ
 }
 
-// start starts the process, and waits for nothing.
+// start starts the process without waiting for it to be ready.
 func (p *proxy) start() { p.startWith(func(*exec.Cmd) {}) }
 
-// startWith starts the process in other surroundings.
+// startWith starts the process after configure has changed its command.
 func (p *proxy) startWith(configure func(*exec.Cmd)) {
 	p.t.Helper()
 	p.cmd = exec.Command(p.binary, "serve")
@@ -107,14 +107,14 @@ func (p *proxy) signal(s syscall.Signal) {
 	}
 }
 
-// kill is kill -9.
+// kill sends SIGKILL and waits for the process to end.
 func (p *proxy) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.ended
 	p.client.CloseIdleConnections()
 }
 
-// terminate is SIGTERM; it returns the exit code.
+// terminate sends SIGTERM, waits for the process to end and returns the exit code.
 func (p *proxy) terminate(atMost time.Duration) int {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
@@ -137,7 +137,7 @@ func (p *proxy) alive() bool {
 	}
 }
 
-// An accountStatus is what /status says of an account.
+// An accountStatus is an account's entry in /status.
 type accountStatus struct {
 	Account    string `json:"account"`
 	State      string `json:"state"`
@@ -146,7 +146,7 @@ type accountStatus struct {
 	Error      string `json:"error"`
 }
 
-// status returns what is said of an account; nothing while nobody listens.
+// status returns an account's status, or a zero status while the admin listener is down.
 func (p *proxy) status(account string) accountStatus {
 	p.t.Helper()
 	if !p.alive() {
@@ -177,7 +177,7 @@ func (p *proxy) awaitUsable(account string, atMost time.Duration) {
 	await(p.t, atMost, account+" is usable", func() bool {
 		s := p.status(account)
 		if s.State == "dead" {
-			p.t.Fatalf("%s is dead without a reason that this test knows: %s", account, s.Error)
+			p.t.Fatalf("%s is unexpectedly dead: %s", account, s.Error)
 		}
 		return s.Usable
 	})
@@ -190,7 +190,7 @@ func (p *proxy) awaitAllUsable(atMost time.Duration) {
 	}
 }
 
-// ready asks /readyz.
+// ready requests /readyz and returns whether it answered 200, and the body.
 func (p *proxy) ready() (ok bool, why string) {
 	p.t.Helper()
 	res, err := control.Get("http://" + p.admin + "/readyz?verbose")
@@ -205,7 +205,7 @@ func (p *proxy) ready() (ok bool, why string) {
 	return res.StatusCode == http.StatusOK, string(body)
 }
 
-// An answer is what an app got.
+// An answer is the proxy's answer to an app.
 type answer struct {
 	status int
 	code   string // of Ticketproxy-Error
@@ -214,7 +214,7 @@ type answer struct {
 
 func (a answer) ok() bool { return a.status/100 == 2 }
 
-// request makes one call of an account's API, as an app would.
+// request makes an app's request to an account's API.
 func (p *proxy) request(account string) (answer, error) {
 	method, path, body := http.MethodGet, "/users/me", ""
 	switch account {
@@ -237,7 +237,7 @@ func (p *proxy) request(account string) (answer, error) {
 	return answer{res.StatusCode, res.Header.Get("Ticketproxy-Error"), string(data)}, err
 }
 
-// mustServe makes a request that must be answered with 2xx.
+// mustServe makes a request and expects a 2xx answer.
 func (p *proxy) mustServe(account string) {
 	p.t.Helper()
 	if a, err := p.request(account); err != nil || !a.ok() {
@@ -245,8 +245,8 @@ func (p *proxy) mustServe(account string) {
 	}
 }
 
-// awaitServed makes requests until one is answered with 2xx. After a crash the
-// first may be told to come again.
+// awaitServed makes requests until one gets a 2xx answer. After a crash the first may
+// get 503 token_unavailable.
 func (p *proxy) awaitServed(account string, atMost time.Duration) {
 	p.t.Helper()
 	await(p.t, atMost, account+" is served", func() bool {
@@ -258,8 +258,8 @@ func (p *proxy) awaitServed(account string, atMost time.Duration) {
 	})
 }
 
-// mustBeDead checks that the program says everywhere that only a person can
-// help account, and returns the reason.
+// mustBeDead checks that the program reports account as dead everywhere, and returns
+// the reason.
 func (p *proxy) mustBeDead(account string) string {
 	p.t.Helper()
 	s := p.status(account)
@@ -279,7 +279,7 @@ func (p *proxy) mustBeDead(account string) string {
 	return s.Error
 }
 
-// A tail keeps the end of what is written to it.
+// A tail keeps the last tailSize bytes written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -303,8 +303,8 @@ func (t *tail) String() string {
 	return string(t.text)
 }
 
-// ports gives each caller another one, below those that the kernel takes for
-// outgoing connections: a process that was killed must get its own again.
+// ports hands out each port once. The ports are below the kernel's range for outgoing
+// connections, so that a restarted process gets its own again.
 var ports struct {
 	mu   sync.Mutex
 	next int
@@ -317,7 +317,7 @@ func freeAddress(t *testing.T) string {
 	if ports.next == 0 {
 		ports.next = 20000 + os.Getpid()%40*100
 		if os.Getenv(namespaceVariable) != "" {
-			ports.next += 6000 // clear of the parent's
+			ports.next += 6000 // not the parent's ports
 		}
 	}
 	for ; ports.next < 32000; ports.next++ {

@@ -11,14 +11,14 @@ import (
 	"unsafe"
 )
 
-// A pseudoTerminal is a terminal (pty(7)) on which programs can run.
+// A pseudoTerminal is a pair of terminal files (pty(7)).
 type pseudoTerminal struct{ master, terminal *os.File }
 
 func newPseudoTerminal(t *testing.T) *pseudoTerminal {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("SKIPPED: NO SIGNAL OF A TERMINAL IS TESTED, for this machine has no pseudo terminals: ", err)
+		t.Skip("SKIPPED: TERMINAL SIGNALS ARE NOT TESTED because there is no pseudoterminal: ", err)
 	}
 	t.Cleanup(func() { master.Close() })
 	var number, unlocked uint32
@@ -29,28 +29,28 @@ func newPseudoTerminal(t *testing.T) *pseudoTerminal {
 	}
 	terminal, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip("SKIPPED: NO SIGNAL OF A TERMINAL IS TESTED, for this machine has no pseudo terminals: ", err)
+		t.Skip("SKIPPED: TERMINAL SIGNALS ARE NOT TESTED because there is no pseudoterminal: ", err)
 	}
 	t.Cleanup(func() { terminal.Close() })
 	return &pseudoTerminal{master, terminal}
 }
 
-// run has a command run on the terminal, in the foreground.
+// run makes a command run on the terminal, in the foreground.
 func (s *pseudoTerminal) run(cmd *exec.Cmd) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.terminal, s.terminal, s.terminal
 	cmd.SysProcAttr.Setsid, cmd.SysProcAttr.Setctty = true, true
 }
 
-// close is a closed window.
+// close acts like a closed terminal window.
 func (s *pseudoTerminal) close() {
 	s.terminal.Close()
 	s.master.Close()
 }
 
-// daemon has a command run without a terminal.
+// daemon makes a command run without a terminal.
 func daemon(cmd *exec.Cmd) { cmd.SysProcAttr.Setsid = true }
 
-// script has a shell run a command line, in which $0 is the program.
+// script makes a shell run a command line, in which $0 is the program.
 func script(line string) func(*exec.Cmd) {
 	return func(cmd *exec.Cmd) {
 		cmd.Args = []string{"sh", "-c", line, cmd.Path}
@@ -58,8 +58,8 @@ func script(line string) func(*exec.Cmd) {
 	}
 }
 
-// TestSignalsDuringRefresh: whatever ends the process, a refresh token that
-// was given is stored, and the request that waits for it is answered.
+// TestSignalsDuringRefresh ends the process in several ways during a refresh. The
+// program must store the new refresh token and answer the waiting request.
 func TestSignalsDuringRefresh(t *testing.T) {
 	t.Parallel()
 	send := func(signals ...syscall.Signal) func(*refreshFixture, *pseudoTerminal) {
@@ -86,8 +86,8 @@ func TestSignalsDuringRefresh(t *testing.T) {
 		"SIGQUIT":               {nil, send(syscall.SIGQUIT)},
 		"Ctrl-\\ on a terminal": {onTerminal, func(_ *refreshFixture, s *pseudoTerminal) { s.master.Write([]byte{0x1c}) }},
 		"a closed terminal":     {onTerminal, func(_ *refreshFixture, s *pseudoTerminal) { s.close() }},
-		// The shell leads the session. The program is told when the shell ends,
-		// with the terminal still open.
+		// The shell is the session leader. When it ends, the program gets SIGHUP while
+		// the terminal is still open.
 		"a killed shell": {underShell(`"$0" serve & wait`), func(s *refreshFixture, _ *pseudoTerminal) {
 			s.signal(syscall.SIGKILL)
 		}},
@@ -112,32 +112,36 @@ func TestSignalsDuringRefresh(t *testing.T) {
 				s.mustEnd(0)
 			}
 			if strings.Contains(s.stderr.String(), "goroutine ") {
-				t.Error("the program shows its stacks")
+				t.Error("the program prints its stacks")
 			}
 			s.mustHaveStored()
 		})
 	}
 }
 
-// TestSecondSignalStoresGrant: it cuts off requests, and waits for the
-// token request alone.
+// TestSecondSignalStoresGrant checks that a second signal ends all requests but the
+// token request.
 func TestSecondSignalStoresGrant(t *testing.T) {
 	t.Parallel()
 	s := newRefreshFixture(t, daemon, "TICKETPROXY_DRAIN_DELAY=1h")
 	s.startRefresh()
 	s.signal(syscall.SIGINT)
-	await(t, 10*time.Second, "the drain begins", func() bool { return strings.Contains(s.stderr.String(), `"draining"`) })
+	await(t, 10*time.Second, "the drain begins", func() bool {
+		return strings.Contains(s.stderr.String(), `"draining"`)
+	})
 	s.signal(syscall.SIGINT)
-	await(t, 10*time.Second, "the second signal is seen", func() bool { return strings.Contains(s.stderr.String(), "second signal") })
-	s.signal(syscall.SIGTERM) // a third changes nothing
+	await(t, 10*time.Second, "the program logs the second signal", func() bool {
+		return strings.Contains(s.stderr.String(), "second signal")
+	})
+	s.signal(syscall.SIGTERM) // a third signal changes nothing
 	s.mustEnd(1)
 	if !strings.Contains(s.stderr.String(), "ticketproxy: requests in flight were cut off") {
-		t.Error("the program does not say that a request was cut off")
+		t.Error("stderr does not say that requests were cut off")
 	}
 	s.mustHaveStored()
 }
 
-// TestSIGHUPDoesNotEndProcess: without a terminal that was closed, SIGHUP ends nothing.
+// TestSIGHUPDoesNotEndProcess sends SIGHUP where it does not mean a closed terminal.
 func TestSIGHUPDoesNotEndProcess(t *testing.T) {
 	t.Parallel()
 	for name, scenario := range map[string]struct {
@@ -170,7 +174,7 @@ func TestSIGHUPDoesNotEndProcess(t *testing.T) {
 			s.startRefresh()
 			scenario.hangUp(s, pty)
 			s.mustAnswer()
-			time.Sleep(2 * time.Second) // longer than a terminal may take to close
+			time.Sleep(2 * time.Second) // longer than a terminal takes to close
 			s.mustServe(s.account)
 			if code := s.terminate(30 * time.Second); code != 0 {
 				t.Errorf("exit code %d after SIGTERM, want 0", code)
@@ -180,8 +184,8 @@ func TestSIGHUPDoesNotEndProcess(t *testing.T) {
 	}
 }
 
-// TestBackgroundJobThatLogs is a job on a terminal where those that write from
-// the background are stopped (stty tostop).
+// TestBackgroundJobThatLogs runs the program as a background job on a terminal that
+// stops background jobs when they write (stty tostop).
 func TestBackgroundJobThatLogs(t *testing.T) {
 	t.Parallel()
 	pty := newPseudoTerminal(t)
@@ -192,7 +196,7 @@ func TestBackgroundJobThatLogs(t *testing.T) {
 	s.startRefresh()
 	s.mustAnswer()
 	s.mustServe(s.account)
-	quit := exec.Command(binary, "shutdown") // the shell's end would not end its job
+	quit := exec.Command(binary, "shutdown") // the job would survive the end of the shell
 	quit.Env = []string{"TICKETPROXY_ADMIN_LISTEN=" + s.admin}
 	if out, err := quit.CombinedOutput(); err != nil {
 		t.Errorf("ticketproxy shutdown: %v\n%s", err, out)
