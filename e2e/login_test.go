@@ -111,6 +111,7 @@ func (l *loginRun) visit() *http.Response {
 // nor the output may contain the state parameter.
 func TestLoginInChromium(t *testing.T) {
 	t.Parallel()
+	requirePrograms(t, chromium)
 	l := startLogin(t)
 	open(t, l.address)
 	l.mustEnd(0, "logged in, generation 1")
@@ -125,6 +126,7 @@ func TestLoginInChromium(t *testing.T) {
 // worthless.
 func TestLoginInSecondBrowser(t *testing.T) {
 	t.Parallel()
+	requirePrograms(t, chromium)
 	l := startLogin(t)
 	first := l.visit()
 	if first.StatusCode != http.StatusSeeOther {

@@ -42,9 +42,7 @@ type attackPlan struct {
 // must meet it in at least one second while all clients are held. Other load may spoil
 // some seconds, but a program that starves its apps would do so in every one.
 func TestSlowClients(t *testing.T) {
-	if _, err := exec.LookPath("slowhttptest"); err != nil {
-		t.Skip("SKIPPED: SLOW CLIENTS ARE NOT TESTED because slowhttptest (a Debian package) is not installed")
-	}
+	requirePrograms(t, "slowhttptest")
 	api, otherAPI := startAPI(t), startAPI(t)
 	f := startAPIFixture(t, api)
 	h := startHonestApp(t, f.address)
