@@ -11,9 +11,9 @@ import (
 	"ticketproxy/tokens"
 )
 
-// An Admin serves the admin listener. Its exported fields are set before the
-// first request and not changed.
-type Admin struct {
+// A Config says what the admin listener shows. Its functions are called by many
+// goroutines at a time.
+type Config struct {
 	Version   string
 	Guard     *inbound.Guard
 	Metrics   http.Handler
@@ -44,18 +44,25 @@ type Status struct {
 	Upstreams []Upstream      `json:"upstreams"`
 }
 
-// Handler returns the handler of the admin listener. Health and metrics answer
+// admin serves the admin listener.
+type admin struct{ config Config }
+
+// NewHandler returns the handler of the admin listener. Health and metrics answer
 // any peer and Host, because the kubelet and Prometheus ask at the pod's address.
 // The exception is a name that leads to loopback. The rest answers loopback peers
 // only, behind the guard.
-func (a *Admin) Handler() http.Handler {
+func NewHandler(c Config) http.Handler {
+	if c.Warnings == nil {
+		c.Warnings = func() []string { return nil }
+	}
+	a := &admin{c}
 	mux := http.NewServeMux()
 	for _, path := range []string{"/livez", "/healthz"} {
 		mux.Handle("GET "+path, a.open(a.live))
 	}
 	mux.Handle("GET /startupz", a.open(a.startup))
 	mux.Handle("GET /readyz", a.open(a.ready))
-	mux.Handle("GET /metrics", a.open(a.Metrics.ServeHTTP))
+	mux.Handle("GET /metrics", a.open(a.config.Metrics.ServeHTTP))
 	mux.Handle("GET /status", a.private(a.status))
 	mux.Handle("GET /{$}", a.private(a.page))
 	mux.Handle("POST /quit", a.private(a.quit))
@@ -64,11 +71,11 @@ func (a *Admin) Handler() http.Handler {
 
 // open refuses web pages of other origins, and those whose own name was rebound
 // to loopback.
-func (a *Admin) open(next http.HandlerFunc) http.Handler {
+func (a *admin) open(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		refuse := a.Guard.RefuseSite
+		refuse := a.config.Guard.RefuseSite
 		if byName(r) && onLoopback(r) {
-			refuse = a.Guard.Refuse
+			refuse = a.config.Guard.Refuse
 		}
 		if p := refuse(r); p != nil {
 			p.Answer(w)
@@ -80,9 +87,9 @@ func (a *Admin) open(next http.HandlerFunc) http.Handler {
 
 // private refuses, besides, who is not on this machine and who names a Host
 // that is not the listener's.
-func (a *Admin) private(next http.HandlerFunc) http.Handler {
+func (a *admin) private(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p := a.Guard.Refuse(r); p != nil {
+		if p := a.config.Guard.Refuse(r); p != nil {
 			p.Answer(w)
 			return
 		}
@@ -119,11 +126,11 @@ func fromLoopback(r *http.Request) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-func (a *Admin) live(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") }
+func (a *admin) live(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") }
 
 // startup is ok once every account has held a token.
-func (a *Admin) startup(w http.ResponseWriter, _ *http.Request) {
-	for _, account := range a.Accounts() {
+func (a *admin) startup(w http.ResponseWriter, _ *http.Request) {
+	for _, account := range a.config.Accounts() {
 		if !account.Began {
 			text(w, http.StatusServiceUnavailable, "waiting for the first tokens\n")
 			return
@@ -132,8 +139,8 @@ func (a *Admin) startup(w http.ResponseWriter, _ *http.Request) {
 	text(w, http.StatusOK, "ok\n")
 }
 
-func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
-	status := a.Snapshot()
+func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
+	status := a.snapshot()
 	body, code := "ok\n", http.StatusOK
 	if !status.Ready {
 		body, code = "not ready\n", http.StatusServiceUnavailable
@@ -162,12 +169,15 @@ func (a *Admin) ready(w http.ResponseWriter, r *http.Request) {
 	text(w, code, body)
 }
 
-// Snapshot returns what is known now. Ready means that each account has a
+// snapshot returns what is known now. Ready means that each account has a
 // usable token, nothing is left to be stored, and we are not draining.
-func (a *Admin) Snapshot() Status {
-	s := Status{Version: a.Version, Draining: a.Draining(), Accounts: a.Accounts(), Upstreams: a.Upstreams}
-	if a.Warnings != nil {
-		s.Warnings = a.Warnings()
+func (a *admin) snapshot() Status {
+	s := Status{
+		Version:   a.config.Version,
+		Draining:  a.config.Draining(),
+		Warnings:  a.config.Warnings(),
+		Accounts:  a.config.Accounts(),
+		Upstreams: a.config.Upstreams,
 	}
 	s.Ready = !s.Draining
 	for _, account := range s.Accounts {
@@ -176,8 +186,8 @@ func (a *Admin) Snapshot() Status {
 	return s
 }
 
-func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
-	body, err := json.MarshalIndent(a.Snapshot(), "", "  ")
+func (a *admin) status(w http.ResponseWriter, _ *http.Request) {
+	body, err := json.MarshalIndent(a.snapshot(), "", "  ")
 	if err != nil { // times, numbers and strings marshal
 		panic(err)
 	}
@@ -186,13 +196,13 @@ func (a *Admin) status(w http.ResponseWriter, _ *http.Request) {
 	w.Write(append(body, '\n'))
 }
 
-func (a *Admin) quit(w http.ResponseWriter, _ *http.Request) {
-	if a.Quit == nil {
+func (a *admin) quit(w http.ResponseWriter, _ *http.Request) {
+	if a.config.Quit == nil {
 		text(w, http.StatusForbidden, "quitting is not allowed: set TICKETPROXY_ADMIN_QUIT=true\n")
 		return
 	}
 	text(w, http.StatusAccepted, "draining\n")
-	a.Quit()
+	a.config.Quit()
 }
 
 func text(w http.ResponseWriter, code int, body string) {

@@ -32,7 +32,7 @@ func is[T comparable](t testing.TB, what string, got, want T) {
 
 // A fixture is an admin whose accounts and drain the test sets.
 type fixture struct {
-	*admin.Admin
+	admin.Config
 	accounts []tokens.Status
 	draining atomic.Bool
 	quits    atomic.Int32
@@ -41,7 +41,7 @@ type fixture struct {
 func newFixture(accounts ...tokens.Status) *fixture {
 	d := &fixture{accounts: accounts}
 	all := func() []tokens.Status { return d.accounts }
-	d.Admin = &admin.Admin{
+	d.Config = admin.Config{
 		Version:   "1.2.3",
 		Guard:     &inbound.Guard{Hosts: []string{"admin.test"}, Origins: []string{"https://app.test"}},
 		Metrics:   admin.NewMetrics("1.2.3", all, func() uint64 { return 0 }).Handler(),
@@ -61,7 +61,7 @@ func (d *fixture) ask(method, target string, change ...func(*http.Request)) *htt
 		f(r)
 	}
 	w := httptest.NewRecorder()
-	d.Handler().ServeHTTP(w, r)
+	admin.NewHandler(d.Config).ServeHTTP(w, r)
 	return w
 }
 
@@ -289,7 +289,7 @@ func TestWhoMayAsk(t *testing.T) {
 func TestOverASocket(t *testing.T) {
 	t.Parallel()
 	d := newFixture(status("park", tokens.Ready, true))
-	s := httptest.NewServer(d.Handler())
+	s := httptest.NewServer(admin.NewHandler(d.Config))
 	defer s.Close()
 	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/startupz": 200, "/metrics": 200, "/status": 200, "/nothing": 404} {
 		res, err := s.Client().Get(s.URL + path)
@@ -306,7 +306,7 @@ func TestOverASocket(t *testing.T) {
 func TestManyAskAtOnce(t *testing.T) {
 	t.Parallel()
 	d := newFixture(status("park", tokens.Ready, true))
-	h := d.Handler()
+	h := admin.NewHandler(d.Config)
 	done := make(chan error)
 	for i := range 16 {
 		path := []string{"/startupz", "/readyz?verbose", "/status", "/metrics"}[i%4]

@@ -2,5 +2,5 @@
 // of their own. It reads snapshots and changes nothing. It knows no issuer, store or
 // configuration.
 //
-// Begin reading at [Admin].
+// Begin reading at [NewHandler].
 package admin

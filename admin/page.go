@@ -21,7 +21,7 @@ th, td { text-align: left; padding: .3rem .8rem .3rem 0; vertical-align: top; bo
 
 // page shows the status to a person. It has no script, loads nothing, and may
 // not be framed; it asks again by itself.
-func (a *Admin) page(w http.ResponseWriter, _ *http.Request) {
+func (a *admin) page(w http.ResponseWriter, _ *http.Request) {
 	sum := sha256.Sum256([]byte(style))
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -29,7 +29,7 @@ func (a *Admin) page(w http.ResponseWriter, _ *http.Request) {
 		"style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Refresh", "10")
-	w.Write([]byte(a.Snapshot().page(time.Now())))
+	w.Write([]byte(a.snapshot().page(time.Now())))
 }
 
 func (s Status) page(now time.Time) string {

@@ -100,7 +100,7 @@ func (s *Server) Close() error { return s.closeState() }
 // addAdmin makes the listener for operators.
 func (s *Server) addAdmin() {
 	s.admin = &listener{address: config.Address{Network: "tcp", Address: s.config.AdminListen}}
-	a := &admin.Admin{
+	c := admin.Config{
 		Version:  s.options.Version,
 		Guard:    guardOf(s.config, s.admin),
 		Metrics:  s.metrics.Handler(),
@@ -109,7 +109,7 @@ func (s *Server) addAdmin() {
 		Draining: s.draining.Load,
 	}
 	for _, u := range s.config.Upstreams {
-		a.Upstreams = append(a.Upstreams, admin.Upstream{
+		c.Upstreams = append(c.Upstreams, admin.Upstream{
 			Name:    u.Name,
 			Listen:  u.Listen.String(),
 			Host:    u.Host,
@@ -119,10 +119,10 @@ func (s *Server) addAdmin() {
 		})
 	}
 	if s.config.AdminQuit {
-		a.Quit = func() { s.quit() }
+		c.Quit = func() { s.quit() }
 	}
 	log := s.log.Named("admin")
-	s.admin.server = inbound.NewServer(a.Handler(), inbound.NewConnLimiter(adminConnections, adminHeaders, log), log)
+	s.admin.server = inbound.NewServer(admin.NewHandler(c), inbound.NewConnLimiter(adminConnections, adminHeaders, log), log)
 }
 
 // lookAtSecrets warns of files of secrets that all users can read.
