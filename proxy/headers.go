@@ -15,7 +15,7 @@ import (
 //
 //   - httputil.ReverseProxy (Go 1.26) removes the hop-by-hop fields of requests and
 //     answers (RFC 9110, section 7.6.1), and from requests Forwarded and
-//     X-Forwarded-For, -Host and -Proto. To let one of these through, Upstream.rewrite
+//     X-Forwarded-For, -Host and -Proto. To let one of these through, upstream.rewrite
 //     would have to copy it from the incoming request.
 //   - bearer.send sets Authorization.
 
