@@ -26,12 +26,8 @@ func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	switch {
 	case x.malformed.Load():
-		p = inbound.NewProblem(
-			http.StatusBadRequest,
-			"bad_request",
-			"The request cannot be read",
-			"its body is not framed as HTTP has it",
-		)
+		p = inbound.NewProblem(http.StatusBadRequest, "bad_request", "The request cannot be read",
+			"its body is not framed as HTTP has it")
 		x.closing = true
 	case x.stalled.Load():
 		p = inbound.NewProblem(http.StatusRequestTimeout, "bad_request", "The request cannot be read",
@@ -64,30 +60,18 @@ func problemOf(err error) *inbound.Problem {
 	var token *TokenError
 	if errors.As(err, &token) {
 		if token.LoginRequired {
-			return inbound.NewProblem(
-				http.StatusServiceUnavailable,
-				"login_required",
-				"The account needs a person",
-				token.Detail,
-			)
+			return inbound.NewProblem(http.StatusServiceUnavailable, "login_required", "The account needs a person",
+				token.Detail)
 		}
-		p := inbound.NewProblem(
-			http.StatusServiceUnavailable,
-			"token_unavailable",
-			"No access token available",
-			token.Detail,
-		)
+		p := inbound.NewProblem(http.StatusServiceUnavailable, "token_unavailable", "No access token available",
+			token.Detail)
 		p.RetryAfter = max(token.RetryAfter, time.Second)
 		return p
 	}
 	var out *egress.Error
 	if errors.As(err, &out) {
-		return inbound.NewProblem(
-			http.StatusBadGateway,
-			"upstream_unreachable",
-			"The upstream cannot be reached",
-			out.Error(),
-		)
+		return inbound.NewProblem(http.StatusBadGateway, "upstream_unreachable", "The upstream cannot be reached",
+			out.Error())
 	}
 	var op *net.OpError
 	dialing := errors.As(err, &op) && op.Op == "dial"
@@ -95,12 +79,8 @@ func problemOf(err error) *inbound.Problem {
 		return inbound.NewProblem(http.StatusGatewayTimeout, "upstream_timeout", "The upstream did not answer in time",
 			"the request was sent, and no header of an answer came within the upstream's TIMEOUT")
 	}
-	return inbound.NewProblem(
-		http.StatusBadGateway,
-		"upstream_unreachable",
-		"The upstream cannot be reached",
-		cause(err),
-	)
+	return inbound.NewProblem(http.StatusBadGateway, "upstream_unreachable", "The upstream cannot be reached",
+		cause(err))
 }
 
 // cause describes a failed exchange without quoting the upstream, whose words

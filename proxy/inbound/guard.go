@@ -26,12 +26,8 @@ type Guard struct {
 // Refuse returns the problem with a request; nil when it may pass.
 func (g *Guard) Refuse(r *http.Request) *Problem {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
-		p := NewProblem(
-			http.StatusMethodNotAllowed,
-			"method_not_allowed",
-			"This method is not served",
-			"CONNECT and TRACE are never passed on",
-		)
+		p := NewProblem(http.StatusMethodNotAllowed, "method_not_allowed", "This method is not served",
+			"CONNECT and TRACE are never passed on")
 		p.Allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 		return p
 	}

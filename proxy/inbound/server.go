@@ -136,27 +136,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.ProtoMajor != 1 { // the preface of HTTP/2
 		w.Header().Set("Connection", "close")
-		NewProblem(
-			http.StatusHTTPVersionNotSupported,
-			"not_implemented",
-			"The request cannot be read",
-			"only HTTP/1.1 is spoken",
-		).Answer(
-			w,
-		)
+		p := NewProblem(http.StatusHTTPVersionNotSupported, "not_implemented", "The request cannot be read",
+			"only HTTP/1.1 is spoken")
+		p.Answer(w)
 		return
 	}
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")
 		if r.Context().Value(lateKey{}) != nil {
-			NewProblem(
-				http.StatusServiceUnavailable,
-				"draining",
-				"Shutting down",
-				"this instance takes no new connections",
-			).Answer(
-				w,
-			)
+			p := NewProblem(http.StatusServiceUnavailable, "draining", "Shutting down",
+				"this instance takes no new connections")
+			p.Answer(w)
 			return
 		}
 	}
