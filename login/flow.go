@@ -93,7 +93,7 @@ func (f *Flow) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := f.readable(ctx); err != nil {
+	if err := tokens.CheckRecord(ctx, f.Store, f.Account); err != nil {
 		return err
 	}
 	person, cancel := context.WithTimeoutCause(ctx, f.Options.Timeout, errPatience)
@@ -123,16 +123,6 @@ func (f *Flow) Run(ctx context.Context) error {
 	}
 	fmt.Fprintf(f.Stdout, "account %s: logged in, generation %d, access token %s, refresh token %s\n",
 		f.Account, generation, ends(grant.Expiry), ends(grant.RefreshExpiry))
-	return nil
-}
-
-// readable fails when a record exists that cannot be used.
-func (f *Flow) readable(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	if _, _, err := f.Store.Load(ctx); err != nil && !errors.Is(err, tokens.ErrNone) {
-		return fmt.Errorf("opening account %s: %w", f.Account, err)
-	}
 	return nil
 }
 

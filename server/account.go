@@ -32,7 +32,7 @@ func (s *Server) addAccounts(state store.Backend) error {
 		if !u.OwnsAccount() {
 			continue
 		}
-		if err := readable(state, u.Name); err != nil {
+		if err := tokens.CheckRecord(context.Background(), state.Account(u.Name), u.Name); err != nil {
 			return err
 		}
 		asked := new(currentIssuer)

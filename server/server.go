@@ -122,7 +122,8 @@ func (s *Server) addAdmin() {
 		c.Quit = func() { s.quit() }
 	}
 	log := s.log.Named("admin")
-	s.admin.server = inbound.NewServer(admin.NewHandler(c), inbound.NewConnLimiter(adminConnections, adminHeaders, log), log)
+	limiter := inbound.NewConnLimiter(adminConnections, adminHeaders, log)
+	s.admin.server = inbound.NewServer(admin.NewHandler(c), limiter, log)
 }
 
 // lookAtSecrets warns of files of secrets that all users can read.

@@ -182,7 +182,8 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 		w, _ := cooldown(next, f)
 		return false, r.failFor(failure, w)
 	case outcomeFellBack:
-		r.config.Log.Warn("refresh token is invalid: falling back to the one before", zap.Uint64("generation", rec.Generation))
+		r.config.Log.Warn("refresh token is invalid: falling back to the one before",
+			zap.Uint64("generation", rec.Generation))
 		r.mu.Lock()
 		r.seedRefused = isSeed(rec)
 		r.mu.Unlock()

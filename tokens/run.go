@@ -72,7 +72,8 @@ func (r *Refresher) Drain(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("draining %s: the refresh token that is held could not be stored and is lost: %w", r.config.Account, err)
+			return fmt.Errorf("draining %s: the refresh token that is held could not be stored and is lost: %w",
+				r.config.Account, err)
 		case <-time.After(backoff(tries, minBackoff, maxBackoff)):
 		}
 	}

@@ -3,6 +3,8 @@ package tokens
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 )
 
 // A Version names one state of a stored record. It is opaque, and empty when
@@ -34,6 +36,17 @@ var (
 	ErrConflict = errors.New("record was changed by another process")
 	ErrUnknown  = errors.New("outcome of the write is not known")
 )
+
+// CheckRecord returns an error when the store has a record of the account that cannot
+// be used, or cannot be read within 10 s. It is no error to have no record.
+func CheckRecord(ctx context.Context, s Store, account string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, _, err := s.Load(ctx); err != nil && !errors.Is(err, ErrNone) {
+		return fmt.Errorf("opening account %s: %w", account, err)
+	}
+	return nil
+}
 
 // A Presence is a Store that can tell that the process which holds an intent
 // has ended, so that its intent need not be waited for.
