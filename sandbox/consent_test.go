@@ -20,7 +20,7 @@ func authorize(p *sandbox.Provider, change ...string) url.Values {
 	return v
 }
 
-// allowed presses the button and returns what came back.
+// allowed approves the consent and returns the parameters of the redirect.
 func allowed(t *testing.T, p *sandbox.Provider) url.Values {
 	t.Helper()
 	w := answerOf(t, p, 302, call{"GET", p.AuthorizePath + "?" + authorize(p, "approve", "1").Encode(), nil, ""})
@@ -38,12 +38,12 @@ func exchangeCode(p *sandbox.Provider, code, redirect string) call {
 func TestConsentPage(t *testing.T) {
 	t.Parallel()
 	p := sandbox.New(sandbox.Options{}).OpenTicket
-	asked := authorize(p, "state", `"><script>`)
-	w := answerOf(t, p, 200, call{"GET", "/tokens/authorize?" + asked.Encode(), nil, ""})
+	params := authorize(p, "state", `"><script>`)
+	w := answerOf(t, p, 200, call{"GET", "/tokens/authorize?" + params.Encode(), nil, ""})
 	wantHeader(t, w, "Content-Type", "text/html; charset=utf-8")
 	for _, part := range []string{`<form method="post">`, `name="redirect_uri" value="` + callback + `"`, `>Allow</button>`, `>Deny</button>`} {
 		if !strings.Contains(w.Body.String(), part) {
-			t.Errorf("the page lacks %s", part)
+			t.Errorf("the page has no %s", part)
 		}
 	}
 	if strings.Contains(w.Body.String(), "<script>") {
@@ -63,29 +63,29 @@ func TestConsentRefuses(t *testing.T) {
 	t.Parallel()
 	p := sandbox.New(sandbox.Options{}).OpenTicket
 	for name, x := range map[string]struct {
-		asked  url.Values
+		params url.Values
 		status int
 	}{
-		"no client":            {authorize(p, "client_id", ""), 400},
-		"unknown client":       {authorize(p, "client_id", "x"), 401},
-		"no redirect":          {authorize(p, "redirect_uri", ""), 401},
-		"foreign redirect":     {authorize(p, "redirect_uri", "http://theatre.example/callback"), 401},
-		"https redirect":       {authorize(p, "redirect_uri", "https://127.0.0.1/callback"), 401},
-		"hidden host":          {authorize(p, "redirect_uri", "http://127.0.0.1@theatre.example/"), 401},
-		"other response type":  {authorize(p, "response_type", "token"), 400},
-		"no state":             {authorize(p, "state", ""), 400},
-		"redirect by its name": {authorize(p, "redirect_uri", "http://localhost:7777/"), 200},
-		"redirect by IPv6":     {authorize(p, "redirect_uri", "http://[::1]:7777/"), 200},
+		"no client":             {authorize(p, "client_id", ""), 400},
+		"unknown client":        {authorize(p, "client_id", "x"), 401},
+		"no redirect":           {authorize(p, "redirect_uri", ""), 401},
+		"redirect off loopback": {authorize(p, "redirect_uri", "http://theatre.example/callback"), 401},
+		"https redirect":        {authorize(p, "redirect_uri", "https://127.0.0.1/callback"), 401},
+		"host after userinfo":   {authorize(p, "redirect_uri", "http://127.0.0.1@theatre.example/"), 401},
+		"other response type":   {authorize(p, "response_type", "token"), 400},
+		"no state":              {authorize(p, "state", ""), 400},
+		"redirect to localhost": {authorize(p, "redirect_uri", "http://localhost:7777/"), 200},
+		"redirect to IPv6":      {authorize(p, "redirect_uri", "http://[::1]:7777/"), 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := answerOf(t, p, x.status, call{"GET", p.AuthorizePath + "?" + x.asked.Encode(), nil, ""})
+			w := answerOf(t, p, x.status, call{"GET", p.AuthorizePath + "?" + x.params.Encode(), nil, ""})
 			wantHeader(t, w, "Location", "")
 		})
 	}
 }
 
-func TestCodeIsExchangedOnce(t *testing.T) {
+func TestCodeIsRedeemedOnce(t *testing.T) {
 	t.Parallel()
 	p := sandbox.New(sandbox.Options{}).OpenTicket
 	back := allowed(t, p)
@@ -97,7 +97,7 @@ func TestCodeIsExchangedOnce(t *testing.T) {
 		wantBody(t, answerOf(t, p, 400, exchangeCode(p, code, redirect)), league("invalid_request", leagueMalformed, hint))
 	}
 	g := decoded[grant](t, answerOf(t, p, 200, exchangeCode(p, code, callback)))
-	lives(t, p, g.AccessToken)
+	mustAccept(t, p, g.AccessToken)
 	refresh(t, p, g.RefreshToken)
 	wantBody(t, answerOf(t, p, 400, exchangeCode(p, code, callback)), league("invalid_request", leagueMalformed, "Authorization code has been revoked"))
 	if c := p.Counters(); c.FirstGrants != 1 || c.InvalidGrants != 3 {

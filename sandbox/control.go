@@ -25,7 +25,7 @@ type wireFaults struct {
 	Faults
 }
 
-// A state is the answer to GET /_sandbox/. No token and no secret is in it.
+// A state is the answer to GET /_sandbox/. It holds no token and no secret.
 type state struct {
 	Provider      string     `json:"provider"`
 	ClientID      string     `json:"client_id"`
@@ -50,8 +50,8 @@ func (p *Provider) serveControl(w http.ResponseWriter, r *http.Request) {
 	p.control(req).with("Cache-Control", "no-store").write(w, r)
 }
 
-// crossSite refuses whatever a web page could send. A page of our own never
-// calls these paths, so an Origin of any kind is foreign.
+// crossSite reports whether a web page may have sent the request. No page of the
+// sandbox calls these paths, so every request with an Origin is cross-site.
 func crossSite(r *http.Request) bool {
 	if len(r.Header.Values("Origin")) > 0 {
 		return true
@@ -90,18 +90,18 @@ func (p *Provider) control(req request) answer {
 func (p *Provider) controlState(request) answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	access, refresh := p.book.living(time.Now())
+	access, refresh := p.tokens.countUsable(time.Now())
 	return jsonAnswer(http.StatusOK, state{
 		Provider: p.Name, ClientID: p.ClientID,
 		TokenPath: p.TokenPath, AuthorizePath: p.AuthorizePath,
-		Rotates:      p.book.rotates,
+		Rotates:      p.tokens.rotates,
 		LivingAccess: access, LivingRefresh: refresh,
 		Faults:   p.faults.wire(),
 		Counters: p.counters,
 	})
 }
 
-// controlFaults replaces all faults: what is not named is switched off.
+// controlFaults replaces all faults. A fault that is not named is switched off.
 func (p *Provider) controlFaults(req request) answer {
 	var wire wireFaults
 	if err := decodeStrictly(req.body, &wire); err != nil {
@@ -116,13 +116,13 @@ func (p *Provider) controlFaults(req request) answer {
 }
 
 func (p *Provider) controlRevoke(req request) answer {
-	var order struct {
+	var body struct {
 		What string `json:"what"`
 	}
-	if err := decodeStrictly(req.body, &order); err != nil {
+	if err := decodeStrictly(req.body, &body); err != nil {
 		return controlError(http.StatusBadRequest, fmt.Errorf("reading revocation: %w", err))
 	}
-	switch order.What {
+	switch body.What {
 	case "access":
 		p.RevokeAccess()
 	case "all":
@@ -130,16 +130,16 @@ func (p *Provider) controlRevoke(req request) answer {
 	default:
 		return controlError(
 			http.StatusBadRequest,
-			fmt.Errorf(`reading revocation: "what" is %q, not "access" or "all"`, order.What),
+			fmt.Errorf(`reading revocation: "what" is %q, not "access" or "all"`, body.What),
 		)
 	}
-	return jsonAnswer(http.StatusOK, map[string]string{"revoked": order.What})
+	return jsonAnswer(http.StatusOK, map[string]string{"revoked": body.What})
 }
 
 func (p *Provider) controlSeed(req request) answer {
 	if len(bytes.TrimSpace(req.body)) > 0 {
 		if err := decodeStrictly(req.body, &struct{}{}); err != nil {
-			return controlError(http.StatusBadRequest, fmt.Errorf("reading seed order: %w", err))
+			return controlError(http.StatusBadRequest, fmt.Errorf("reading seed request: %w", err))
 		}
 	}
 	return jsonAnswer(http.StatusOK, map[string]string{"refresh_token": p.Seed()})
@@ -149,14 +149,14 @@ func (p *Provider) controlRedirected(request) answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counters.RedirectsFollowed++
-	return controlError(http.StatusGone, errors.New("a token request is not to be redirected"))
+	return controlError(http.StatusGone, errors.New("a client must not follow a redirect of a token request"))
 }
 
 func controlError(status int, err error) answer {
 	return jsonAnswer(status, map[string]string{"error": err.Error()})
 }
 
-// decodeStrictly refuses unknown fields and anything after the one value.
+// decodeStrictly decodes one value. It refuses unknown fields and any further data.
 func decodeStrictly(body []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
@@ -167,7 +167,7 @@ func decodeStrictly(body []byte, into any) error {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON object")
+		return errors.New("there is data after the JSON object")
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ func control(method, path, body string) call {
 
 func TestControlShowsStateWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		g := refresh(t, p, p.Seed())
 		seed := p.Seed()
 		w := answerOf(t, p, 200, control("GET", "", ""))
@@ -35,7 +35,7 @@ func TestControlShowsStateWithoutSecrets(t *testing.T) {
 		}
 		for _, secret := range []string{g.AccessToken, g.RefreshToken, seed, p.ClientSecret, p.Password} {
 			if secret != "" && strings.Contains(w.Body.String(), secret) {
-				t.Errorf("a secret shows: %s", w.Body)
+				t.Errorf("the answer shows a secret: %s", w.Body)
 			}
 		}
 	})
@@ -43,11 +43,11 @@ func TestControlShowsStateWithoutSecrets(t *testing.T) {
 
 func TestControlSetsFaults(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		w := answerOf(t, p, 200, control("POST", "faults", `{"throttle":-1,"retry_after":3,"slow_after_commit":"2s"}`))
 		wantBody(t, w, `{"slow_before_commit":"0s","slow_after_commit":"2s","retry_after":3,"drop_before_read":0,"throttle":-1,`+
 			`"unavailable":0,"redirect":0,"html":0,"drop_after_commit":0,"half_body":0,"api_unauthorized":0}`)
-		answerOf(t, p, 200, control("POST", "faults", `{"unavailable":1}`)) // replaces
+		answerOf(t, p, 200, control("POST", "faults", `{"unavailable":1}`)) // replaces all faults
 		answerOf(t, p, 503, refreshCall(p, p.Seed()))
 		refresh(t, p, p.Seed())
 	})
@@ -55,15 +55,15 @@ func TestControlSetsFaults(t *testing.T) {
 
 func TestControlRevokesAndSeeds(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		w := answerOf(t, p, 200, control("POST", "seed", ""))
 		g := refresh(t, p, decoded[grant](t, w).RefreshToken)
 		answerOf(t, p, 200, control("POST", "revoke", `{"what":"access"}`))
-		dead(t, p, g.AccessToken)
+		mustReject(t, p, g.AccessToken)
 		g = refresh(t, p, g.RefreshToken)
 		answerOf(t, p, 200, control("POST", "revoke", `{"what":"all"}`))
-		dead(t, p, g.AccessToken)
-		refused(t, p, g.RefreshToken)
+		mustReject(t, p, g.AccessToken)
+		mustRefuseRefresh(t, p, g.RefreshToken)
 	})
 }
 
@@ -74,11 +74,11 @@ func TestControlRefuses(t *testing.T) {
 		name   string
 		call   call
 		status int
-		says   string
+		want   string
 	}{
 		{"unknown fault", control("POST", "faults", `{"throtle":1}`), 400, `unknown field \"throtle\"`},
 		{"no body", control("POST", "faults", ""), 400, "the body is empty"},
-		{"two objects", control("POST", "faults", "{}{}"), 400, "something follows"},
+		{"two objects", control("POST", "faults", "{}{}"), 400, "data after"},
 		{"count below -1", control("POST", "faults", `{"html":-2}`), 400, `\"html\" is -2, below -1`},
 		{"negative retry_after", control("POST", "faults", `{"retry_after":-1}`), 400, `\"retry_after\" is -1, below 0`},
 		{"bare duration", control("POST", "faults", `{"slow_before_commit":"2"}`), 400, `\"slow_before_commit\" is \"2\"`},
@@ -88,16 +88,16 @@ func TestControlRefuses(t *testing.T) {
 		{"unknown seed field", control("POST", "seed", `{"token":"x"}`), 400, `unknown field \"token\"`},
 		{"wrong method", control("GET", "faults", ""), 405, "POST"},
 		{"unknown path", control("GET", "fault", ""), 404, "control paths"},
-		{"an origin", control("GET", "", "").with("Origin: http://127.0.0.1"), 403, "web page"},
-		{"a null origin", control("POST", "seed", "").with("Origin: null"), 403, "web page"},
+		{"origin", control("GET", "", "").with("Origin: http://127.0.0.1"), 403, "web page"},
+		{"null origin", control("POST", "seed", "").with("Origin: null"), 403, "web page"},
 		{"cross-site", control("GET", "", "").with("Sec-Fetch-Site: cross-site"), 403, "web page"},
 		{"same-site", control("POST", "seed", "").with("Sec-Fetch-Site: same-site"), 403, "web page"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			w := answerOf(t, p, x.status, x.call)
-			if !strings.Contains(w.Body.String(), x.says) {
-				t.Errorf("got %s, want %s", w.Body, x.says)
+			if !strings.Contains(w.Body.String(), x.want) {
+				t.Errorf("got %s, want %s", w.Body, x.want)
 			}
 		})
 	}
@@ -106,7 +106,7 @@ func TestControlRefuses(t *testing.T) {
 	}
 }
 
-func TestControlIsNotTheAPIs(t *testing.T) {
+func TestControlPathsBypassFaultsAndCounters(t *testing.T) {
 	t.Parallel()
 	p := sandbox.New(sandbox.Options{}).OpenTicket
 	p.SetFaults(sandbox.Faults{APIUnauthorized: sandbox.UntilOff, Unavailable: sandbox.UntilOff})

@@ -1,30 +1,30 @@
 package sandbox
 
-// Counters say what a [Provider] has seen since [New]. They are also in the
-// answer to GET /_sandbox/, under the names of the tags.
+// Counters count the events of a [Provider] since [New]. GET /_sandbox/ answers with
+// them, too, under the names in the tags.
 type Counters struct {
-	// TokenRequests came to the token endpoint, dropped ones included.
+	// TokenRequests counts requests to the token endpoint, including dropped ones.
 	TokenRequests int `json:"token_requests"`
-	// Redemptions are the refreshes that were committed, answered or not.
+	// Redemptions counts committed refreshes, including those without an answer.
 	Redemptions int `json:"redemptions"`
-	// FirstGrants were given for a password or an authorization code.
+	// FirstGrants counts grants for a password or an authorization code.
 	FirstGrants int `json:"first_grants"`
-	// MaxRedemptions is how often the most redeemed single refresh token was
-	// redeemed. Above 1 with a rotating vendor, a grace saved somebody.
+	// MaxRedemptions is the highest number of redemptions of one refresh token. With
+	// a rotating vendor it exceeds 1 only by redemptions within Options.Grace.
 	MaxRedemptions int `json:"max_redemptions"`
-	// Reuses are the spent refresh tokens that came again, forgiven or not.
+	// Reuses counts requests with a spent refresh token, also within Options.Grace.
 	Reuses int `json:"reuses"`
-	// FamiliesRevoked counts what reuse detection revoked.
+	// FamiliesRevoked counts families that reuse detection revoked.
 	FamiliesRevoked int `json:"families_revoked"`
-	// InvalidGrants are the refresh tokens, codes and passwords refused as such.
+	// InvalidGrants counts refused refresh tokens, codes and passwords.
 	InvalidGrants int `json:"invalid_grants"`
-	// FaultsInjected are the token answers replaced, spoilt or withheld.
+	// FaultsInjected counts token answers that a fault replaced, cut or dropped.
 	FaultsInjected int `json:"faults_injected"`
-	// RedirectsFollowed counts clients that followed the redirect fault, and so
-	// would carry their credentials wherever an issuer points.
+	// RedirectsFollowed counts clients that followed the redirect fault. Such a client
+	// would send its credentials wherever an issuer points.
 	RedirectsFollowed int `json:"redirects_followed"`
-	// APIRequests came to the API, 401s included.
+	// APIRequests counts requests to the API, including those answered 401.
 	APIRequests int `json:"api_requests"`
-	// APIUnauthorized is how many of them were answered 401.
+	// APIUnauthorized counts API requests answered 401.
 	APIUnauthorized int `json:"api_unauthorized"`
 }

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// UntilOff as a count leaves a fault on until it is switched off.
+// UntilOff is the count of a fault that stays on until it is switched off.
 const UntilOff = -1
 
-// Faults are what goes wrong. The counts say for how many of the next requests,
-// [UntilOff] for all, and 0 for none; a request meets at most one of them, the
-// first in the order of the fields. All but APIUnauthorized are of the token
-// endpoint.
+// Faults are the faults that a [Provider] injects. A count says how many of the next
+// requests it affects: [UntilOff] is all, 0 is none. A request meets at most one
+// counted fault, the first in the order of the fields. All except APIUnauthorized
+// affect the token endpoint.
 type Faults struct {
-	// SlowBeforeCommit and SlowAfterCommit delay every token answer, on either
-	// side of the moment in which the refresh token is spent.
+	// SlowBeforeCommit and SlowAfterCommit delay every token answer, before and after
+	// the refresh token is spent.
 	SlowBeforeCommit time.Duration `json:"-"`
 	SlowAfterCommit  time.Duration `json:"-"`
 
@@ -25,23 +25,24 @@ type Faults struct {
 
 	// DropBeforeRead closes the connection without reading the body.
 	DropBeforeRead int `json:"drop_before_read"`
-	// Throttle answers 429, and nothing is spent.
+	// Throttle answers 429 and spends nothing.
 	Throttle int `json:"throttle"`
-	// Unavailable answers 503, and nothing is spent.
+	// Unavailable answers 503 and spends nothing.
 	Unavailable int `json:"unavailable"`
-	// Redirect answers 307 to a path that counts who follows.
+	// Redirect answers 307 to a path that counts the clients that follow.
 	Redirect int `json:"redirect"`
-	// HTML answers 200 with a web page, and nothing is spent.
+	// HTML answers 200 with a web page and spends nothing.
 	HTML int `json:"html"`
-	// DropAfterCommit closes the connection in place of a granted answer.
+	// DropAfterCommit closes the connection instead of sending a grant.
 	DropAfterCommit int `json:"drop_after_commit"`
-	// HalfBody breaks off in the middle of a granted answer.
+	// HalfBody closes the connection after half of a grant.
 	HalfBody int `json:"half_body"`
 
-	// APIUnauthorized makes the API answer 401 whatever the token.
+	// APIUnauthorized makes the API answer 401 to any token.
 	APIUnauthorized int `json:"api_unauthorized"`
 }
 
+// take reports whether a fault is due, and counts it down.
 func take(count *int) bool {
 	if *count > 0 {
 		*count--
@@ -50,7 +51,8 @@ func take(count *int) bool {
 	return *count < 0
 }
 
-// refuse is the fault that keeps a token request from being looked at, if one is due.
+// refuse returns the answer of a fault that replaces the handling of a token request,
+// if one is due.
 func (f *Faults) refuse() (answer, bool) {
 	switch {
 	case take(&f.Throttle):
@@ -75,21 +77,21 @@ func (f *Faults) retryLater(status int) answer {
 	return a
 }
 
-// A spoil is what is done to a granted answer on its way.
-type spoil int
+// A delivery says how a grant is sent.
+type delivery int
 
 const (
-	spoilNone spoil = iota
-	spoilDrop
-	spoilHalve
+	sendWhole delivery = iota
+	dropConnection
+	sendHalf
 )
 
-func (f *Faults) spoil() spoil {
+func (f *Faults) delivery() delivery {
 	switch {
 	case take(&f.DropAfterCommit):
-		return spoilDrop
+		return dropConnection
 	case take(&f.HalfBody):
-		return spoilHalve
+		return sendHalf
 	}
-	return spoilNone
+	return sendWhole
 }

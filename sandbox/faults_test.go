@@ -17,7 +17,7 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// What a fault costs: whether the refresh token is spent though no good answer came.
+// TestFaults tests each fault, and whether it spends the refresh token.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
@@ -30,7 +30,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{"drop before read", sandbox.Faults{DropBeforeRead: 1}, true, 200, nil, false},
 		{"throttle", sandbox.Faults{Throttle: 1, RetryAfter: 7}, false, 429, map[string]string{"Retry-After": "7"}, false},
-		{"throttle without a date", sandbox.Faults{Throttle: 1}, false, 429, map[string]string{"Retry-After": ""}, false},
+		{"throttle without Retry-After", sandbox.Faults{Throttle: 1}, false, 429, map[string]string{"Retry-After": ""}, false},
 		{"unavailable", sandbox.Faults{Unavailable: 1, RetryAfter: 7}, false, 503, map[string]string{"Retry-After": "7"}, false},
 		{"redirect", sandbox.Faults{Redirect: 1}, false, 307, map[string]string{"Location": "/_sandbox/redirected"}, false},
 		{"html", sandbox.Faults{HTML: 1}, false, 200, map[string]string{"Content-Type": "text/html; charset=utf-8"}, false},
@@ -39,31 +39,31 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			each(t, sandbox.Options{Rotate: true}, func(t *testing.T, p *sandbox.Provider) {
+			forEachProvider(t, sandbox.Options{Rotate: true}, func(t *testing.T, p *sandbox.Provider) {
 				p.SetFaults(x.faults)
 				seed := p.Seed()
-				w, aborted := do(p, refreshCall(p, seed))
+				w, aborted := serve(p, refreshCall(p, seed))
 				if aborted != x.aborted || w.Code != x.status {
 					t.Fatalf("got %d, aborted %v", w.Code, aborted)
 				}
 				for name, value := range x.header {
 					wantHeader(t, w, name, value)
 				}
-				if c := p.Counters(); c.FaultsInjected != 1 || c.TokenRequests != 1 || c.Redemptions != count(x.spent) {
+				if c := p.Counters(); c.FaultsInjected != 1 || c.TokenRequests != 1 || c.Redemptions != toInt(x.spent) {
 					t.Errorf("counters: %+v", c)
 				}
 				if x.spent {
-					refused(t, p, seed)
+					mustRefuseRefresh(t, p, seed)
 					seed = p.Seed()
 				}
-				refresh(t, p, seed) // one request long
+				refresh(t, p, seed) // the fault is over after one request
 			})
 		})
 	}
 }
 
-func count(yes bool) int {
-	if yes {
+func toInt(b bool) int {
+	if b {
 		return 1
 	}
 	return 0
@@ -71,7 +71,7 @@ func count(yes bool) int {
 
 func TestFaultUntilSwitchedOff(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		p.SetFaults(sandbox.Faults{Throttle: sandbox.UntilOff})
 		seed := p.Seed()
 		for range 5 {
@@ -82,13 +82,13 @@ func TestFaultUntilSwitchedOff(t *testing.T) {
 	})
 }
 
-// A refused request commits nothing, so there is no answer to spoil.
-func TestSpoilingWaitsForAGrant(t *testing.T) {
+// A refused request commits nothing and does not use up the fault.
+func TestDropAfterCommitWaitsForAGrant(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		p.SetFaults(sandbox.Faults{DropAfterCommit: 1})
-		refused(t, p, "unknown")
-		if _, aborted := do(p, refreshCall(p, p.Seed())); !aborted {
+		mustRefuseRefresh(t, p, "unknown")
+		if _, aborted := serve(p, refreshCall(p, p.Seed())); !aborted {
 			t.Error("the granted answer was not dropped")
 		}
 	})
@@ -96,12 +96,12 @@ func TestSpoilingWaitsForAGrant(t *testing.T) {
 
 func TestAPIUnauthorized(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
-		token := signedIn(t, p)
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+		token := newAccessToken(t, p)
 		p.SetFaults(sandbox.Faults{APIUnauthorized: 2})
-		dead(t, p, token)
-		dead(t, p, token)
-		lives(t, p, token)
+		mustReject(t, p, token)
+		mustReject(t, p, token)
+		mustAccept(t, p, token)
 		if c := p.Counters(); c.APIRequests != 3 || c.APIUnauthorized != 2 {
 			t.Errorf("counters: %+v", c)
 		}
@@ -114,35 +114,36 @@ func TestSlow(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := sandbox.New(sandbox.Options{Rotate: true}).Providers()[i]
 			p.SetFaults(sandbox.Faults{SlowBeforeCommit: 3 * time.Second, SlowAfterCommit: 4 * time.Second})
-			begun := time.Now()
+			start := time.Now()
 			refresh(t, p, p.Seed())
-			if took := time.Since(begun); took != 7*time.Second {
+			if took := time.Since(start); took != 7*time.Second {
 				t.Errorf("took %v", took)
 			}
 		})
 	}
 }
 
-// A client that gives up before the commit has lost nothing; after it, the token.
-func TestClientLeavesASlowIssuer(t *testing.T) {
+// A client that disconnects before the commit loses nothing. After it, the client loses
+// the token.
+func TestClientDisconnectsFromASlowIssuer(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
-		patience time.Duration
-		spent    bool
+		timeout time.Duration
+		spent   bool
 	}{{time.Second, false}, {5 * time.Second, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			p := sandbox.New(sandbox.Options{}).Ticketpark
 			p.SetFaults(sandbox.Faults{SlowBeforeCommit: 3 * time.Second, SlowAfterCommit: 4 * time.Second})
 			client := dial(t, p)
 			seed := p.Seed()
-			ctx, cancel := context.WithTimeout(t.Context(), x.patience)
+			ctx, cancel := context.WithTimeout(t.Context(), x.timeout)
 			defer cancel()
 			if _, err := post(ctx, client, p, seed); !errors.Is(err, context.DeadlineExceeded) {
 				t.Fatalf("got %v", err)
 			}
 			time.Sleep(time.Minute)
-			if c := p.Counters(); c.Redemptions != count(x.spent) {
-				t.Errorf("after %v: counters: %+v", x.patience, c)
+			if c := p.Counters(); c.Redemptions != toInt(x.spent) {
+				t.Errorf("after %v: counters: %+v", x.timeout, c)
 			}
 		})
 	}
@@ -160,7 +161,7 @@ func TestBodies(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() != http.ErrAbortHandler {
-					t.Errorf("%s: a body that breaks off was answered", path)
+					t.Errorf("%s: an incomplete body was answered", path)
 				}
 			}()
 			p.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", path, iotest.ErrReader(io.ErrUnexpectedEOF)))
@@ -172,7 +173,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
-// The drops as a client sees them, over a connection in memory.
+// TestDropsOverAConnection tests what a client sees of a dropped connection.
 func TestDropsOverAConnection(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
@@ -198,7 +199,7 @@ func TestDropsOverAConnection(t *testing.T) {
 				if x.want == io.ErrUnexpectedEOF && !strings.HasPrefix(body, `{"token_type"`) {
 					t.Errorf("half a body is %q", body)
 				}
-				if c := p.Counters(); c.Redemptions != count(x.spent) {
+				if c := p.Counters(); c.Redemptions != toInt(x.spent) {
 					t.Errorf("counters: %+v", c)
 				}
 			})
@@ -221,7 +222,7 @@ func TestFollowedRedirectIsCounted(t *testing.T) {
 	})
 }
 
-// post asks for a refresh and returns as much of the body as came.
+// post requests a refresh and returns the part of the body that arrived.
 func post(ctx context.Context, client *http.Client, p *sandbox.Provider, token string) (string, error) {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}, "client_id": {p.ClientID}, "client_secret": {p.ClientSecret}}
 	req, err := http.NewRequestWithContext(ctx, "POST", "http://"+p.Name+".test"+p.TokenPath, strings.NewReader(form.Encode()))
@@ -238,7 +239,7 @@ func post(ctx context.Context, client *http.Client, p *sandbox.Provider, token s
 	return string(body), err
 }
 
-// dial serves p on a listener in memory, within the bubble, until the test ends.
+// dial serves p on a listener in memory, inside the synctest bubble, until the test ends.
 func dial(t *testing.T, p *sandbox.Provider) *http.Client {
 	t.Helper()
 	l := &pipeListener{make(chan net.Conn), make(chan struct{})}

@@ -11,8 +11,8 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// An exchange is one request to an issuer and what must come of it.
-type exchange struct {
+// An issuerCase is one request to an issuer and the expected answer.
+type issuerCase struct {
 	name   string
 	call   call
 	status int
@@ -20,7 +20,7 @@ type exchange struct {
 	header map[string]string
 }
 
-func runExchanges(t *testing.T, p *sandbox.Provider, table []exchange) {
+func runIssuerCases(t *testing.T, p *sandbox.Provider, table []issuerCase) {
 	t.Helper()
 	for _, x := range table {
 		t.Run(x.name, func(t *testing.T) {
@@ -56,15 +56,15 @@ func TestSocialBoardsIssuerRefuses(t *testing.T) {
 	katana := map[string]string{
 		"Content-Type": "application/json;charset=UTF-8", "Cache-Control": "no-cache", "Pragma": "no-cache", "Expires": "-1",
 	}
-	refuses := func(name, code string, c call) exchange {
-		return exchange{name, c, 400, `{"error":"` + code + `"}`, katana}
+	refuses := func(name, code string, c call) issuerCase {
+		return issuerCase{name, c, 400, `{"error":"` + code + `"}`, katana}
 	}
 	good := form("/token", "grant_type", "refresh_token", "refresh_token", token, "client_id", id)
 	asJSON, asMultipart := good, good
 	asJSON.header = []string{"Content-Type: " + jsonType}
 	asMultipart.header = []string{"Content-Type: multipart/form-data; boundary=x"}
 	inQuery := call{"POST", "/token?" + good.body, good.header, ""}
-	runExchanges(t, p, []exchange{
+	runIssuerCases(t, p, []issuerCase{
 		refuses("no client", "invalid_client", form("/token", "grant_type", "refresh_token", "refresh_token", token)),
 		refuses("unknown client", "invalid_client", form("/token", "grant_type", "refresh_token", "refresh_token", token, "client_id", "x")),
 		refuses("client twice", "invalid_client", form("/token", "grant_type", "refresh_token", "refresh_token", token, "client_id", id, "client_id", id)),
@@ -93,7 +93,7 @@ func TestSocialBoardsGrant(t *testing.T) {
 	for range 20 {
 		seed = p.Seed()
 		if len(seed) != 44 || !strings.HasSuffix(seed, "=") || !strings.Contains(seed, "+") || !strings.Contains(seed, "/") {
-			t.Errorf("refresh token %q has not the documented shape", seed)
+			t.Errorf("refresh token %q does not have the documented format", seed)
 		}
 	}
 	w := answerOf(t, p, 200, refreshCall(p, seed))
@@ -123,7 +123,7 @@ func jwt(t *testing.T, token string) (header, claims string) {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		t.Fatalf("%q is no JWT", token)
+		t.Fatalf("%q is not a JWT", token)
 	}
 	var plain [3][]byte
 	for i, part := range parts {
@@ -140,37 +140,37 @@ func TestProvidersShareNoTokens(t *testing.T) {
 	t.Parallel()
 	s := sandbox.New(sandbox.Options{})
 	for _, from := range s.Providers() {
-		seed, access := from.Seed(), signedIn(t, from)
+		seed, access := from.Seed(), newAccessToken(t, from)
 		for _, to := range s.Providers() {
 			if to != from {
-				refused(t, to, seed)
-				dead(t, to, access)
+				mustRefuseRefresh(t, to, seed)
+				mustReject(t, to, access)
 			}
 		}
 	}
 }
 
-func TestUnknownTokenPathIsTheAPIs(t *testing.T) {
+func TestUnknownTokenPathIsAnAPIPath(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		answerOf(t, p, http.StatusUnauthorized, call{"POST", p.TokenPath + "/", nil, ""})
 	})
 }
 
-// Each vendor has its own words for a token that was good once.
+// Each vendor has its own error for a token that was valid once.
 func TestSpentAndRevokedTokens(t *testing.T) {
 	t.Parallel()
-	words := map[string]string{
+	errors := map[string]string{
 		"socialboards": `{"error":"invalid_grant"}`,
 		"openticket":   league("invalid_request", "The refresh token is invalid.", "Token has been revoked"),
 		"ticketpark":   `{"error":"invalid_grant","error_description":"Invalid refresh token"}`,
 	}
-	each(t, sandbox.Options{Rotate: true}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{Rotate: true}, func(t *testing.T, p *sandbox.Provider) {
 		spent, revoked := p.Seed(), p.Seed()
 		refresh(t, p, spent)
 		status := map[bool]int{true: 401, false: 400}[p.Name == "openticket"]
-		wantBody(t, answerOf(t, p, status, refreshCall(p, spent)), words[p.Name])
+		wantBody(t, answerOf(t, p, status, refreshCall(p, spent)), errors[p.Name])
 		p.RevokeAll()
-		wantBody(t, answerOf(t, p, status, refreshCall(p, revoked)), words[p.Name])
+		wantBody(t, answerOf(t, p, status, refreshCall(p, revoked)), errors[p.Name])
 	})
 }

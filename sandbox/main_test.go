@@ -36,8 +36,8 @@ func (c call) request() *http.Request {
 	return r
 }
 
-// do serves the call; aborted means that the connection was dropped.
-func do(p *sandbox.Provider, c call) (w *httptest.ResponseRecorder, aborted bool) {
+// serve serves the call; aborted means that the connection was dropped.
+func serve(p *sandbox.Provider, c call) (w *httptest.ResponseRecorder, aborted bool) {
 	w = httptest.NewRecorder()
 	defer func() {
 		if v := recover(); v != nil {
@@ -51,10 +51,10 @@ func do(p *sandbox.Provider, c call) (w *httptest.ResponseRecorder, aborted bool
 	return w, false
 }
 
-// answerOf serves the call and wants the status.
+// answerOf serves the call and requires the status.
 func answerOf(t *testing.T, p *sandbox.Provider, status int, c call) *httptest.ResponseRecorder {
 	t.Helper()
-	w, aborted := do(p, c)
+	w, aborted := serve(p, c)
 	if aborted {
 		t.Fatalf("%s %s: connection dropped", c.method, c.target)
 	}
@@ -80,7 +80,7 @@ type grant struct {
 	ExpiresIn    int    `json:"expires_in"`
 }
 
-// refreshCall is the request of a client that does all as documented.
+// refreshCall returns the documented refresh request.
 func refreshCall(p *sandbox.Provider, token string) call {
 	params := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}, "client_id": {p.ClientID}}
 	if p.ClientSecret != "" {
@@ -94,10 +94,10 @@ func refresh(t *testing.T, p *sandbox.Provider, token string) grant {
 	return decoded[grant](t, answerOf(t, p, http.StatusOK, refreshCall(p, token)))
 }
 
-// refused wants the refresh token not to be taken.
-func refused(t *testing.T, p *sandbox.Provider, token string) {
+// mustRefuseRefresh requires that the refresh token is refused.
+func mustRefuseRefresh(t *testing.T, p *sandbox.Provider, token string) {
 	t.Helper()
-	w, aborted := do(p, refreshCall(p, token))
+	w, aborted := serve(p, refreshCall(p, token))
 	if aborted || w.Code != http.StatusBadRequest && w.Code != http.StatusUnauthorized {
 		t.Fatalf("%s: a refresh that should be refused got %d %s", p.Name, w.Code, w.Body)
 	}
@@ -105,29 +105,29 @@ func refused(t *testing.T, p *sandbox.Provider, token string) {
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// probe is a harmless API request of each vendor.
+// probe returns an API request that changes nothing.
 func probe(p *sandbox.Provider, token string) call {
 	path := map[string]string{"socialboards": "/Teammates", "openticket": "/users/me", "ticketpark": "/events/"}[p.Name]
 	return call{"GET", path, []string{bearer(token)}, ""}
 }
 
-func lives(t *testing.T, p *sandbox.Provider, token string) {
+func mustAccept(t *testing.T, p *sandbox.Provider, token string) {
 	t.Helper()
 	answerOf(t, p, http.StatusOK, probe(p, token))
 }
 
-func dead(t *testing.T, p *sandbox.Provider, token string) {
+func mustReject(t *testing.T, p *sandbox.Provider, token string) {
 	t.Helper()
 	answerOf(t, p, http.StatusUnauthorized, probe(p, token))
 }
 
-func signedIn(t *testing.T, p *sandbox.Provider) string {
+func newAccessToken(t *testing.T, p *sandbox.Provider) string {
 	t.Helper()
 	return refresh(t, p, p.Seed()).AccessToken
 }
 
-// each runs a test for every provider of a sandbox of its own.
-func each(t *testing.T, o sandbox.Options, run func(*testing.T, *sandbox.Provider)) {
+// forEachProvider runs a test for every provider of a new sandbox.
+func forEachProvider(t *testing.T, o sandbox.Options, run func(*testing.T, *sandbox.Provider)) {
 	t.Helper()
 	for _, p := range sandbox.New(o).Providers() {
 		t.Run(p.Name, func(t *testing.T) {

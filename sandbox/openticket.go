@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// openTicket follows the vendor's pages on requesting and refreshing a token, its
-// own PHP library for the second spelling of the path, and, for all errors and the
-// instant end of the old access token, league/oauth2-server 8 (inferred: the
-// vendor documents no errors, and clients quote that library's texts).
+// openTicket follows the vendor's pages on requesting and refreshing a token. The
+// second spelling of the path is from the vendor's PHP library. All errors, and that
+// a refresh revokes the old access token at once, are from league/oauth2-server 8
+// (inferred: the vendor documents no errors, and clients quote that library's texts).
 type openTicket struct {
 	*Provider
-	house otHouse
+	data  otData
 	codes map[string]*authorization
 	table []route
 }
@@ -30,10 +30,10 @@ func newOpenTicket(o Options) *Provider {
 		TokenPath:     "/tokens",
 		AuthorizePath: "/tokens/authorize",
 	}
-	v := &openTicket{Provider: p, house: openHouse(), codes: map[string]*authorization{}}
+	v := &openTicket{Provider: p, data: newOTData(), codes: map[string]*authorization{}}
 	v.table = v.allRoutes()
 	p.vendor = v
-	p.book = newBook(o.apply(policy{
+	p.tokens = newTokenStore(o.apply(policy{
 		rotates:       true,
 		endsOldAccess: true,
 		accessLife:    72 * time.Hour,
@@ -45,10 +45,10 @@ func newOpenTicket(o Options) *Provider {
 	return p
 }
 
-// accessToken has the claims that league/oauth2-server 8 puts. Inferred; that it
-// is a JWT with exp is seen in clients.
+// accessToken has the claims of league/oauth2-server 8. Inferred; clients show that it
+// is a JWT with exp.
 func (v *openTicket) accessToken(issued, expires time.Time) string {
-	return jwtShaped(struct {
+	return fakeJWT(struct {
 		Typ string `json:"typ"`
 		Alg string `json:"alg"`
 	}{"JWT", "RS256"}, struct {
@@ -61,7 +61,7 @@ func (v *openTicket) accessToken(issued, expires time.Time) string {
 		Scopes []string `json:"scopes"`
 	}{
 		v.ClientID, hex.EncodeToString(randomBytes(40)), issued.Unix(), issued.Unix(), expires.Unix(),
-		v.house.user.GUID, []string{},
+		v.data.user.GUID, []string{},
 	}, 256)
 }
 
@@ -69,13 +69,8 @@ func (v *openTicket) isToken(path string) bool { return path == "/tokens" || pat
 
 func (v *openTicket) token(r request) answer {
 	if r.Method != http.MethodPost {
-		return v.fault(
-			http.StatusMethodNotAllowed,
-			fmt.Sprintf(
-				"The %s method is not supported for this route. Supported methods: POST.",
-				r.Method,
-			),
-		).with("Allow", "POST")
+		text := fmt.Sprintf("The %s method is not supported for this route. Supported methods: POST.", r.Method)
+		return v.errorAnswer(http.StatusMethodNotAllowed, text).with("Allow", "POST")
 	}
 	params := tokenParams(r)
 	grant := params["grant_type"]
@@ -84,7 +79,7 @@ func (v *openTicket) token(r request) answer {
 			"The authorization grant type is not supported by the authorization server.",
 			"Check that all required parameters have been provided")
 	}
-	// Each of the two comes from the body, and else from Basic.
+	// The id and the secret each come from the body, otherwise from Basic.
 	id, secret, hasBasic := r.BasicAuth()
 	if s, ok := params["client_id"]; ok {
 		id = s
@@ -102,14 +97,14 @@ func (v *openTicket) token(r request) answer {
 		}
 		return a
 	case grant == "authorization_code":
-		return v.exchange(params)
+		return v.redeemCode(params)
 	default:
 		return v.refresh(params["refresh_token"])
 	}
 }
 
-// tokenParams takes a JSON object or a form and reads nothing out of multipart,
-// which is what the vendor's shell sample sends by mistake.
+// tokenParams reads a JSON object or a form. It reads nothing from multipart, which
+// the vendor's shell sample sends by mistake.
 func tokenParams(r request) map[string]string {
 	params := map[string]string{}
 	for name, values := range r.form() {
@@ -133,7 +128,7 @@ func (v *openTicket) refresh(token string) answer {
 	if token == "" {
 		return leagueMissing("refresh_token")
 	}
-	granted, err := v.book.redeem(time.Now(), token)
+	granted, err := v.tokens.redeem(time.Now(), token)
 	if err != nil {
 		hint := "Token has been revoked"
 		switch {
@@ -147,8 +142,8 @@ func (v *openTicket) refresh(token string) answer {
 	return v.granted(granted)
 }
 
-// granted is the page's answer; refresh_token_expires_in is a second short of
-// the year there too.
+// granted returns the answer shown on the vendor's page. There, too,
+// refresh_token_expires_in is one second less than a year.
 func (v *openTicket) granted(granted pair) answer {
 	type company struct {
 		GUID string `json:"guid"`
@@ -163,8 +158,8 @@ func (v *openTicket) granted(granted pair) answer {
 		Companies []company `json:"companies"`
 	}
 	var about info
-	about.User.GUID, about.User.Name, about.User.Email = v.house.user.GUID, v.house.user.Name, v.house.user.Email
-	for _, c := range v.house.companies {
+	about.User.GUID, about.User.Name, about.User.Email = v.data.user.GUID, v.data.user.Name, v.data.user.Email
+	for _, c := range v.data.companies {
 		about.Companies = append(about.Companies, company(c))
 	}
 	return noStore(jsonAnswer(http.StatusOK, struct {
@@ -181,7 +176,7 @@ func noStore(a answer) answer {
 	return a.with("Cache-Control", "no-store").with("Pragma", "no-cache")
 }
 
-// leagueError is the body of version 8, where message repeats error_description.
+// leagueError has the body of version 8, in which message repeats error_description.
 func leagueError(status int, code, description, hint string) answer {
 	return jsonAnswer(status, struct {
 		Error       string `json:"error"`
@@ -201,10 +196,10 @@ func leagueMissing(param string) answer {
 	return leagueInvalidRequest("Check the `" + param + "` parameter")
 }
 
-// refusal answers 401 to every bad token. (One public client has also seen a 400
-// that mentions "JWT"; the clients of the other hosts see 401.) A Company header
-// that names a company which is not the token's is 403.
-func (v *openTicket) refusal(r request) *answer {
+// checkBearer answers 401 to every invalid token. (One public client has also seen a
+// 400 that mentions "JWT"; the clients of the other hosts see 401.) It answers 403 to
+// a Company header with a company that the token may not access.
+func (v *openTicket) checkBearer(r request) *answer {
 	if len(r.Header.Values("Authorization")) == 0 {
 		return leagueDenied(`Missing "Authorization" header`)
 	}
@@ -212,15 +207,15 @@ func (v *openTicket) refusal(r request) *answer {
 	if !ok || strings.Count(token, ".") != 2 {
 		return leagueDenied("The JWT string must have two dots")
 	}
-	switch err := v.book.check(time.Now(), token); {
+	switch err := v.tokens.checkAccess(time.Now(), token); {
 	case errors.Is(err, errRevoked):
 		return leagueDenied("Access token has been revoked")
 	case err != nil:
 		return leagueDenied("Access token could not be verified")
 	}
 	for _, guid := range companies(r) {
-		if !slices.ContainsFunc(v.house.companies, func(c otCompany) bool { return c.GUID == guid }) {
-			a := v.fault(http.StatusForbidden, "The token has no access to the company "+guid+".")
+		if !slices.ContainsFunc(v.data.companies, func(c otCompany) bool { return c.GUID == guid }) {
+			a := v.errorAnswer(http.StatusForbidden, "The token has no access to the company "+guid+".")
 			return &a
 		}
 	}
@@ -237,12 +232,12 @@ func (v *openTicket) unauthorized() answer {
 	return *leagueDenied("Access token could not be verified")
 }
 
-// fault is Laravel's. Inferred.
-func (v *openTicket) fault(status int, text string) answer {
+// errorAnswer has Laravel's body. Inferred.
+func (v *openTicket) errorAnswer(status int, text string) answer {
 	return jsonAnswer(status, map[string]string{"message": text})
 }
 
-// companies reads the Company header: several lines, or commas, or both (page
+// companies reads the Company header: several lines, commas, or both (vendor's page
 // "Issue a request").
 func companies(r request) []string {
 	var guids []string

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// allRoutes has every API path bare, as in the docs, and under /3.0.0, as in the
-// vendor's starter. One origin stands for the vendor's several hosts.
+// allRoutes serves every API path without a prefix, as in the docs, and under /3.0.0,
+// as in the vendor's starter project. One origin stands for the vendor's several hosts.
 func (v *openTicket) allRoutes() []route {
 	api := []route{
 		{method: "GET", pattern: "/users/me", serve: v.me},
@@ -38,32 +38,33 @@ func (v *openTicket) allRoutes() []route {
 
 func (v *openTicket) routes() []route { return v.table }
 
-// sees says whether the Company header, if there is one, lets through what
-// belongs to guid.
-func sees(r request, guid string) bool {
-	narrowed := companies(r)
-	return len(narrowed) == 0 || slices.Contains(narrowed, guid)
+// visible reports whether the request may see a resource of the company guid. Without
+// a Company header it may.
+func visible(r request, guid string) bool {
+	named := companies(r)
+	return len(named) == 0 || slices.Contains(named, guid)
 }
 
-// company is where a new thing belongs: the header's first, else the user's own.
+// company returns the company of a new resource: the first in the header, otherwise the
+// user's default.
 func (v *openTicket) company(r request) string {
-	if narrowed := companies(r); len(narrowed) > 0 {
-		return narrowed[0]
+	if named := companies(r); len(named) > 0 {
+		return named[0]
 	}
-	return v.house.user.DefaultCompanyID
+	return v.data.user.DefaultCompanyID
 }
 
 func (v *openTicket) decode(r request, into any) *answer {
 	if !r.hasJSON() || json.Unmarshal(r.body, into) != nil {
-		a := v.fault(http.StatusUnprocessableEntity, "The body is not the JSON object that was expected.")
+		a := v.errorAnswer(http.StatusUnprocessableEntity, "The body is not the JSON object that was expected.")
 		return &a
 	}
 	return nil
 }
 
-func (v *openTicket) notFound() answer { return v.fault(http.StatusNotFound, "Not found.") }
+func (v *openTicket) notFound() answer { return v.errorAnswer(http.StatusNotFound, "Not found.") }
 
-func (v *openTicket) me(request) answer { return jsonAnswer(http.StatusOK, v.house.user) }
+func (v *openTicket) me(request) answer { return jsonAnswer(http.StatusOK, v.data.user) }
 
 func (v *openTicket) createLocation(r request) answer {
 	var l struct {
@@ -75,50 +76,50 @@ func (v *openTicket) createLocation(r request) answer {
 		return *refused
 	}
 	if l.Name == "" {
-		return v.fault(http.StatusUnprocessableEntity, "The name field is required.")
+		return v.errorAnswer(http.StatusUnprocessableEntity, "The name field is required.")
 	}
-	now := stamp(time.Now())
-	made := otLocation{l.Name, l.Capacity, l.Address, v.company(r), v.house.newGUID(), now, now}
-	v.house.locations = append(v.house.locations, made)
+	now := formatTime(time.Now())
+	made := otLocation{l.Name, l.Capacity, l.Address, v.company(r), v.data.newGUID(), now, now}
+	v.data.locations = append(v.data.locations, made)
 	return jsonAnswer(http.StatusOK, made)
 }
 
 func (v *openTicket) createEvent(r request) answer {
-	i := slices.IndexFunc(v.house.locations, func(l otLocation) bool {
-		return l.GUID == r.PathValue("guid") && sees(r, l.CompanyID)
+	i := slices.IndexFunc(v.data.locations, func(l otLocation) bool {
+		return l.GUID == r.PathValue("guid") && visible(r, l.CompanyID)
 	})
 	if i < 0 {
 		return v.notFound()
 	}
-	asked := struct {
+	fields := struct {
 		Name     string  `json:"name"`
 		Type     string  `json:"type"`
 		Currency string  `json:"currency"`
 		Locale   string  `json:"locale"`
 		Category *string `json:"category"`
 	}{Type: "once", Currency: "EUR", Locale: "nl_NL"}
-	if refused := v.decode(r, &asked); refused != nil {
+	if refused := v.decode(r, &fields); refused != nil {
 		return *refused
 	}
-	if asked.Name == "" {
-		return v.fault(http.StatusUnprocessableEntity, "The name field is required.")
+	if fields.Name == "" {
+		return v.errorAnswer(http.StatusUnprocessableEntity, "The name field is required.")
 	}
-	at, now := v.house.locations[i], stamp(time.Now())
+	at, now := v.data.locations[i], formatTime(time.Now())
 	made := otEvent{
-		Status: "normal", Name: asked.Name, Type: asked.Type, Currency: asked.Currency, Locale: asked.Locale,
-		Category: asked.Category, LocationID: at.GUID, Location: otEventHall{at.GUID, at.Name},
-		CompanyID: at.CompanyID, GUID: v.house.newGUID(), CreatedAt: now, UpdatedAt: now,
+		Status: "normal", Name: fields.Name, Type: fields.Type, Currency: fields.Currency, Locale: fields.Locale,
+		Category: fields.Category, LocationID: at.GUID, Location: otEventLocation{at.GUID, at.Name},
+		CompanyID: at.CompanyID, GUID: v.data.newGUID(), CreatedAt: now, UpdatedAt: now,
 	}
-	v.house.events = append(v.house.events, made)
+	v.data.events = append(v.data.events, made)
 	return jsonAnswer(http.StatusOK, made)
 }
 
-// readEvents answers a bare array to a type and an object to a guid.
+// readEvents answers with an array for a type, and with an object for a guid.
 func (v *openTicket) readEvents(r request) answer {
 	which := r.PathValue("which")
 	list := []otEvent{}
-	for _, e := range v.house.events {
-		if !sees(r, e.CompanyID) {
+	for _, e := range v.data.events {
+		if !visible(r, e.CompanyID) {
 			continue
 		}
 		if e.GUID == which {
@@ -143,30 +144,30 @@ func (v *openTicket) listTickets(r request) answer {
 		Price   int    `json:"min_price"`
 		Stock   int    `json:"available_stock"`
 	}
-	i := slices.IndexFunc(v.house.events, func(e otEvent) bool {
-		return e.GUID == r.PathValue("guid") && sees(r, e.CompanyID)
+	i := slices.IndexFunc(v.data.events, func(e otEvent) bool {
+		return e.GUID == r.PathValue("guid") && visible(r, e.CompanyID)
 	})
 	if i < 0 {
 		return v.notFound()
 	}
 	list := []ticket{}
-	for _, t := range v.house.tickets {
-		if t.EventID == v.house.events[i].GUID {
-			list = append(list, ticket{t.GUID, t.EventID, t.Name, t.Price, v.house.left(t, time.Now())})
+	for _, t := range v.data.tickets {
+		if t.EventID == v.data.events[i].GUID {
+			list = append(list, ticket{t.GUID, t.EventID, t.Name, t.Price, v.data.left(t, time.Now())})
 		}
 	}
 	return jsonAnswer(http.StatusOK, list)
 }
 
-// listOrders pages as Laravel's paginator does, with absolute links on the origin
-// that the client called. Inferred from data and last_page, which clients read.
+// listOrders pages like Laravel's paginator, with absolute links on the origin that
+// the client called. Inferred from data and last_page, which clients read.
 func (v *openTicket) listOrders(r request) answer {
 	q := r.URL.Query()
 	page, perPage := positive(q.Get("page"), 1), min(positive(q.Get("per_page"), 15), 100)
 	orders := []otOrder{}
-	for _, o := range v.house.orders {
-		if sees(r, o.CompanyID) {
-			orders = append(orders, v.shown(r, o, strings.Split(q.Get("include"), ",")))
+	for _, o := range v.data.orders {
+		if visible(r, o.CompanyID) {
+			orders = append(orders, v.orderWithParts(r, o, strings.Split(q.Get("include"), ",")))
 		}
 	}
 	total := len(orders)
@@ -209,52 +210,52 @@ func (v *openTicket) listOrders(r request) answer {
 }
 
 func (v *openTicket) readOrder(r request) answer {
-	for _, o := range v.house.orders {
-		if o.GUID == r.PathValue("guid") && sees(r, o.CompanyID) {
-			return jsonAnswer(http.StatusOK, v.shown(r, o, []string{"payments", "shop"}))
+	for _, o := range v.data.orders {
+		if o.GUID == r.PathValue("guid") && visible(r, o.CompanyID) {
+			return jsonAnswer(http.StatusOK, v.orderWithParts(r, o, []string{"payments", "shop"}))
 		}
 	}
 	return v.notFound()
 }
 
-// shown is an order with the parts that were asked for, and links on our origin.
-func (v *openTicket) shown(r request, o otOrder, include []string) otOrder {
+// orderWithParts returns an order with the requested parts, and links on this origin.
+func (v *openTicket) orderWithParts(r request, o otOrder, include []string) otOrder {
 	if !slices.Contains(include, "payments") {
 		o.Payments = nil
 	}
 	if slices.Contains(include, "shop") {
-		o.Shop = &v.house.shop
+		o.Shop = &v.data.shop
 	}
 	o.Download = r.origin() + "/order/" + o.GUID + "/download"
 	o.Receipt = r.origin() + "/order/" + o.GUID + "/receipt"
 	return o
 }
 
-// reserve is a GET that takes a ticket out of stock for eight minutes (page
-// "Reservations"): a client that repeats GETs is found out here. The answer's
-// fields and the 409 when nothing is left are our own; no page shows them.
+// reserve is a GET that takes a ticket out of stock for eight minutes (vendor's page
+// "Reservations"). It exposes clients that repeat GETs. The answer's fields and the
+// 409 when nothing is left are invented; no page shows them.
 func (v *openTicket) reserve(r request) answer {
 	now := time.Now()
-	if r.PathValue("shop") != v.house.shop.GUID {
+	if r.PathValue("shop") != v.data.shop.GUID {
 		return v.notFound()
 	}
-	for _, t := range v.house.tickets {
+	for _, t := range v.data.tickets {
 		if t.GUID != r.PathValue("ticket") {
 			continue
 		}
-		left := v.house.left(t, now)
+		left := v.data.left(t, now)
 		if left == 0 {
-			return v.fault(http.StatusConflict, "Sold out.")
+			return v.errorAnswer(http.StatusConflict, "Sold out.")
 		}
 		until := now.Add(reservationLife)
-		made := otReservation{v.house.newGUID(), t.GUID, v.house.shop.GUID, stamp(until), left - 1, until}
-		v.house.reservations = append(v.house.reservations, made)
+		made := otReservation{v.data.newGUID(), t.GUID, v.data.shop.GUID, formatTime(until), left - 1, until}
+		v.data.reservations = append(v.data.reservations, made)
 		return jsonAnswer(http.StatusOK, made)
 	}
 	return v.notFound()
 }
 
-// positive reads a whole number above zero, and falls back as Laravel does.
+// positive parses a number above zero. Otherwise it returns fallback, as Laravel does.
 func positive(s string, fallback int) int {
 	if n, err := strconv.Atoi(s); err == nil && n > 0 {
 		return n

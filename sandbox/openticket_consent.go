@@ -13,41 +13,41 @@ import (
 
 const codeLife = 10 * time.Minute // league/oauth2-server's default; inferred
 
-// An authorization is what a code stands for.
+// An authorization is the state of an authorization code.
 type authorization struct {
 	redirectURI string
 	expires     time.Time
 	used        bool
 }
 
-// consent follows the page "Requesting a token": GET with client_id,
-// redirect_uri, response_type=code and state. A person presses a button of the
-// page, which comes back as a POST; approve=1 presses it for a test. That
-// redirect_uri must be on loopback is our own rule, in place of registration.
+// consent follows the vendor's page "Requesting a token": GET with client_id,
+// redirect_uri, response_type=code and state. A button on the consent page sends a
+// POST. A test adds approve=1 to the GET instead. The sandbox has no registration of
+// redirect URIs: it accepts those on loopback.
 func (v *openTicket) consent(r request) answer {
-	asked := r.URL.Query()
-	decision := asked.Get("approve")
+	params := r.URL.Query()
+	decision := params.Get("approve")
 	if r.Method == http.MethodPost {
-		asked = r.form()
-		decision = cmp.Or(asked.Get("approve"), "0")
+		params = r.form()
+		decision = cmp.Or(params.Get("approve"), "0")
 	}
-	redirect := asked.Get("redirect_uri")
+	redirect := params.Get("redirect_uri")
 	switch {
-	case asked.Get("client_id") == "":
+	case params.Get("client_id") == "":
 		return leagueMissing("client_id")
-	case asked.Get("client_id") != v.ClientID, !loopback(redirect):
+	case params.Get("client_id") != v.ClientID, !loopback(redirect):
 		return leagueError(http.StatusUnauthorized, "invalid_client", "Client authentication failed", "")
-	case asked.Get("response_type") != "code":
+	case params.Get("response_type") != "code":
 		return leagueError(http.StatusBadRequest, "unsupported_grant_type",
 			"The authorization grant type is not supported by the authorization server.",
 			"Check that all required parameters have been provided")
-	case asked.Get("state") == "":
+	case params.Get("state") == "":
 		return leagueMissing("state")
 	}
-	back := url.Values{"state": {asked.Get("state")}}
+	back := url.Values{"state": {params.Get("state")}}
 	switch decision {
 	case "":
-		return consentForm(v.house.user.Name, asked)
+		return consentForm(v.data.user.Name, params)
 	case "1":
 		back.Set("code", v.newCode(redirect))
 	default:
@@ -66,9 +66,9 @@ func (v *openTicket) newCode(redirectURI string) string {
 	return code
 }
 
-// exchange spends a code. The order of the checks is AuthCodeGrant's, and so is
-// that a failed exchange leaves the code as it was.
-func (v *openTicket) exchange(params map[string]string) answer {
+// redeemCode exchanges a code for tokens. As in AuthCodeGrant, the checks have this
+// order, and a failed exchange leaves the code usable.
+func (v *openTicket) redeemCode(params map[string]string) answer {
 	code, redirect := params["code"], params["redirect_uri"]
 	if code == "" {
 		return leagueMissing("code")
@@ -92,7 +92,7 @@ func (v *openTicket) exchange(params map[string]string) answer {
 		return leagueInvalidRequest(hint)
 	}
 	auth.used = true
-	return v.granted(v.book.first(time.Now()))
+	return v.granted(v.tokens.firstGrant(time.Now()))
 }
 
 func loopback(redirect string) bool {
@@ -107,14 +107,14 @@ func loopback(redirect string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// consentForm carries what was asked through the person's decision. It is written without
-// html/template, whose calls of methods by name have the linker keep every exported
-// method (Go 1.26): 2.3 MB.
-func consentForm(user string, asked url.Values) answer {
+// consentForm returns the consent page. Its form repeats the request's parameters. It does
+// not use html/template, which calls methods by name, so that the linker keeps every
+// exported method (Go 1.26): 2.3 MB.
+func consentForm(user string, params url.Values) answer {
 	var hidden strings.Builder
 	for _, name := range []string{"client_id", "redirect_uri", "response_type", "state"} {
 		fmt.Fprintf(&hidden, "<input type=\"hidden\" name=\"%s\" value=\"%s\">\n",
-			name, html.EscapeString(asked.Get(name)))
+			name, html.EscapeString(params.Get(name)))
 	}
 	page := fmt.Sprintf(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -127,7 +127,7 @@ button{font:inherit;padding:.4em 1.4em}</style>
 %s<button name="approve" value="1">Allow</button> <button name="approve" value="0">Deny</button>
 </form>
 </html>
-`, html.EscapeString(user), html.EscapeString(asked.Get("client_id")), hidden.String())
+`, html.EscapeString(user), html.EscapeString(params.Get("client_id")), hidden.String())
 	return webPage(http.StatusOK, page).
 		with("Cache-Control", "no-store").
 		with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")

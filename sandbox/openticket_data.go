@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// reservationLife is how long a reserved ticket is held (page "Reservations").
+// reservationLife is how long a reserved ticket is held (vendor's page "Reservations").
 const reservationLife = 8 * time.Minute
 
-// An otHouse is two companies, their venues and what is sold there.
-type otHouse struct {
+// An otData holds two companies, their venues, and what they sell.
+type otData struct {
 	user         otUser
 	companies    []otCompany
 	locations    []otLocation
@@ -45,22 +45,22 @@ type otLocation struct {
 }
 
 type otEvent struct {
-	Status     string      `json:"status"`
-	Name       string      `json:"name"`
-	Type       string      `json:"type"`
-	Currency   string      `json:"currency"`
-	Locale     string      `json:"locale"`
-	Category   *string     `json:"category"`
-	LocationID string      `json:"location_id"`
-	Location   otEventHall `json:"location"`
-	CompanyID  string      `json:"company_id"`
-	GUID       string      `json:"guid"`
-	CreatedAt  string      `json:"created_at"`
-	UpdatedAt  string      `json:"updated_at"`
+	Status     string          `json:"status"`
+	Name       string          `json:"name"`
+	Type       string          `json:"type"`
+	Currency   string          `json:"currency"`
+	Locale     string          `json:"locale"`
+	Category   *string         `json:"category"`
+	LocationID string          `json:"location_id"`
+	Location   otEventLocation `json:"location"`
+	CompanyID  string          `json:"company_id"`
+	GUID       string          `json:"guid"`
+	CreatedAt  string          `json:"created_at"`
+	UpdatedAt  string          `json:"updated_at"`
 	past       bool
 }
 
-type otEventHall struct {
+type otEventLocation struct {
 	GUID string `json:"guid"`
 	Name string `json:"name"`
 }
@@ -72,7 +72,7 @@ type otShop struct {
 
 type otTicket struct {
 	GUID, EventID, Name string
-	Price, Stock        int // cents; what is left when nothing is reserved
+	Price, Stock        int // in cents; the stock without reservations
 }
 
 type otReservation struct {
@@ -109,29 +109,29 @@ type otPayment struct {
 	Status string `json:"status"`
 }
 
-func (h *otHouse) newGUID() string {
-	h.lastGUID++
-	return fmt.Sprintf("0a7e0000-0000-4000-8000-%012d", h.lastGUID)
+func (d *otData) newGUID() string {
+	d.lastGUID++
+	return fmt.Sprintf("0a7e0000-0000-4000-8000-%012d", d.lastGUID)
 }
 
-func stamp(t time.Time) string { return t.Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.Format(time.RFC3339) }
 
-func openHouse() otHouse {
-	var h otHouse
+func newOTData() otData {
+	var d otData
 	made := time.Date(2026, time.August, 1, 10, 0, 0, 0, time.UTC)
-	at := stamp(made)
+	at := formatTime(made)
 	for _, name := range []string{"City Theatre", "Summer Stage"} {
-		h.companies = append(h.companies, otCompany{h.newGUID(), name})
+		d.companies = append(d.companies, otCompany{d.newGUID(), name})
 	}
-	city, summer := h.companies[0].GUID, h.companies[1].GUID
-	h.user = otUser{
-		GUID: h.newGUID(), DefaultCompanyID: city,
+	city, summer := d.companies[0].GUID, d.companies[1].GUID
+	d.user = otUser{
+		GUID: d.newGUID(), DefaultCompanyID: city,
 		Name: "Ada Prompter", Email: "ada@theatre.example", CreatedAt: at, UpdatedAt: at,
 	}
-	h.shop = otShop{h.newGUID(), "Box office"}
-	main := otLocation{"Main house", 952, "1 Theatre Square", city, h.newGUID(), at, at}
-	park := otLocation{"Park stage", 400, "Bandstand, City Park", summer, h.newGUID(), at, at}
-	h.locations = []otLocation{main, park}
+	d.shop = otShop{d.newGUID(), "Box office"}
+	main := otLocation{"Main house", 952, "1 Theatre Square", city, d.newGUID(), at, at}
+	park := otLocation{"Park stage", 400, "Bandstand, City Park", summer, d.newGUID(), at, at}
+	d.locations = []otLocation{main, park}
 	for _, e := range []struct {
 		name string
 		at   otLocation
@@ -141,34 +141,34 @@ func openHouse() otHouse {
 		{"The Seagull", main, false},
 		{"A Midsummer Night's Dream", park, true},
 	} {
-		h.events = append(h.events, otEvent{
+		d.events = append(d.events, otEvent{
 			Status: "normal", Name: e.name, Type: "once", Currency: "EUR", Locale: "nl_NL",
-			LocationID: e.at.GUID, Location: otEventHall{e.at.GUID, e.at.Name}, CompanyID: e.at.CompanyID,
-			GUID: h.newGUID(), CreatedAt: at, UpdatedAt: at, past: e.past,
+			LocationID: e.at.GUID, Location: otEventLocation{e.at.GUID, e.at.Name}, CompanyID: e.at.CompanyID,
+			GUID: d.newGUID(), CreatedAt: at, UpdatedAt: at, past: e.past,
 		})
 	}
-	h.tickets = []otTicket{
-		{h.newGUID(), h.events[0].GUID, "Stalls", 4200, 3},
-		{h.newGUID(), h.events[1].GUID, "Balcony", 1900, 120},
+	d.tickets = []otTicket{
+		{d.newGUID(), d.events[0].GUID, "Stalls", 4200, 3},
+		{d.newGUID(), d.events[1].GUID, "Balcony", 1900, 120},
 	}
 	for i, guest := range []string{"dora", "emil", "fay", "gus", "hana"} {
-		t := h.tickets[i%2]
+		t := d.tickets[i%2]
 		company := []string{city, summer}[i%2]
-		guid := h.newGUID()
-		h.orders = append(h.orders, otOrder{
+		guid := d.newGUID()
+		d.orders = append(d.orders, otOrder{
 			GUID: guid, Email: guest + "@guests.example", Status: "paid", Price: t.Price,
-			Tickets:   []otOrderTicket{{h.newGUID(), t.GUID}},
-			Payments:  []otPayment{{h.newGUID(), t.Price, "paid"}},
-			CompanyID: company, CreatedAt: stamp(made.Add(time.Duration(i) * time.Hour)),
+			Tickets:   []otOrderTicket{{d.newGUID(), t.GUID}},
+			Payments:  []otPayment{{d.newGUID(), t.Price, "paid"}},
+			CompanyID: company, CreatedAt: formatTime(made.Add(time.Duration(i) * time.Hour)),
 		})
 	}
-	return h
+	return d
 }
 
-// left is a ticket's stock less the reservations that still hold.
-func (h *otHouse) left(t otTicket, now time.Time) int {
+// left returns a ticket's stock less its unexpired reservations.
+func (d *otData) left(t otTicket, now time.Time) int {
 	n := t.Stock
-	for _, r := range h.reservations {
+	for _, r := range d.reservations {
 		if r.TicketID == t.GUID && now.Before(r.until) {
 			n--
 		}

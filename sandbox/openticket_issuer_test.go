@@ -36,7 +36,7 @@ func TestOpenTicketIssuerRefuses(t *testing.T) {
 	misnamed.header = []string{"Content-Type: " + jsonType}
 	broken.header, broken.body = misnamed.header, `{"grant_type":`
 	none := map[string]string{"WWW-Authenticate": ""}
-	runExchanges(t, p, []exchange{
+	runIssuerCases(t, p, []issuerCase{
 		{"PUT", put, 405, "", map[string]string{"Allow": "POST"}},
 		{"GET", call{"GET", "/tokens", nil, ""}, 405, "", nil},
 		{"multipart", multipart, 400, unsupported, nil},

@@ -9,7 +9,7 @@ import (
 	"ticketproxy/sandbox"
 )
 
-type otThing struct {
+type otResource struct {
 	GUID           string
 	Name           string
 	Type           string
@@ -30,9 +30,9 @@ func otGet[T any](t *testing.T, a app, target string, lines ...string) T {
 func TestOpenTicketBearer(t *testing.T) {
 	t.Parallel()
 	p := sandbox.New(sandbox.Options{}).OpenTicket
-	revoked := signedIn(t, p)
+	revoked := newAccessToken(t, p)
 	p.RevokeAccess()
-	token := signedIn(t, p)
+	token := newAccessToken(t, p)
 	denied := func(hint string) string {
 		return league("access_denied", "The resource owner or authorization server denied the request.", hint)
 	}
@@ -60,17 +60,17 @@ func TestOpenTicketReads(t *testing.T) {
 	a := newApp(t, sandbox.New(sandbox.Options{}).OpenTicket)
 	for _, prefix := range []string{"", "/3.0.0"} {
 		for _, path := range []string{"/users/me", "/user/me"} {
-			if me := otGet[otThing](t, a, prefix+path); me.GUID == "" || me.Name != "Ada Prompter" {
+			if me := otGet[otResource](t, a, prefix+path); me.GUID == "" || me.Name != "Ada Prompter" {
 				t.Errorf("%s: got %+v", path, me)
 			}
 		}
 		for which, want := range map[string]int{"normal": 3, "upcoming": 2, "past": 1} {
-			events := otGet[[]otThing](t, a, prefix+"/event/"+which)
+			events := otGet[[]otResource](t, a, prefix+"/event/"+which)
 			if len(events) != want {
 				t.Errorf("%s: %d events, want %d", which, len(events), want)
 				continue
 			}
-			if one := otGet[otThing](t, a, prefix+"/event/"+events[0].GUID); one != events[0] {
+			if one := otGet[otResource](t, a, prefix+"/event/"+events[0].GUID); one != events[0] {
 				t.Errorf("got %+v, want %+v", one, events[0])
 			}
 		}
@@ -83,8 +83,8 @@ func TestOpenTicketReads(t *testing.T) {
 func TestOpenTicketCompanies(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, sandbox.New(sandbox.Options{}).OpenTicket)
-	city := otGet[[]otThing](t, a, "/event/upcoming")[0].CompanyID
-	summer := otGet[[]otThing](t, a, "/event/past")[0].CompanyID
+	city := otGet[[]otResource](t, a, "/event/upcoming")[0].CompanyID
+	summer := otGet[[]otResource](t, a, "/event/past")[0].CompanyID
 	for name, x := range map[string]struct {
 		lines []string
 		want  int
@@ -97,31 +97,31 @@ func TestOpenTicketCompanies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := otGet[[]otThing](t, a, "/event/normal", x.lines...); len(got) != x.want {
+			if got := otGet[[]otResource](t, a, "/event/normal", x.lines...); len(got) != x.want {
 				t.Errorf("%d events, want %d", len(got), x.want)
 			}
 		})
 	}
 	answerOf(t, a.p, 403, a.call("GET", "/event/normal", "", "Company: x"))
 	answerOf(t, a.p, 403, a.call("GET", "/users/me", "", "Company: "+city, "Company: x"))
-	event := otGet[[]otThing](t, a, "/event/past")[0].GUID
+	event := otGet[[]otResource](t, a, "/event/past")[0].GUID
 	answerOf(t, a.p, 404, a.call("GET", "/event/"+event, "", "Company: "+city))
 }
 
 func TestOpenTicketCreates(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, sandbox.New(sandbox.Options{}).OpenTicket)
-	summer := otGet[[]otThing](t, a, "/event/past")[0].CompanyID
-	location := decoded[otThing](t, answerOf(t, a.p, 200, a.call("POST", "/location", `{"name":"Annexe","capacity":952,"address":"2 Theatre Square"}`, "Company: "+summer)))
+	summer := otGet[[]otResource](t, a, "/event/past")[0].CompanyID
+	location := decoded[otResource](t, answerOf(t, a.p, 200, a.call("POST", "/location", `{"name":"Annexe","capacity":952,"address":"2 Theatre Square"}`, "Company: "+summer)))
 	if location.GUID == "" || location.Name != "Annexe" || location.CompanyID != summer || location.CreatedAt == "" {
 		t.Errorf("got %+v", location)
 	}
 	path := "/location/" + location.GUID + "/event"
-	event := decoded[otThing](t, answerOf(t, a.p, 200, a.call("POST", path, `{"name":"Cabaret","type":"once","currency":"CHF"}`)))
+	event := decoded[otResource](t, answerOf(t, a.p, 200, a.call("POST", path, `{"name":"Cabaret","type":"once","currency":"CHF"}`)))
 	if event.Name != "Cabaret" || event.Status != "normal" || event.Currency != "CHF" || event.Locale != "nl_NL" || event.LocationID != location.GUID || event.CompanyID != summer {
 		t.Errorf("got %+v", event)
 	}
-	if got := otGet[otThing](t, a, "/event/"+event.GUID); got != event {
+	if got := otGet[otResource](t, a, "/event/"+event.GUID); got != event {
 		t.Errorf("got %+v, want %+v", got, event)
 	}
 	asForm := call{"POST", "/location", []string{bearer(a.token), "Content-Type: " + formType}, "name=x"}
@@ -144,7 +144,7 @@ type otOrders struct {
 		GUID     string
 		Price    int `json:"finn_price"`
 		Payments []any
-		Shop     *otThing
+		Shop     *otResource
 	}
 }
 
@@ -180,14 +180,14 @@ func TestOpenTicketOrders(t *testing.T) {
 	answerOf(t, a.p, 404, a.call("GET", "/order/x", ""))
 }
 
-// A GET that costs: each takes a ticket for eight minutes.
+// Each GET takes a ticket out of stock for eight minutes.
 func TestOpenTicketReserves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newApp(t, sandbox.New(sandbox.Options{}).OpenTicket)
-		event := otGet[[]otThing](t, a, "/event/normal")[0].GUID
+		event := otGet[[]otResource](t, a, "/event/normal")[0].GUID
 		shop := otGet[otOrders](t, a, "/orders?include=shop").Data[0].Shop.GUID
-		stock := func() otThing { return otGet[[]otThing](t, a, "/event/"+event+"/ticket")[0] }
+		stock := func() otResource { return otGet[[]otResource](t, a, "/event/"+event+"/ticket")[0] }
 		ticket := stock()
 		reserve := a.call("GET", "/"+shop+"/reserve/ticket/"+ticket.GUID, "")
 		for left := ticket.AvailableStock - 1; left >= 0; left-- {

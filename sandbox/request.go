@@ -35,7 +35,7 @@ func (r request) mediaType() string {
 
 func (r request) hasJSON() bool { return r.mediaType() == "application/json" }
 
-// form is the urlencoded body, nil when the body is anything else.
+// form returns the urlencoded body, nil when the body has another media type.
 func (r request) form() url.Values {
 	if r.mediaType() != "application/x-www-form-urlencoded" {
 		return nil
@@ -47,7 +47,7 @@ func (r request) form() url.Values {
 	return v
 }
 
-// origin is the scheme and host under which the client reached us.
+// origin returns the scheme and host that the client called.
 func (r request) origin() string {
 	if r.TLS != nil {
 		return "https://" + r.Host
@@ -55,8 +55,8 @@ func (r request) origin() string {
 	return "http://" + r.Host
 }
 
-// authorization joins several header lines as RFC 9110 section 5.3 has it, so
-// that a client which adds its token to another one is not understood.
+// authorization joins several Authorization lines as RFC 9110, section 5.3, says. A
+// client that adds a second line is therefore refused.
 func (r request) authorization() string {
 	return strings.Join(r.Header.Values("Authorization"), ", ")
 }
@@ -68,8 +68,8 @@ type answer struct {
 	body   []byte
 }
 
-// jsonAnswer marshals v, which is always one of our own values, without a
-// trailing newline and without escaping HTML.
+// jsonAnswer marshals v, a value of this package, without a trailing newline and
+// without escaping HTML.
 func jsonAnswer(status int, v any) answer {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -97,11 +97,11 @@ func (a answer) with(name, value string) answer {
 func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	a.writeHeader(w)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(a.body) // the client may be gone; there is nobody to tell
+		_, _ = w.Write(a.body) // the client may be gone
 	}
 }
 
-// writeHalf announces the whole length, sends half and breaks the connection.
+// writeHalf sends the whole Content-Length and half of the body, and closes the connection.
 func (a answer) writeHalf(w http.ResponseWriter) {
 	a.writeHeader(w)
 	_, _ = w.Write(a.body[:len(a.body)/2])

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// A route is a method and a path. Paths are compared segment by segment, in
-// their case, and with their trailing slash: http.ServeMux would clean them, and
-// the vendors do not. {name} stands for one segment that is not empty.
+// A route is a method and a path. Paths are compared segment by segment, with their case
+// and their trailing slash: http.ServeMux would clean them, and the vendors do not. {name}
+// matches one segment that is not empty.
 type route struct {
 	method, pattern string
 	serve           func(request) answer

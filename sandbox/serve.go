@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// maxBody is far above what the APIs take, so that a client's own limits are met first.
+// maxBody is far above what the APIs take, so a client reaches its own limits first.
 const maxBody = 8 << 20
 
-// serveToken holds the mutex only between the two delays: a slow issuer answers
-// others meanwhile, and spends in one step.
+// serveToken holds the mutex only between the two delays. A slow issuer therefore
+// answers other requests meanwhile, and still spends a token atomically.
 func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
-	if p.dropsUnread() {
+	if p.dropBeforeRead() {
 		panic(http.ErrAbortHandler)
 	}
-	// The body is read before any delay: net/http notices that a client has
-	// left only once the body is read.
+	// The body is read before any delay, because net/http notices that a client has
+	// disconnected only after the body was read.
 	req, ok := readRequest(w, r)
 	if !ok {
 		return
@@ -27,20 +27,20 @@ func (p *Provider) serveToken(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 
 	pause(r.Context(), before)
-	a, spoilt := p.grant(req)
+	a, how := p.grant(req)
 	pause(r.Context(), after)
 
-	switch spoilt {
-	case spoilDrop:
+	switch how {
+	case dropConnection:
 		panic(http.ErrAbortHandler)
-	case spoilHalve:
+	case sendHalf:
 		a.writeHalf(w)
 	default:
 		a.write(w, r)
 	}
 }
 
-func (p *Provider) dropsUnread() bool {
+func (p *Provider) dropBeforeRead() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counters.TokenRequests++
@@ -51,19 +51,19 @@ func (p *Provider) dropsUnread() bool {
 	return true
 }
 
-func (p *Provider) grant(req request) (answer, spoil) {
+func (p *Provider) grant(req request) (answer, delivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if a, ok := p.faults.refuse(); ok {
 		p.counters.FaultsInjected++
-		return a, spoilNone
+		return a, sendWhole
 	}
 	a := p.vendor.token(req)
 	if a.status != http.StatusOK {
-		return a, spoilNone
+		return a, sendWhole
 	}
-	s := p.faults.spoil()
-	if s != spoilNone {
+	s := p.faults.delivery()
+	if s != sendWhole {
 		p.counters.FaultsInjected++
 	}
 	return a, s
@@ -77,8 +77,8 @@ func (p *Provider) serveAPI(w http.ResponseWriter, r *http.Request) {
 	p.api(req).write(w, r)
 }
 
-// api looks at the token before the path, so that a path that does not exist
-// tells a stranger nothing.
+// api checks the token before the path, so that a caller without a token cannot tell
+// which paths exist.
 func (p *Provider) api(req request) answer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +87,7 @@ func (p *Provider) api(req request) answer {
 		return found.serve(req)
 	}
 	p.counters.APIRequests++
-	if a := p.unauthorized(req); a != nil {
+	if a := p.checkBearer(req); a != nil {
 		if a.status == http.StatusUnauthorized {
 			p.counters.APIUnauthorized++
 		}
@@ -97,21 +97,21 @@ func (p *Provider) api(req request) answer {
 	case found != nil:
 		return found.serve(req)
 	case allow != "":
-		return p.vendor.fault(http.StatusMethodNotAllowed, "The method is not supported here.").with("Allow", allow)
+		return p.vendor.errorAnswer(http.StatusMethodNotAllowed, "The method is not supported here.").with("Allow", allow)
 	default:
-		return p.vendor.fault(http.StatusNotFound, "There is nothing here.")
+		return p.vendor.errorAnswer(http.StatusNotFound, "There is nothing here.")
 	}
 }
 
-func (p *Provider) unauthorized(req request) *answer {
+func (p *Provider) checkBearer(req request) *answer {
 	if take(&p.faults.APIUnauthorized) {
 		a := p.vendor.unauthorized()
 		return &a
 	}
-	return p.vendor.refusal(req)
+	return p.vendor.checkBearer(req)
 }
 
-// pause waits, and gives the request up when its client has.
+// pause waits. It aborts the request when the client disconnects.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
@@ -125,7 +125,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// readRequest reads the body whole; false means that it has answered.
+// readRequest reads the whole body. It returns false after it has answered.
 func readRequest(w http.ResponseWriter, r *http.Request) (request, bool) {
 	req, err := newRequest(w, r)
 	if err == nil {

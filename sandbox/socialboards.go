@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// socialBoards follows the vendor's "Access tokens v2" and the reference pages
-// of Ticket API v2. Error statuses, error bodies and headers are on no page: they
-// are inferred from Microsoft.Owin.Security.OAuth (AspNetKatana), to which the
-// answer's lower-case bearer, key order and 3599 point.
+// socialBoards follows the vendor's page "Access tokens v2" and the reference pages of
+// Ticket API v2. No page shows error statuses, error bodies and headers. They are
+// inferred from Microsoft.Owin.Security.OAuth (AspNetKatana), because the documented
+// answer has its lower-case "bearer", its key order and its 3599.
 type socialBoards struct {
 	*Provider
-	desk  helpDesk
+	data  sbData
 	table []route
 }
 
@@ -22,7 +22,7 @@ func newSocialBoards(o Options) *Provider {
 		ClientID:  "sandbox-socialboards-client",
 		TokenPath: "/token",
 	}
-	v := &socialBoards{Provider: p, desk: openHelpDesk()}
+	v := &socialBoards{Provider: p, data: newSBData()}
 	v.table = []route{
 		{method: "POST", pattern: "/tickets/list", serve: v.listTickets},
 		{method: "POST", pattern: "/tickets", serve: v.createTicket},
@@ -33,19 +33,19 @@ func newSocialBoards(o Options) *Provider {
 		{method: "GET", pattern: "/categories", serve: v.listCategories},
 	}
 	p.vendor = v
-	p.book = newBook(o.apply(policy{
+	p.tokens = newTokenStore(o.apply(policy{
 		rotates:    o.Rotate,
 		accessLife: time.Hour, // exp - nbf of the sample token
-		expiresIn:  3599,      // the page's; Katana truncates what is left of the hour
+		expiresIn:  3599,      // as documented; Katana rounds down the rest of the hour
 		newAccess:  v.accessToken,
 		newRefresh: base64Token,
 	}), &p.counters)
 	return p
 }
 
-// accessToken has the header and the claims of the page's sample.
+// accessToken has the header and the claims of the documented sample.
 func (v *socialBoards) accessToken(issued, expires time.Time) string {
-	return jwtShaped(struct {
+	return fakeJWT(struct {
 		Alg string `json:"alg"`
 		Typ string `json:"typ"`
 	}{"HS512", "JWT"}, struct {
@@ -60,20 +60,15 @@ func (v *socialBoards) accessToken(issued, expires time.Time) string {
 
 func (v *socialBoards) isToken(path string) bool { return path == v.TokenPath }
 
-// token wants exactly the page's three form parameters; there is no secret. The
-// order of the checks, client before grant type before token, is Katana's.
+// token requires the three documented form parameters; there is no client secret. The
+// order of the checks is Katana's: client, grant type, token.
 func (v *socialBoards) token(r request) answer {
 	if r.Method != http.MethodPost {
-		return v.fault(
-			http.StatusMethodNotAllowed,
-			"The requested resource does not support this method.",
-		).with(
-			"Allow",
-			"POST",
-		)
+		const text = "The requested resource does not support this method."
+		return v.errorAnswer(http.StatusMethodNotAllowed, text).with("Allow", "POST")
 	}
 	form := r.form()
-	// Katana reads a repeated parameter as its values joined by commas.
+	// Katana joins the values of a repeated parameter by commas.
 	field := func(name string) string { return strings.Join(form[name], ",") }
 	switch {
 	case field("client_id") != v.ClientID:
@@ -81,7 +76,7 @@ func (v *socialBoards) token(r request) answer {
 	case field("grant_type") != "refresh_token":
 		return v.tokenError("unsupported_grant_type")
 	}
-	granted, err := v.book.redeem(time.Now(), field("refresh_token"))
+	granted, err := v.tokens.redeem(time.Now(), field("refresh_token"))
 	if err != nil {
 		return v.tokenError("invalid_grant")
 	}
@@ -97,7 +92,7 @@ func (v *socialBoards) tokenError(code string) answer {
 	return katana(jsonAnswer(http.StatusBadRequest, map[string]string{"error": code}))
 }
 
-// katana puts the headers of every Katana token answer.
+// katana sets the headers of every Katana token answer.
 func katana(a answer) answer {
 	return a.with("Content-Type", "application/json;charset=UTF-8").
 		with("Cache-Control", "no-cache").
@@ -105,31 +100,31 @@ func katana(a answer) answer {
 		with("Expires", "-1")
 }
 
-// refusal does not tell why: neither does Katana's bearer handler, which also
-// reads the scheme in any case. Inferred.
-func (v *socialBoards) refusal(r request) *answer {
+// checkBearer gives no reason, and accepts the scheme in any case, as Katana's bearer
+// handler does. Inferred.
+func (v *socialBoards) checkBearer(r request) *answer {
 	scheme, token, _ := strings.Cut(r.authorization(), " ")
-	if strings.EqualFold(scheme, "Bearer") && v.book.check(time.Now(), token) == nil {
+	if strings.EqualFold(scheme, "Bearer") && v.tokens.checkAccess(time.Now(), token) == nil {
 		return nil
 	}
 	a := v.unauthorized()
 	return &a
 }
 
-// unauthorized is ASP.NET Web API's own body. Inferred.
+// unauthorized has the body of ASP.NET Web API. Inferred.
 func (v *socialBoards) unauthorized() answer {
 	return jsonAnswer(http.StatusUnauthorized, map[string]string{
 		"message": "Authorization has been denied for this request.",
 	}).with("WWW-Authenticate", "Bearer")
 }
 
-// fault uses the documented envelope; that a failure's errorCode is its HTTP
-// status is inferred from nothing better.
-func (v *socialBoards) fault(status int, text string) answer {
+// errorAnswer uses the documented envelope. No page says which errorCode a failure
+// has; the HTTP status is a guess.
+func (v *socialBoards) errorAnswer(status int, text string) answer {
 	return jsonAnswer(status, envelope{ErrorCode: status, ErrorText: &text})
 }
 
-// An envelope is around every answer of the API; -1 means success.
+// An envelope wraps every answer of the API. ErrorCode -1 means success.
 type envelope struct {
 	Data      any     `json:"data"`
 	ErrorCode int     `json:"errorCode"`

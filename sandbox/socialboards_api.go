@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// The page "List tickets" sets both.
+// Both are from the vendor's page "List tickets".
 const (
 	sbTakeDefault = 25
 	sbTakeMost    = 50
 )
 
-// decode reads a JSON body that must be there; a non-nil answer is the refusal.
+// decode reads a JSON body, which is required. A non-nil answer is an error to send.
 func (v *socialBoards) decode(r request, into any) *answer {
 	if !r.hasJSON() {
-		a := v.fault(http.StatusUnsupportedMediaType, "The body is not application/json.")
+		a := v.errorAnswer(http.StatusUnsupportedMediaType, "The body is not application/json.")
 		return &a
 	}
 	if err := json.Unmarshal(r.body, into); err != nil {
-		a := v.fault(http.StatusBadRequest, "The body cannot be read.")
+		a := v.errorAnswer(http.StatusBadRequest, "The body cannot be read.")
 		return &a
 	}
 	return nil
 }
 
-// listTickets is a POST that reads. An empty body asks for everything.
+// listTickets is a POST that only reads. An empty body requests all tickets.
 func (v *socialBoards) listTickets(r request) answer {
 	var q struct {
 		CategoryID *int       `json:"categoryId"`
@@ -47,10 +47,10 @@ func (v *socialBoards) listTickets(r request) answer {
 		}
 	}
 	if q.Skip < 0 || q.Take < 0 {
-		return v.fault(http.StatusBadRequest, "skip and take cannot be negative.")
+		return v.errorAnswer(http.StatusBadRequest, "skip and take cannot be negative.")
 	}
 	found := []*sbTicket{}
-	for _, t := range v.desk.tickets {
+	for _, t := range v.data.tickets {
 		switch {
 		case q.CategoryID != nil && (t.Category == nil || t.Category.ID != *q.CategoryID),
 			q.From != nil && t.CreationTime.Before(*q.From),
@@ -62,7 +62,7 @@ func (v *socialBoards) listTickets(r request) answer {
 		}
 		found = append(found, t)
 	}
-	// The page's only named order is last_thread_activity_desc.
+	// The only documented order is last_thread_activity_desc.
 	slices.SortStableFunc(found, func(a, b *sbTicket) int {
 		return cmp.Or(b.LastThreadElementCreationTime.Compare(a.LastThreadElementCreationTime.Time), cmp.Compare(b.ID, a.ID))
 	})
@@ -92,19 +92,19 @@ func (v *socialBoards) createTicket(r request) answer {
 		return *refused
 	}
 	if t.Title == "" || t.Message == "" {
-		return v.fault(http.StatusBadRequest, "title and message are required.")
+		return v.errorAnswer(http.StatusBadRequest, "title and message are required.")
 	}
 	var category *sbCategory
 	if t.CategoryID != nil {
-		if category = v.desk.category(*t.CategoryID); category == nil {
-			return v.fault(http.StatusBadRequest, "The category does not exist.")
+		if category = v.data.category(*t.CategoryID); category == nil {
+			return v.errorAnswer(http.StatusBadRequest, "The category does not exist.")
 		}
 	}
 	var attachments []sbAttachment
 	for _, a := range t.Attached {
 		attachments = append(attachments, sbAttachment{Name: a.Name, URL: a.URL})
 	}
-	ticket := v.desk.open(time.Now(), &sbTicket{
+	ticket := v.data.open(time.Now(), &sbTicket{
 		Title: t.Title, Message: t.Message, Category: category, Author: t.Creator,
 		Sentiment: cmp.Or(t.Sentiment, "neutral"),
 		Tags:      t.Tags, Attachments: attachments, CustomFields: t.CustomFields,
@@ -112,23 +112,23 @@ func (v *socialBoards) createTicket(r request) answer {
 	return enveloped(ticket.ID)
 }
 
-// onTicket runs serve on the ticket of the path.
+// onTicket calls serve with the ticket that the path names.
 func (v *socialBoards) onTicket(r request, serve func(*sbTicket) answer) answer {
 	id, err := strconv.Atoi(r.PathValue("id"))
 	if err == nil {
-		if t := v.desk.ticket(id); t != nil {
+		if t := v.data.ticket(id); t != nil {
 			return serve(t)
 		}
 	}
-	return v.fault(http.StatusNotFound, "The ticket does not exist.")
+	return v.errorAnswer(http.StatusNotFound, "The ticket does not exist.")
 }
 
 func (v *socialBoards) readTicket(r request) answer {
 	return v.onTicket(r, func(t *sbTicket) answer { return enveloped(t) })
 }
 
-// updateCategory: null, {} and no body at all remove the category, says the page
-// "Update ticket category". A client that replays it with a drained body deletes.
+// updateCategory removes the category for null, {} and an empty body (vendor's page
+// "Update ticket category"). A replay with a drained body would remove it, too.
 func (v *socialBoards) updateCategory(r request) answer {
 	return v.onTicket(r, func(t *sbTicket) answer {
 		var wanted struct {
@@ -141,8 +141,8 @@ func (v *socialBoards) updateCategory(r request) answer {
 		}
 		var category *sbCategory
 		if wanted.ID != nil {
-			if category = v.desk.category(*wanted.ID); category == nil {
-				return v.fault(http.StatusNotFound, "The category does not exist.")
+			if category = v.data.category(*wanted.ID); category == nil {
+				return v.errorAnswer(http.StatusNotFound, "The category does not exist.")
 			}
 		}
 		t.Category = category
@@ -152,7 +152,7 @@ func (v *socialBoards) updateCategory(r request) answer {
 
 func (v *socialBoards) createReply(r request) answer {
 	return v.onTicket(r, func(t *sbTicket) answer {
-		var said struct {
+		var sent struct {
 			Message string `json:"message"`
 			Author  struct {
 				Email string `json:"email"`
@@ -161,36 +161,36 @@ func (v *socialBoards) createReply(r request) answer {
 			ParentReplyID    *int `json:"parentReplyId"`
 			CompletionNeeded bool `json:"isTicketNeededToBeCompleted"`
 		}
-		if refused := v.decode(r, &said); refused != nil {
+		if refused := v.decode(r, &sent); refused != nil {
 			return *refused
 		}
-		if said.Message == "" {
-			return v.fault(http.StatusBadRequest, "message is required.")
+		if sent.Message == "" {
+			return v.errorAnswer(http.StatusBadRequest, "message is required.")
 		}
 		reply := sbReply{
-			TicketID: t.ID, ParentReplyID: said.ParentReplyID, Message: said.Message,
-			HTMLMessage:  "<p>" + said.Message + "</p>",
-			Author:       sbAuthor{Email: said.Author.Email, Status: "client"},
+			TicketID: t.ID, ParentReplyID: sent.ParentReplyID, Message: sent.Message,
+			HTMLMessage:  "<p>" + sent.Message + "</p>",
+			Author:       sbAuthor{Email: sent.Author.Email, Status: "client"},
 			CCEmails:     []string{},
 			ToEmails:     []string{t.Author.Email},
 			CreationTime: sbTime{time.Now()},
-			Properties:   sbReplyProperties{IsDraft: said.IsDraft},
+			Properties:   sbReplyProperties{IsDraft: sent.IsDraft},
 			Attachments:  []sbAttachment{},
 		}
-		for i, mate := range v.desk.teammates {
-			if mate.Email == said.Author.Email {
+		for i, mate := range v.data.teammates {
+			if mate.Email == sent.Author.Email {
 				reply.Author.ID, reply.Author.Name, reply.Author.Status = i+1, mate.Name, "team"
 				reply.Properties.IsByTeam = true
 			}
 		}
-		if said.ParentReplyID != nil {
+		if sent.ParentReplyID != nil {
 			reply.Level = 1
 		}
-		v.desk.lastReply++
-		reply.ID = v.desk.lastReply
+		v.data.lastReply++
+		reply.ID = v.data.lastReply
 		t.ReplyCount++
 		t.LastThreadElementCreationTime = reply.CreationTime
-		if said.CompletionNeeded {
+		if sent.CompletionNeeded {
 			t.Status = "completed"
 		}
 		return enveloped(reply)
@@ -200,7 +200,7 @@ func (v *socialBoards) createReply(r request) answer {
 func (v *socialBoards) listTeammates(r request) answer {
 	group := r.URL.Query().Get("group")
 	found := []sbTeammate{}
-	for _, mate := range v.desk.teammates {
+	for _, mate := range v.data.teammates {
 		if group == "" || mate.group == group {
 			found = append(found, mate)
 		}
@@ -208,6 +208,6 @@ func (v *socialBoards) listTeammates(r request) answer {
 	return enveloped(found)
 }
 
-func (v *socialBoards) listCategories(request) answer { return enveloped(v.desk.categories) }
+func (v *socialBoards) listCategories(request) answer { return enveloped(v.data.categories) }
 
 func (v *socialBoards) routes() []route { return v.table }

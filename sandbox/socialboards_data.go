@@ -2,8 +2,8 @@ package sandbox
 
 import "time"
 
-// A helpDesk is the theatre's inbox.
-type helpDesk struct {
+// An sbData holds a theatre's support tickets.
+type sbData struct {
 	tickets    []*sbTicket
 	categories []sbCategory
 	teammates  []sbTeammate
@@ -50,7 +50,7 @@ type sbCustomField struct {
 	Value string `json:"value"`
 }
 
-// An sbTicket has the fields of the page "Ticket".
+// An sbTicket has the fields of the vendor's page "Ticket".
 type sbTicket struct {
 	ID                            int                `json:"id"`
 	Title                         string             `json:"title"`
@@ -80,7 +80,7 @@ type sbReplyProperties struct {
 	IsHidden bool `json:"isHidden"`
 }
 
-// An sbReply has the fields of the page "Create reply".
+// An sbReply has the fields of the vendor's page "Create reply".
 type sbReply struct {
 	ID            int               `json:"id"`
 	TicketID      int               `json:"ticketId"`
@@ -96,7 +96,7 @@ type sbReply struct {
 	Attachments   []sbAttachment    `json:"attachments"`
 }
 
-// An sbTime prints as the pages do: seven fractional digits and the offset.
+// An sbTime is formatted as documented: seven fractional digits and the offset.
 type sbTime struct{ time.Time }
 
 // MarshalJSON implements [json.Marshaler].
@@ -104,8 +104,8 @@ func (t sbTime) MarshalJSON() ([]byte, error) {
 	return []byte(t.Format(`"2006-01-02T15:04:05.0000000-07:00"`)), nil
 }
 
-func openHelpDesk() helpDesk {
-	d := helpDesk{
+func newSBData() sbData {
+	d := sbData{
 		categories: []sbCategory{{23445, "Box office"}, {23446, "Access and seating"}, {23447, "Lost property"}},
 		teammates: []sbTeammate{
 			{"Ada Prompter", "ada@theatre.example", "admin", "front-of-house"},
@@ -132,8 +132,8 @@ func openHelpDesk() helpDesk {
 	return d
 }
 
-// open files a ticket and fills in what its sender does not say.
-func (d *helpDesk) open(now time.Time, t *sbTicket) *sbTicket {
+// open adds a ticket and fills in the fields that its sender does not set.
+func (d *sbData) open(now time.Time, t *sbTicket) *sbTicket {
 	t.ID = 1001 + len(d.tickets)
 	t.HTMLMessage = "<p>" + t.Message + "</p>"
 	t.Author.ID, t.Author.Status = 5000+t.ID, "client"
@@ -147,14 +147,14 @@ func (d *helpDesk) open(now time.Time, t *sbTicket) *sbTicket {
 	return t
 }
 
-func (d *helpDesk) ticket(id int) *sbTicket {
+func (d *sbData) ticket(id int) *sbTicket {
 	if i := id - 1001; i >= 0 && i < len(d.tickets) {
 		return d.tickets[i]
 	}
 	return nil
 }
 
-func (d *helpDesk) category(id int) *sbCategory {
+func (d *sbData) category(id int) *sbCategory {
 	for i := range d.categories {
 		if d.categories[i].ID == id {
 			return &d.categories[i]

@@ -9,7 +9,7 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// An app calls one API with a living token.
+// An app calls one API with a valid token.
 type app struct {
 	p     *sandbox.Provider
 	token string
@@ -17,7 +17,7 @@ type app struct {
 
 func newApp(t *testing.T, p *sandbox.Provider) app {
 	t.Helper()
-	return app{p, signedIn(t, p)}
+	return app{p, newAccessToken(t, p)}
 }
 
 // call sends JSON when body is not empty.
@@ -45,7 +45,7 @@ func sbData[T any](t *testing.T, a app, method, target, body string) T {
 	t.Helper()
 	w := answerOf(t, a.p, 200, a.call(method, target, body))
 	if !strings.HasSuffix(w.Body.String(), `,"errorCode":-1,"errorText":null}`) {
-		t.Fatalf("no envelope of success: %s", w.Body)
+		t.Fatalf("not a success envelope: %s", w.Body)
 	}
 	return decoded[struct{ Data T }](t, w).Data
 }
@@ -53,7 +53,7 @@ func sbData[T any](t *testing.T, a app, method, target, body string) T {
 func TestSocialBoardsBearer(t *testing.T) {
 	t.Parallel()
 	p := sandbox.New(sandbox.Options{}).SocialBoards
-	token := signedIn(t, p)
+	token := newAccessToken(t, p)
 	for name, lines := range map[string][]string{
 		"none":    nil,
 		"unknown": {bearer("x")},
@@ -163,23 +163,23 @@ func TestSocialBoardsAPIRefuses(t *testing.T) {
 		call   call
 		status int
 	}{
-		"lower-case path":   {a.call("GET", "/teammates", ""), 404},
-		"trailing slash":    {a.call("GET", "/categories/", ""), 404},
-		"double slash":      {a.call("GET", "//categories", ""), 404},
-		"unknown ticket":    {a.call("GET", "/tickets/1", ""), 404},
-		"no ticket id":      {a.call("GET", "/tickets/", ""), 404},
-		"wrong method":      {a.call("DELETE", "/tickets/list", ""), 405},
-		"form":              {asForm, 415},
-		"broken json":       {a.call("POST", "/tickets", "{"), 400},
-		"no message":        {a.call("POST", "/tickets", `{"title":"x"}`), 400},
-		"unknown category":  {a.call("PATCH", "/tickets/1001/category", `{"id":1}`), 404},
-		"broken category":   {a.call("PATCH", "/tickets/1001/category", `{"id":`), 400},
-		"category of none":  {a.call("PATCH", "/tickets/1/category", `{}`), 404},
-		"reply of nothing":  {a.call("POST", "/tickets/1001/replies", `{}`), 400},
-		"broken list":       {a.call("POST", "/tickets/list", "["), 400},
-		"broken reply":      {a.call("POST", "/tickets/1001/replies", "["), 400},
-		"negative skip":     {a.call("POST", "/tickets/list", `{"skip":-1}`), 400},
-		"creation in limbo": {a.call("POST", "/tickets", `{"title":"x","message":"y","categoryId":1}`), 400},
+		"lower-case path":                   {a.call("GET", "/teammates", ""), 404},
+		"trailing slash":                    {a.call("GET", "/categories/", ""), 404},
+		"double slash":                      {a.call("GET", "//categories", ""), 404},
+		"unknown ticket":                    {a.call("GET", "/tickets/1", ""), 404},
+		"no ticket id":                      {a.call("GET", "/tickets/", ""), 404},
+		"wrong method":                      {a.call("DELETE", "/tickets/list", ""), 405},
+		"form":                              {asForm, 415},
+		"broken json":                       {a.call("POST", "/tickets", "{"), 400},
+		"no message":                        {a.call("POST", "/tickets", `{"title":"x"}`), 400},
+		"unknown category":                  {a.call("PATCH", "/tickets/1001/category", `{"id":1}`), 404},
+		"broken category":                   {a.call("PATCH", "/tickets/1001/category", `{"id":`), 400},
+		"category of an unknown ticket":     {a.call("PATCH", "/tickets/1/category", `{}`), 404},
+		"empty reply":                       {a.call("POST", "/tickets/1001/replies", `{}`), 400},
+		"broken list":                       {a.call("POST", "/tickets/list", "["), 400},
+		"broken reply":                      {a.call("POST", "/tickets/1001/replies", "["), 400},
+		"negative skip":                     {a.call("POST", "/tickets/list", `{"skip":-1}`), 400},
+		"creation with an unknown category": {a.call("POST", "/tickets", `{"title":"x","message":"y","categoryId":1}`), 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,13 +11,13 @@ import (
 )
 
 // ticketpark follows the vendor's page "Authentication" for requests and answers.
-// Errors, headers, key order and lifetimes beyond the 600 seconds are those of
-// friendsofsymfony/oauth2-php and FOSOAuthServerBundle: inferred, strongly, from
-// the path and from the shape of the page's client id and tokens.
+// Errors, headers, key order and the lifetimes other than the 600 seconds are those of
+// friendsofsymfony/oauth2-php and FOSOAuthServerBundle. The path and the format of the
+// documented client id and tokens are strong evidence for them (inferred).
 type ticketpark struct {
 	*Provider
-	season tpSeason
-	table  []route
+	data  tpData
+	table []route
 }
 
 func newTicketpark(o Options) *Provider {
@@ -29,7 +29,7 @@ func newTicketpark(o Options) *Provider {
 		Password:     "sandbox-password",
 		TokenPath:    "/oauth/v2/token",
 	}
-	v := &ticketpark{Provider: p, season: openSeason()}
+	v := &ticketpark{Provider: p, data: newTPData()}
 	v.table = []route{
 		{method: "GET", pattern: "/events/", serve: v.listEvents},
 		{method: "HEAD", pattern: "/events/", serve: v.listEvents},
@@ -46,7 +46,7 @@ func newTicketpark(o Options) *Provider {
 		{method: "GET", pattern: "/tickets/", serve: v.listTickets},
 	}
 	p.vendor = v
-	p.book = newBook(o.apply(policy{
+	p.tokens = newTokenStore(o.apply(policy{
 		rotates:     true,
 		accessLife:  600 * time.Second,
 		expiresIn:   600,
@@ -59,8 +59,8 @@ func newTicketpark(o Options) *Provider {
 
 func (v *ticketpark) isToken(path string) bool { return path == v.TokenPath }
 
-// token checks in the library's order: grant type, client, grant enabled, then
-// the grant's own fields. Parameters of a GET are its query, and of a POST its
+// token checks in the library's order: grant type, client, whether the grant is
+// enabled, the grant's fields. A GET has its parameters in the query, a POST in the
 // form; JSON is not read. Every error is a 400.
 func (v *ticketpark) token(r request) answer {
 	var params url.Values
@@ -70,7 +70,7 @@ func (v *ticketpark) token(r request) answer {
 	case http.MethodPost:
 		params = r.form()
 	default:
-		return v.fault(http.StatusMethodNotAllowed, "Method Not Allowed").with("Allow", "GET, POST")
+		return v.errorAnswer(http.StatusMethodNotAllowed, "Method Not Allowed").with("Allow", "GET, POST")
 	}
 	grant := params.Get("grant_type")
 	if !knownGrant(grant) {
@@ -96,7 +96,7 @@ func (v *ticketpark) token(r request) answer {
 	}
 }
 
-// knownGrant is the library's filter; of these, two are enabled here.
+// knownGrant has the grant types that the library knows. Two of them are enabled here.
 func knownGrant(grant string) bool {
 	switch grant {
 	case "authorization_code", "token", "password", "client_credentials", "refresh_token":
@@ -115,14 +115,14 @@ func (v *ticketpark) password(username, password string) answer {
 		v.counters.InvalidGrants++
 		return tpTokenError("invalid_grant", "Invalid username and password combination")
 	}
-	return v.granted(v.book.first(time.Now()))
+	return v.granted(v.tokens.firstGrant(time.Now()))
 }
 
 func (v *ticketpark) refresh(token string) answer {
 	if token == "" {
 		return tpTokenError("invalid_request", `No "refresh_token" parameter found`)
 	}
-	granted, err := v.book.redeem(time.Now(), token)
+	granted, err := v.tokens.redeem(time.Now(), token)
 	switch {
 	case errors.Is(err, errExpired):
 		return tpTokenError("invalid_grant", "Refresh token has expired")
@@ -132,7 +132,8 @@ func (v *ticketpark) refresh(token string) answer {
 	return v.granted(granted)
 }
 
-// granted has the library's key order, and its null where no scope was asked.
+// granted has the library's key order, and null as in the library when no scope was
+// requested.
 func (v *ticketpark) granted(granted pair) answer {
 	return noStore(jsonAnswer(http.StatusOK, struct {
 		AccessToken  string  `json:"access_token"`
@@ -152,9 +153,9 @@ func tpTokenError(code, description string) answer {
 	return noStore(jsonAnswer(http.StatusBadRequest, tpError{code, description}))
 }
 
-// refusal takes the token from the header, the form or the query, and from only
-// one of them.
-func (v *ticketpark) refusal(r request) *answer {
+// checkBearer takes the token from the header, the form or the query, and refuses a
+// request with more than one of them.
+func (v *ticketpark) checkBearer(r request) *answer {
 	var tokens []string
 	if token, ok := strings.CutPrefix(r.authorization(), "Bearer "); ok {
 		tokens = append(tokens, token)
@@ -173,7 +174,7 @@ func (v *ticketpark) refusal(r request) *answer {
 		return tpDenied(http.StatusBadRequest, "invalid_request",
 			"Only one method may be used to authenticate at a time (Auth header, GET or POST).")
 	}
-	switch err := v.book.check(time.Now(), tokens[0]); {
+	switch err := v.tokens.checkAccess(time.Now(), tokens[0]); {
 	case errors.Is(err, errExpired):
 		return tpDenied(http.StatusUnauthorized, "invalid_grant", "The access token provided has expired.")
 	case err != nil:
@@ -193,9 +194,9 @@ func (v *ticketpark) unauthorized() answer {
 	return *tpDenied(http.StatusUnauthorized, "invalid_grant", "The access token provided is invalid.")
 }
 
-// fault is the body of FOSRestBundle's exception controller. Inferred; the vendor
-// documents the statuses alone.
-func (v *ticketpark) fault(status int, text string) answer {
+// errorAnswer has the body of FOSRestBundle's exception controller. Inferred; the
+// vendor documents only the statuses.
+func (v *ticketpark) errorAnswer(status int, text string) answer {
 	return jsonAnswer(status, struct {
 		Code    int    `json:"code"`
 		Message string `json:"message"`

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// decode reads a JSON body; 409 is the documented status of a bad payload, and
-// application/json the required type.
+// decode reads a JSON body. The docs require application/json, and answer 409 to a bad
+// payload.
 func (v *ticketpark) decode(r request, into any) *answer {
 	if !r.hasJSON() || json.Unmarshal(r.body, into) != nil {
 		a := v.conflict("The payload cannot be read.")
@@ -20,28 +20,28 @@ func (v *ticketpark) decode(r request, into any) *answer {
 	return nil
 }
 
-func (v *ticketpark) conflict(text string) answer { return v.fault(http.StatusConflict, text) }
+func (v *ticketpark) conflict(text string) answer { return v.errorAnswer(http.StatusConflict, text) }
 
-func (v *ticketpark) notFound() answer { return v.fault(http.StatusNotFound, "Not Found") }
+func (v *ticketpark) notFound() answer { return v.errorAnswer(http.StatusNotFound, "Not Found") }
 
-// created has no body: the absolute Location is the only place for a new pid.
+// created has no body. Only the absolute Location has the new pid.
 func created(r request, pathAndQuery string) answer {
 	return answer{status: http.StatusCreated}.with("Location", r.origin()+pathAndQuery)
 }
 
 func noContent() answer { return answer{status: http.StatusNoContent} }
 
-// listEvents pages from 0; without maxResults it answers with all.
+// listEvents counts pages from 0. Without page and maxResults it returns all events.
 func (v *ticketpark) listEvents(r request) answer {
 	q := r.URL.Query()
-	all := v.season.events
+	all := v.data.events
 	shown := all
 	if q.Has("maxResults") || q.Has("page") {
-		page, err := whole(q, "page", 0)
+		page, err := parseCount(q, "page", 0)
 		if err != nil {
 			return v.conflict(err.Error())
 		}
-		most, err := whole(q, "maxResults", 10)
+		most, err := parseCount(q, "maxResults", 10)
 		if err != nil {
 			return v.conflict(err.Error())
 		}
@@ -50,13 +50,13 @@ func (v *ticketpark) listEvents(r request) answer {
 	}
 	list := []any{}
 	for _, e := range shown {
-		list = append(list, v.shownEvent(r, e))
+		list = append(list, v.eventWithChildren(r, e))
 	}
 	return jsonAnswer(http.StatusOK, list).with("X-Count", strconv.Itoa(len(all)))
 }
 
-// whole reads a whole number small enough to multiply.
-func whole(q url.Values, name string, fallback int) (int, error) {
+// parseCount parses a number that is small enough to multiply.
+func parseCount(q url.Values, name string, fallback int) (int, error) {
 	if !q.Has(name) {
 		return fallback, nil
 	}
@@ -67,30 +67,30 @@ func whole(q url.Values, name string, fallback int) (int, error) {
 	return int(n), nil
 }
 
-// shownEvent has the children that properties asks for.
-func (v *ticketpark) shownEvent(r request, e *tpEvent) any {
-	if !wants(r, "shows") {
+// eventWithChildren returns an event with the children that the query requests.
+func (v *ticketpark) eventWithChildren(r request, e *tpEvent) any {
+	if !requested(r, "shows") {
 		return e
 	}
 	return struct {
 		*tpEvent
 		Shows []*tpShow `json:"shows"`
-	}{e, v.season.showsOf(e.PID)}
+	}{e, v.data.showsOf(e.PID)}
 }
 
-func wants(r request, property string) bool {
+func requested(r request, property string) bool {
 	return r.URL.Query().Get("properties["+property+"]") == "1"
 }
 
 func (v *ticketpark) onEvent(r request, serve func(*tpEvent) answer) answer {
-	if e := v.season.event(r.PathValue("pid")); e != nil {
+	if e := v.data.event(r.PathValue("pid")); e != nil {
 		return serve(e)
 	}
 	return v.notFound()
 }
 
 func (v *ticketpark) readEvent(r request) answer {
-	return v.onEvent(r, func(e *tpEvent) answer { return jsonAnswer(http.StatusOK, v.shownEvent(r, e)) })
+	return v.onEvent(r, func(e *tpEvent) answer { return jsonAnswer(http.StatusOK, v.eventWithChildren(r, e)) })
 }
 
 func (v *ticketpark) createEvent(r request) answer {
@@ -98,11 +98,11 @@ func (v *ticketpark) createEvent(r request) answer {
 	if refused := v.decode(r, &e); refused != nil {
 		return *refused
 	}
-	if e.Name == "" || e.Host != v.season.host {
+	if e.Name == "" || e.Host != v.data.host {
 		return v.conflict("name and an existing host are required.")
 	}
-	e.PID = v.season.newPID()
-	v.season.events = append(v.season.events, &e)
+	e.PID = v.data.newPID()
+	v.data.events = append(v.data.events, &e)
 	return created(r, "/events/"+string(e.PID))
 }
 
@@ -121,26 +121,26 @@ func (v *ticketpark) updateEvent(r request) answer {
 	})
 }
 
-// deleteEvent cascades to the event's shows and their tickets.
+// deleteEvent also deletes the event's shows and their tickets.
 func (v *ticketpark) deleteEvent(r request) answer {
 	return v.onEvent(r, func(e *tpEvent) answer {
-		s := &v.season
-		s.tickets = slices.DeleteFunc(s.tickets, func(t *tpTicket) bool {
-			show := s.show(t.Show)
+		d := &v.data
+		d.tickets = slices.DeleteFunc(d.tickets, func(t *tpTicket) bool {
+			show := d.show(t.Show)
 			return show != nil && show.Event == e.PID
 		})
-		s.shows = slices.DeleteFunc(s.shows, func(show *tpShow) bool { return show.Event == e.PID })
-		s.events = slices.DeleteFunc(s.events, func(other *tpEvent) bool { return other == e })
+		d.shows = slices.DeleteFunc(d.shows, func(show *tpShow) bool { return show.Event == e.PID })
+		d.events = slices.DeleteFunc(d.events, func(other *tpEvent) bool { return other == e })
 		return noContent()
 	})
 }
 
 func (v *ticketpark) readShow(r request) answer {
-	show := v.season.show(tpPID(r.PathValue("pid")))
+	show := v.data.show(tpPID(r.PathValue("pid")))
 	if show == nil {
 		return v.notFound()
 	}
-	if !wants(r, "capacity") {
+	if !requested(r, "capacity") {
 		return jsonAnswer(http.StatusOK, show)
 	}
 	type seats struct {
@@ -152,7 +152,7 @@ func (v *ticketpark) readShow(r request) answer {
 		Total  seats `json:"total"`
 		Public seats `json:"public"`
 	}
-	sold := v.season.sold(show.PID, time.Now())
+	sold := v.data.sold(show.PID, time.Now())
 	return jsonAnswer(http.StatusOK, struct {
 		*tpShow
 		Capacity capacity `json:"capacity"`
@@ -167,26 +167,26 @@ func (v *ticketpark) createBooking(r request) answer {
 	if refused := v.decode(r, &b); refused != nil {
 		return *refused
 	}
-	b.PID = v.season.newBookingPID()
+	b.PID = v.data.newBookingPID()
 	b.Readable = string(b.PID[:4] + "-" + b.PID[4:8] + "-" + b.PID[8:])
-	v.season.bookings = append(v.season.bookings, &b)
+	v.data.bookings = append(v.data.bookings, &b)
 	return created(r, "/bookings/"+string(b.PID))
 }
 
 func (v *ticketpark) readBooking(r request) answer {
-	b := v.season.booking(tpPID(r.PathValue("pid")))
+	b := v.data.booking(tpPID(r.PathValue("pid")))
 	if b == nil {
 		return v.notFound()
 	}
 	return jsonAnswer(http.StatusOK, struct {
 		*tpBooking
 		Tickets []*tpTicket `json:"tickets"`
-	}{b, v.heldTickets(func(t *tpTicket) bool { return t.Booking == b.PID })})
+	}{b, v.validTickets(func(t *tpTicket) bool { return t.Booking == b.PID })})
 }
 
-// updateBooking confirms: what was held then stays sold.
+// updateBooking changes a booking. A confirmed booking keeps the tickets it held.
 func (v *ticketpark) updateBooking(r request) answer {
-	b := v.season.booking(tpPID(r.PathValue("pid")))
+	b := v.data.booking(tpPID(r.PathValue("pid")))
 	if b == nil {
 		return v.notFound()
 	}
@@ -194,49 +194,49 @@ func (v *ticketpark) updateBooking(r request) answer {
 	if refused := v.decode(r, &next); refused != nil {
 		return *refused
 	}
-	// Tickets whose time ran out do not come back with a late confirmation.
+	// A late confirmation does not bring back expired tickets.
 	now := time.Now()
-	v.season.tickets = slices.DeleteFunc(v.season.tickets, func(t *tpTicket) bool {
-		return t.Booking == b.PID && !v.season.holds(t, now)
+	v.data.tickets = slices.DeleteFunc(v.data.tickets, func(t *tpTicket) bool {
+		return t.Booking == b.PID && !v.data.valid(t, now)
 	})
 	next.PID, next.Readable = b.PID, b.Readable
 	*b = next
 	return noContent()
 }
 
-// createTickets sells all of the array or none. The punctuation of the Location
-// is inferred; its parts are the cookbook's.
+// createTickets sells all tickets of the array or none. The vendor's cookbook has the
+// parts of the Location; its punctuation is inferred.
 func (v *ticketpark) createTickets(r request) answer {
-	var asked []struct {
+	var items []struct {
 		Booking tpPID  `json:"booking"`
 		Show    tpPID  `json:"show"`
 		Price   *tpPID `json:"price"`
 		Sector  *tpPID `json:"sector"`
 	}
-	if refused := v.decode(r, &asked); refused != nil {
+	if refused := v.decode(r, &items); refused != nil {
 		return *refused
 	}
-	if len(asked) == 0 {
+	if len(items) == 0 {
 		return v.conflict("The array is empty.")
 	}
 	now := time.Now()
-	wanted := map[tpPID]int{}
-	for _, a := range asked {
-		show := v.season.show(a.Show)
-		if show == nil || v.season.booking(a.Booking) == nil {
+	requestedSeats := map[tpPID]int{}
+	for _, a := range items {
+		show := v.data.show(a.Show)
+		if show == nil || v.data.booking(a.Booking) == nil {
 			return v.conflict("Each ticket needs an existing booking and show.")
 		}
-		wanted[a.Show]++
-		if v.season.sold(a.Show, now)+wanted[a.Show] > show.public {
+		requestedSeats[a.Show]++
+		if v.data.sold(a.Show, now)+requestedSeats[a.Show] > show.public {
 			return v.conflict("The show is sold out.")
 		}
 	}
-	batch := string(v.season.newPID())
-	for _, a := range asked {
-		pid, seat := v.season.newPID(), v.season.freeSeat(a.Show, now)
-		v.season.tickets = append(v.season.tickets, &tpTicket{
+	batch := string(v.data.newPID())
+	for _, a := range items {
+		pid, seat := v.data.newPID(), v.data.freeSeat(a.Show, now)
+		v.data.tickets = append(v.data.tickets, &tpTicket{
 			PID: pid, Booking: a.Booking, Show: a.Show, batch: batch, made: now, seat: seat,
-			Price: v.season.show(a.Show).price,
+			Price: v.data.show(a.Show).price,
 			Seat:  fmt.Sprintf("Row %c, seat %d", 'A'+rune(seat/10), seat%10+1),
 			Code:  "T" + string(pid[len(pid)-8:]),
 		})
@@ -246,15 +246,15 @@ func (v *ticketpark) createTickets(r request) answer {
 
 func (v *ticketpark) listTickets(r request) answer {
 	batch := r.URL.Query().Get("filters[batchId]")
-	list := v.heldTickets(func(t *tpTicket) bool { return batch == "" || t.batch == batch })
+	list := v.validTickets(func(t *tpTicket) bool { return batch == "" || t.batch == batch })
 	return jsonAnswer(http.StatusOK, list).with("X-Count", strconv.Itoa(len(list)))
 }
 
-func (v *ticketpark) heldTickets(of func(*tpTicket) bool) []*tpTicket {
+func (v *ticketpark) validTickets(match func(*tpTicket) bool) []*tpTicket {
 	now := time.Now()
 	list := []*tpTicket{}
-	for _, t := range v.season.tickets {
-		if of(t) && v.season.holds(t, now) {
+	for _, t := range v.data.tickets {
+		if match(t) && v.data.valid(t, now) {
 			list = append(list, t)
 		}
 	}

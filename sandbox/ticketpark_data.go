@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// unconfirmedLife is how long tickets of an unconfirmed booking are held (cookbook).
+// unconfirmedLife is how long the tickets of an unconfirmed booking are held (vendor's
+// cookbook).
 const unconfirmedLife = 30 * time.Minute
 
-// A tpPID names a record: a number for a booking, a string for all else, and
-// either where a client sends one.
+// A tpPID is a record's id: a number for a booking, otherwise a string. Clients may send
+// either.
 type tpPID string
 
 // MarshalJSON implements [json.Marshaler].
@@ -41,7 +42,7 @@ func (p *tpPID) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// A tpTime prints as the cookbook does: no colon in the offset.
+// A tpTime is formatted as in the cookbook: without a colon in the offset.
 type tpTime struct{ time.Time }
 
 // MarshalJSON implements [json.Marshaler].
@@ -49,8 +50,8 @@ func (t tpTime) MarshalJSON() ([]byte, error) {
 	return []byte(t.Format(`"2006-01-02T15:04:05-0700"`)), nil
 }
 
-// A tpSeason is one host, its events and shows, and what is booked.
-type tpSeason struct {
+// A tpData holds one host, its events and shows, and their bookings.
+type tpData struct {
 	host     tpPID
 	events   []*tpEvent
 	shows    []*tpShow
@@ -75,7 +76,7 @@ type tpShow struct {
 	Date   tpTime `json:"date"`
 	price  string
 	total  int // seats
-	public int // of them, those on public sale
+	public int // seats on public sale, out of total
 }
 
 type tpBooking struct {
@@ -97,36 +98,36 @@ type tpTicket struct {
 	made    time.Time
 }
 
-func (s *tpSeason) newPID() tpPID {
-	s.lastPID++
-	return tpPID(fmt.Sprintf("7cafe000-0000-4000-8000-%012d", s.lastPID))
+func (d *tpData) newPID() tpPID {
+	d.lastPID++
+	return tpPID(fmt.Sprintf("7cafe000-0000-4000-8000-%012d", d.lastPID))
 }
 
-// newBookingPID is a number of the length of the cookbook's.
-func (s *tpSeason) newBookingPID() tpPID {
-	s.lastSale++
-	return tpPID(strconv.Itoa(293233446000 + s.lastSale))
+// newBookingPID returns a number as long as the one in the cookbook.
+func (d *tpData) newBookingPID() tpPID {
+	d.lastSale++
+	return tpPID(strconv.Itoa(293233446000 + d.lastSale))
 }
 
-func openSeason() tpSeason {
-	var s tpSeason
-	s.host = s.newPID()
+func newTPData() tpData {
+	var d tpData
+	d.host = d.newPID()
 	opening := time.Date(2026, time.October, 2, 19, 30, 0, 0, time.FixedZone("", 2*60*60))
 	for i, name := range []string{"My Fair Lady", "The Seagull", "Cabaret"} {
-		e := &tpEvent{PID: s.newPID(), Host: s.host, Name: name, Currency: "CHF", DigitalDispatch: true}
-		s.events = append(s.events, e)
+		e := &tpEvent{PID: d.newPID(), Host: d.host, Name: name, Currency: "CHF", DigitalDispatch: true}
+		d.events = append(d.events, e)
 		for night := range 2 {
-			s.shows = append(s.shows, &tpShow{
-				PID: s.newPID(), Event: e.PID, Name: name, price: "25.00", total: 120, public: 100,
+			d.shows = append(d.shows, &tpShow{
+				PID: d.newPID(), Event: e.PID, Name: name, price: "25.00", total: 120, public: 100,
 				Date: tpTime{opening.AddDate(0, 0, 7*i+night)},
 			})
 		}
 	}
-	return s
+	return d
 }
 
-func (s *tpSeason) event(pid string) *tpEvent {
-	for _, e := range s.events {
+func (d *tpData) event(pid string) *tpEvent {
+	for _, e := range d.events {
 		if string(e.PID) == pid {
 			return e
 		}
@@ -134,8 +135,8 @@ func (s *tpSeason) event(pid string) *tpEvent {
 	return nil
 }
 
-func (s *tpSeason) show(pid tpPID) *tpShow {
-	for _, show := range s.shows {
+func (d *tpData) show(pid tpPID) *tpShow {
+	for _, show := range d.shows {
 		if show.PID == pid {
 			return show
 		}
@@ -143,8 +144,8 @@ func (s *tpSeason) show(pid tpPID) *tpShow {
 	return nil
 }
 
-func (s *tpSeason) booking(pid tpPID) *tpBooking {
-	for _, b := range s.bookings {
+func (d *tpData) booking(pid tpPID) *tpBooking {
+	for _, b := range d.bookings {
 		if b.PID == pid {
 			return b
 		}
@@ -153,9 +154,9 @@ func (s *tpSeason) booking(pid tpPID) *tpBooking {
 }
 
 // showsOf lists an event's shows.
-func (s *tpSeason) showsOf(event tpPID) []*tpShow {
+func (d *tpData) showsOf(event tpPID) []*tpShow {
 	found := []*tpShow{}
-	for _, show := range s.shows {
+	for _, show := range d.shows {
 		if show.Event == event {
 			found = append(found, show)
 		}
@@ -164,21 +165,21 @@ func (s *tpSeason) showsOf(event tpPID) []*tpShow {
 }
 
 // sold counts a show's tickets that are confirmed or still held.
-func (s *tpSeason) sold(show tpPID, now time.Time) int {
+func (d *tpData) sold(show tpPID, now time.Time) int {
 	n := 0
-	for _, t := range s.tickets {
-		if t.Show == show && s.holds(t, now) {
+	for _, t := range d.tickets {
+		if t.Show == show && d.valid(t, now) {
 			n++
 		}
 	}
 	return n
 }
 
-// freeSeat is the first seat of a show, from 0, that no ticket holds.
-func (s *tpSeason) freeSeat(show tpPID, now time.Time) int {
+// freeSeat returns the first seat of a show, from 0, that no ticket holds.
+func (d *tpData) freeSeat(show tpPID, now time.Time) int {
 	taken := map[int]bool{}
-	for _, t := range s.tickets {
-		if t.Show == show && s.holds(t, now) {
+	for _, t := range d.tickets {
+		if t.Show == show && d.valid(t, now) {
 			taken[t.seat] = true
 		}
 	}
@@ -189,8 +190,8 @@ func (s *tpSeason) freeSeat(show tpPID, now time.Time) int {
 	return seat
 }
 
-// holds is false for an unconfirmed ticket after its time.
-func (s *tpSeason) holds(t *tpTicket, now time.Time) bool {
-	b := s.booking(t.Booking)
+// valid is false for an expired unconfirmed ticket.
+func (d *tpData) valid(t *tpTicket, now time.Time) bool {
+	b := d.booking(t.Booking)
 	return b != nil && b.Confirmation || now.Before(t.made.Add(unconfirmedLife))
 }

@@ -15,8 +15,8 @@ func TestTicketparkIssuerRefuses(t *testing.T) {
 	p := sandbox.New(sandbox.Options{}).Ticketpark
 	token := p.Seed()
 	auth := basic(p.ClientID, p.ClientSecret)
-	refuses := func(name string, c call, code, description string) exchange {
-		return exchange{name, c, 400, `{"error":"` + code + `","error_description":"` + description + `"}`, map[string]string{
+	refuses := func(name string, c call, code, description string) issuerCase {
+		return issuerCase{name, c, 400, `{"error":"` + code + `","error_description":"` + description + `"}`, map[string]string{
 			"Content-Type": "application/json", "Cache-Control": "no-store", "Pragma": "no-cache", "WWW-Authenticate": "",
 		}}
 	}
@@ -25,7 +25,7 @@ func TestTicketparkIssuerRefuses(t *testing.T) {
 	asJSON := call{"POST", path, []string{"Content-Type: " + jsonType, auth}, `{"grant_type":"refresh_token","refresh_token":"` + token + `"}`}
 	inQuery := call{"POST", path + "?" + good.body, []string{"Content-Type: " + formType, auth}, ""}
 	const noGrant = "Invalid grant_type parameter or parameter missing"
-	runExchanges(t, p, []exchange{
+	runIssuerCases(t, p, []issuerCase{
 		refuses("no grant type", form(path).with(auth), "invalid_request", noGrant),
 		refuses("unknown grant type", form(path, "grant_type", "x").with(auth), "invalid_request", noGrant),
 		refuses("json", asJSON, "invalid_request", noGrant),

@@ -20,9 +20,9 @@ func TestTicketparkBearer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := sandbox.New(sandbox.Options{}).Ticketpark
-		expired := signedIn(t, p)
+		expired := newAccessToken(t, p)
 		time.Sleep(10 * time.Minute)
-		token := signedIn(t, p)
+		token := newAccessToken(t, p)
 		form := []string{"Content-Type: " + formType}
 		for name, x := range map[string]struct {
 			call              call
@@ -73,7 +73,7 @@ func TestTicketparkEventPages(t *testing.T) {
 	answerOf(t, a.p, 404, a.call("POST", "/events", "{}"))
 	answerOf(t, a.p, 404, a.call("GET", "//events/", ""))
 	answerOf(t, a.p, 405, a.call("PUT", "/events/", "{}"))
-	answerOf(t, a.p, 405, a.call("DELETE", "/events/", "")) // an empty pid is none
+	answerOf(t, a.p, 405, a.call("DELETE", "/events/", "")) // an empty pid names no event
 }
 
 func TestTicketparkChildrenOnRequestOnly(t *testing.T) {
@@ -90,7 +90,7 @@ func TestTicketparkChildrenOnRequestOnly(t *testing.T) {
 	}
 }
 
-// location wants a 201 without a body and returns the path that it names.
+// location requires an answer without a body and returns the path in its Location.
 func location(t *testing.T, w *httptest.ResponseRecorder) string {
 	t.Helper()
 	wantBody(t, w, "")
@@ -101,7 +101,7 @@ func location(t *testing.T, w *httptest.ResponseRecorder) string {
 	return path
 }
 
-func TestTicketparkEventLife(t *testing.T) {
+func TestTicketparkEventLifecycle(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, sandbox.New(sandbox.Options{}).Ticketpark)
 	first := tpGet[[]tpEvent](t, a, "/events/?properties[shows]=1")[0]
@@ -207,7 +207,7 @@ func TestTicketparkBooking(t *testing.T) {
 		answerOf(t, p, 404, a.call("GET", "/bookings/1", ""))
 		answerOf(t, p, 404, a.call("GET", "/shows/1", ""))
 		if got := tpGet[map[string]any](t, a, "/shows/"+show); got["capacity"] != nil {
-			t.Errorf("capacity was not asked for: %v", got)
+			t.Errorf("capacity was not requested: %v", got)
 		}
 	})
 }

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// jwtShaped is header and claims with a random signature of size bytes: clients
-// may read it, and only the book can tell whether it is good.
-func jwtShaped(header, claims any, size int) string {
+// fakeJWT returns a JWT with a random signature of size bytes. Clients can read it;
+// only the token store knows whether it is valid.
+func fakeJWT(header, claims any, size int) string {
 	return base64URL(mustJSON(header)) + "." + base64URL(mustJSON(claims)) + "." + base64URL(randomBytes(size))
 }
 
-// base64Token is 44 characters of standard base64, as in SocialBoards' sample.
-// Each has a + and a /, so that a client which forgets to percent-encode its form
-// fails every time and not once in a while.
+// base64Token returns 44 characters of standard base64, as in SocialBoards' sample.
+// Each has a + and a /, so a client that forgets to percent-encode its form always
+// fails, and not only sometimes.
 func base64Token() string {
 	for {
 		t := base64.StdEncoding.EncodeToString(randomBytes(32))
@@ -28,13 +28,13 @@ func base64Token() string {
 	}
 }
 
-// defuseToken has the look of an encrypted league/oauth2-server refresh token:
-// hex with the version header of defuse/php-encryption. Inferred; the vendor's
-// starter keeps it in a column of 1023 characters.
+// defuseToken returns a token in the format of an encrypted league/oauth2-server
+// refresh token: hex with the version header of defuse/php-encryption. Inferred; the
+// vendor's starter project stores it in a column of 1023 characters.
 func defuseToken() string { return "def50200" + hex.EncodeToString(randomBytes(340)) }
 
-// hexTwiceToken is 86 characters, which decode to the 64 of a hex SHA-256, as
-// both of Ticketpark's samples begin and as friendsofsymfony/oauth2-php makes them.
+// hexTwiceToken returns 86 characters that decode to the 64 of a hex SHA-256. Both
+// of Ticketpark's samples begin so, and friendsofsymfony/oauth2-php makes such tokens.
 func hexTwiceToken() string {
 	sum := sha256.Sum256(randomBytes(32))
 	return base64URL([]byte(hex.EncodeToString(sum[:])))
@@ -48,7 +48,7 @@ func randomBytes(n int) []byte {
 	return b
 }
 
-// mustJSON is for our own values, which always encode.
+// mustJSON encodes a value of this package, which cannot fail.
 func mustJSON(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Why a token is refused. Each vendor says it in words of its own.
+// The reasons to refuse a token. Each vendor has its own wording for them.
 var (
 	errUnknown = errors.New("token is not known")
 	errRevoked = errors.New("token was revoked")
@@ -13,13 +13,13 @@ var (
 	errExpired = errors.New("token has expired")
 )
 
-// A policy is how a vendor's tokens live and die.
+// A policy says how long a vendor's tokens are valid and what ends them.
 type policy struct {
-	rotates       bool          // a refresh token is good for one redemption
-	endsOldAccess bool          // a redemption revokes the access token issued before
+	rotates       bool          // a refresh token can be redeemed once
+	endsOldAccess bool          // a redemption revokes the previous access token
 	accessLife    time.Duration // from issue
-	expiresIn     int           // the seconds that the answer announces
-	refreshLife   time.Duration // from issue; 0 for no end
+	expiresIn     int           // the value in the token response
+	refreshLife   time.Duration // from issue; 0 if it does not expire
 	reuse         bool          // see Options.ReuseDetection
 	grace         time.Duration // see Options.Grace
 	newAccess     func(issued, expires time.Time) string
@@ -35,15 +35,15 @@ func (o Options) apply(p policy) policy {
 	return p
 }
 
-// A book is an issuer's memory: every token, and the family of each. A family is
-// all that descends from one seed or one login. Not safe for concurrent use.
-type book struct {
+// A tokenStore holds every token of an issuer. Not safe for concurrent use.
+type tokenStore struct {
 	policy
 	counters *Counters
 	access   map[string]*accessToken
 	refresh  map[string]*refreshToken
 }
 
+// A family is all tokens that descend from one seed or one login.
 type family struct{ revoked bool }
 
 type accessToken struct {
@@ -54,66 +54,65 @@ type accessToken struct {
 
 type refreshToken struct {
 	family   *family
-	expires  time.Time    // zero: no end
-	spent    time.Time    // zero: not yet; else the first redemption
-	redeemed int          // how often
+	expires  time.Time    // zero: does not expire
+	spent    time.Time    // time of the first redemption; zero: not redeemed
+	redeemed int          // number of redemptions
 	access   *accessToken // issued together with it; nil for a seed
 }
 
-// A pair is what a token answer carries.
+// A pair is the tokens of one token response.
 type pair struct {
 	access, refresh string
 	expiresIn       int
 }
 
-func newBook(p policy, c *Counters) *book {
-	return &book{p, c, map[string]*accessToken{}, map[string]*refreshToken{}}
+func newTokenStore(p policy, c *Counters) *tokenStore {
+	return &tokenStore{p, c, map[string]*accessToken{}, map[string]*refreshToken{}}
 }
 
-func (b *book) seed(now time.Time) string {
-	token := b.issueRefresh(now, &family{}, nil)
-	return token
+func (s *tokenStore) seed(now time.Time) string {
+	return s.issueRefresh(now, &family{}, nil)
 }
 
-// first is the pair for a password or an authorization code.
-func (b *book) first(now time.Time) pair {
-	b.counters.FirstGrants++
-	return b.issue(now, &family{})
+// firstGrant issues the pair for a password or an authorization code.
+func (s *tokenStore) firstGrant(now time.Time) pair {
+	s.counters.FirstGrants++
+	return s.issue(now, &family{})
 }
 
-// redeem spends a refresh token. It answers with a new pair, or with the reason
-// why not and nothing changed but what reuse detection revokes.
-func (b *book) redeem(now time.Time, token string) (pair, error) {
-	rt, err := b.redeemable(now, token)
+// redeem spends a refresh token and returns a new pair. After an error only reuse
+// detection has changed anything.
+func (s *tokenStore) redeem(now time.Time, token string) (pair, error) {
+	rt, err := s.checkRefresh(now, token)
 	if err != nil {
-		b.counters.InvalidGrants++
+		s.counters.InvalidGrants++
 		return pair{}, err
 	}
-	b.counters.Redemptions++
+	s.counters.Redemptions++
 	rt.redeemed++
-	b.counters.MaxRedemptions = max(b.counters.MaxRedemptions, rt.redeemed)
-	if !b.rotates {
-		access, _ := b.issueAccess(now, rt.family)
-		return pair{access, token, b.expiresIn}, nil
+	s.counters.MaxRedemptions = max(s.counters.MaxRedemptions, rt.redeemed)
+	if !s.rotates {
+		access, _ := s.issueAccess(now, rt.family)
+		return pair{access, token, s.expiresIn}, nil
 	}
 	if rt.spent.IsZero() {
 		rt.spent = now
 	}
-	if b.endsOldAccess && rt.access != nil {
+	if s.endsOldAccess && rt.access != nil {
 		rt.access.revoked = true
 	}
-	return b.issue(now, rt.family), nil
+	return s.issue(now, rt.family), nil
 }
 
-func (b *book) redeemable(now time.Time, token string) (*refreshToken, error) {
-	rt := b.refresh[token]
+func (s *tokenStore) checkRefresh(now time.Time, token string) (*refreshToken, error) {
+	rt := s.refresh[token]
 	if rt == nil {
 		return nil, errUnknown
 	}
 	inGrace := false
 	if !rt.spent.IsZero() {
-		b.counters.Reuses++
-		inGrace = now.Sub(rt.spent) < b.grace
+		s.counters.Reuses++
+		inGrace = now.Sub(rt.spent) < s.grace
 	}
 	switch {
 	case rt.family.revoked:
@@ -122,16 +121,16 @@ func (b *book) redeemable(now time.Time, token string) (*refreshToken, error) {
 		return nil, errExpired
 	case rt.spent.IsZero() || inGrace:
 		return rt, nil
-	case b.reuse:
+	case s.reuse:
 		rt.family.revoked = true
-		b.counters.FamiliesRevoked++
+		s.counters.FamiliesRevoked++
 	}
 	return nil, errSpent
 }
 
-// check says why an access token is not good, nil if it is.
-func (b *book) check(now time.Time, token string) error {
-	at := b.access[token]
+// checkAccess returns the reason to refuse an access token, nil if it is valid.
+func (s *tokenStore) checkAccess(now time.Time, token string) error {
+	at := s.access[token]
 	switch {
 	case at == nil:
 		return errUnknown
@@ -143,50 +142,50 @@ func (b *book) check(now time.Time, token string) error {
 	return nil
 }
 
-func (b *book) issue(now time.Time, f *family) pair {
-	access, at := b.issueAccess(now, f)
-	refresh := b.issueRefresh(now, f, at)
-	return pair{access, refresh, b.expiresIn}
+func (s *tokenStore) issue(now time.Time, f *family) pair {
+	access, at := s.issueAccess(now, f)
+	refresh := s.issueRefresh(now, f, at)
+	return pair{access, refresh, s.expiresIn}
 }
 
-func (b *book) issueAccess(now time.Time, f *family) (string, *accessToken) {
-	at := &accessToken{family: f, expires: now.Add(b.accessLife)}
-	token := b.newAccess(now, at.expires)
-	b.access[token] = at
+func (s *tokenStore) issueAccess(now time.Time, f *family) (string, *accessToken) {
+	at := &accessToken{family: f, expires: now.Add(s.accessLife)}
+	token := s.newAccess(now, at.expires)
+	s.access[token] = at
 	return token, at
 }
 
-func (b *book) issueRefresh(now time.Time, f *family, at *accessToken) string {
+func (s *tokenStore) issueRefresh(now time.Time, f *family, at *accessToken) string {
 	rt := &refreshToken{family: f, access: at}
-	if b.refreshLife > 0 {
-		rt.expires = now.Add(b.refreshLife)
+	if s.refreshLife > 0 {
+		rt.expires = now.Add(s.refreshLife)
 	}
-	token := b.newRefresh()
-	b.refresh[token] = rt
+	token := s.newRefresh()
+	s.refresh[token] = rt
 	return token
 }
 
-func (b *book) revokeAccess() {
-	for _, at := range b.access {
+func (s *tokenStore) revokeAccess() {
+	for _, at := range s.access {
 		at.revoked = true
 	}
 }
 
-func (b *book) revokeAll() {
-	b.revokeAccess()
-	for _, rt := range b.refresh {
+func (s *tokenStore) revokeAll() {
+	s.revokeAccess()
+	for _, rt := range s.refresh {
 		rt.family.revoked = true
 	}
 }
 
-// living counts the tokens that would be taken now.
-func (b *book) living(now time.Time) (access, refresh int) {
-	for token := range b.access {
-		if b.check(now, token) == nil {
+// countUsable counts the tokens that are valid now.
+func (s *tokenStore) countUsable(now time.Time) (access, refresh int) {
+	for token := range s.access {
+		if s.checkAccess(now, token) == nil {
 			access++
 		}
 	}
-	for _, rt := range b.refresh {
+	for _, rt := range s.refresh {
 		if !rt.family.revoked && rt.spent.IsZero() && (rt.expires.IsZero() || now.Before(rt.expires)) {
 			refresh++
 		}

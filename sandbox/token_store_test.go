@@ -10,12 +10,12 @@ import (
 	"ticketproxy/sandbox"
 )
 
-func TestAccessTokenLivesItsTime(t *testing.T) {
+func TestAccessTokenLifetime(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
-		options sandbox.Options
-		life    map[string]time.Duration
-		says    map[string]int
+		options   sandbox.Options
+		lifetime  map[string]time.Duration
+		expiresIn map[string]int
 	}{
 		{
 			sandbox.Options{},
@@ -32,13 +32,13 @@ func TestAccessTokenLivesItsTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := sandbox.New(x.options).Providers()[i]
 				g := refresh(t, p, p.Seed())
-				if g.ExpiresIn != x.says[p.Name] {
-					t.Errorf("%s: expires_in %d, want %d", p.Name, g.ExpiresIn, x.says[p.Name])
+				if g.ExpiresIn != x.expiresIn[p.Name] {
+					t.Errorf("%s: expires_in %d, want %d", p.Name, g.ExpiresIn, x.expiresIn[p.Name])
 				}
-				time.Sleep(x.life[p.Name] - 1)
-				lives(t, p, g.AccessToken)
+				time.Sleep(x.lifetime[p.Name] - 1)
+				mustAccept(t, p, g.AccessToken)
 				time.Sleep(time.Nanosecond)
-				dead(t, p, g.AccessToken)
+				mustReject(t, p, g.AccessToken)
 			})
 		}
 	}
@@ -47,10 +47,10 @@ func TestAccessTokenLivesItsTime(t *testing.T) {
 func TestRefreshTokenExpires(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
-		name string
-		of   func(*sandbox.Sandbox) *sandbox.Provider
-		life time.Duration // 0: for ever
-		says string
+		name     string
+		provider func(*sandbox.Sandbox) *sandbox.Provider
+		lifetime time.Duration // 0: does not expire
+		want     string
 	}{
 		{"socialboards", func(s *sandbox.Sandbox) *sandbox.Provider { return s.SocialBoards }, 0, ""},
 		{"openticket", func(s *sandbox.Sandbox) *sandbox.Provider { return s.OpenTicket }, 365 * 24 * time.Hour, `"hint":"Token has expired"`},
@@ -59,18 +59,18 @@ func TestRefreshTokenExpires(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p := x.of(sandbox.New(sandbox.Options{}))
+				p := x.provider(sandbox.New(sandbox.Options{}))
 				one, other := p.Seed(), p.Seed()
-				if x.life == 0 {
+				if x.lifetime == 0 {
 					time.Sleep(20 * 365 * 24 * time.Hour)
 					refresh(t, p, one)
 					return
 				}
-				time.Sleep(x.life - 1)
+				time.Sleep(x.lifetime - 1)
 				refresh(t, p, one)
 				time.Sleep(time.Nanosecond)
-				w, _ := do(p, refreshCall(p, other))
-				if !strings.Contains(w.Body.String(), x.says) {
+				w, _ := serve(p, refreshCall(p, other))
+				if !strings.Contains(w.Body.String(), x.want) {
 					t.Errorf("got %s", w.Body)
 				}
 			})
@@ -80,23 +80,23 @@ func TestRefreshTokenExpires(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{Rotate: true}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{Rotate: true}, func(t *testing.T, p *sandbox.Provider) {
 		seed := p.Seed()
 		first := refresh(t, p, seed)
 		if first.RefreshToken == seed {
 			t.Fatal("the refresh token came back unchanged")
 		}
-		lives(t, p, first.AccessToken)
+		mustAccept(t, p, first.AccessToken)
 		second := refresh(t, p, first.RefreshToken)
-		lives(t, p, second.AccessToken)
+		mustAccept(t, p, second.AccessToken)
 		if p.Name == "openticket" {
-			dead(t, p, first.AccessToken)
+			mustReject(t, p, first.AccessToken)
 		} else {
-			lives(t, p, first.AccessToken)
+			mustAccept(t, p, first.AccessToken)
 		}
-		refused(t, p, first.RefreshToken)
-		refused(t, p, seed)
-		lives(t, p, second.AccessToken)
+		mustRefuseRefresh(t, p, first.RefreshToken)
+		mustRefuseRefresh(t, p, seed)
+		mustAccept(t, p, second.AccessToken)
 		refresh(t, p, second.RefreshToken)
 		c := p.Counters()
 		if c.Redemptions != 3 || c.MaxRedemptions != 1 || c.Reuses != 2 || c.InvalidGrants != 2 || c.FamiliesRevoked != 0 || c.TokenRequests != 5 {
@@ -113,8 +113,8 @@ func TestSocialBoardsReturnsItsTokenUnchanged(t *testing.T) {
 	if first.RefreshToken != seed || second.RefreshToken != seed {
 		t.Error("the refresh token changed")
 	}
-	lives(t, p, first.AccessToken)
-	lives(t, p, second.AccessToken)
+	mustAccept(t, p, first.AccessToken)
+	mustAccept(t, p, second.AccessToken)
 	if c := p.Counters(); c.MaxRedemptions != 2 || c.Reuses != 0 {
 		t.Errorf("counters: %+v", c)
 	}
@@ -122,25 +122,25 @@ func TestSocialBoardsReturnsItsTokenUnchanged(t *testing.T) {
 
 func TestReuseRevokesTheFamily(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{Rotate: true, ReuseDetection: true}, func(t *testing.T, p *sandbox.Provider) {
-		seed, stranger := p.Seed(), refresh(t, p, p.Seed())
+	forEachProvider(t, sandbox.Options{Rotate: true, ReuseDetection: true}, func(t *testing.T, p *sandbox.Provider) {
+		seed, other := p.Seed(), refresh(t, p, p.Seed())
 		first := refresh(t, p, seed)
 		second := refresh(t, p, first.RefreshToken)
-		refused(t, p, seed)
+		mustRefuseRefresh(t, p, seed)
 		for _, token := range []string{first.AccessToken, second.AccessToken} {
-			dead(t, p, token)
+			mustReject(t, p, token)
 		}
-		refused(t, p, second.RefreshToken)
-		refused(t, p, seed)
-		lives(t, p, stranger.AccessToken)
-		refresh(t, p, stranger.RefreshToken)
+		mustRefuseRefresh(t, p, second.RefreshToken)
+		mustRefuseRefresh(t, p, seed)
+		mustAccept(t, p, other.AccessToken)
+		refresh(t, p, other.RefreshToken)
 		if c := p.Counters(); c.FamiliesRevoked != 1 || c.Reuses != 2 {
 			t.Errorf("counters: %+v", c)
 		}
 	})
 }
 
-func TestGraceForgivesForItsTime(t *testing.T) {
+func TestReuseWithinGrace(t *testing.T) {
 	t.Parallel()
 	for i := range 3 {
 		synctest.Test(t, func(t *testing.T) {
@@ -150,16 +150,16 @@ func TestGraceForgivesForItsTime(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			again := refresh(t, p, seed)
 			if again.RefreshToken == lost.RefreshToken || again.AccessToken == lost.AccessToken {
-				t.Error("the pair is not fresh")
+				t.Error("the pair is not new")
 			}
-			lives(t, p, again.AccessToken)
+			mustAccept(t, p, again.AccessToken)
 			// The grace is counted from the first redemption, not the last.
 			time.Sleep(10*time.Second - 1)
 			refresh(t, p, seed)
 			time.Sleep(time.Nanosecond)
-			refused(t, p, seed)
-			dead(t, p, again.AccessToken)
-			refused(t, p, again.RefreshToken)
+			mustRefuseRefresh(t, p, seed)
+			mustReject(t, p, again.AccessToken)
+			mustRefuseRefresh(t, p, again.RefreshToken)
 			if c := p.Counters(); c.MaxRedemptions != 3 || c.Reuses != 3 || c.FamiliesRevoked != 1 {
 				t.Errorf("counters: %+v", c)
 			}
@@ -169,27 +169,27 @@ func TestGraceForgivesForItsTime(t *testing.T) {
 
 func TestRevokeAccess(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		g := refresh(t, p, p.Seed())
 		p.RevokeAccess()
-		dead(t, p, g.AccessToken)
-		lives(t, p, refresh(t, p, g.RefreshToken).AccessToken)
+		mustReject(t, p, g.AccessToken)
+		mustAccept(t, p, refresh(t, p, g.RefreshToken).AccessToken)
 	})
 }
 
 func TestRevokeAll(t *testing.T) {
 	t.Parallel()
-	each(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
+	forEachProvider(t, sandbox.Options{}, func(t *testing.T, p *sandbox.Provider) {
 		g, seed := refresh(t, p, p.Seed()), p.Seed()
 		p.RevokeAll()
-		dead(t, p, g.AccessToken)
-		refused(t, p, g.RefreshToken)
-		refused(t, p, seed)
-		lives(t, p, signedIn(t, p))
+		mustReject(t, p, g.AccessToken)
+		mustRefuseRefresh(t, p, g.RefreshToken)
+		mustRefuseRefresh(t, p, seed)
+		mustAccept(t, p, newAccessToken(t, p))
 	})
 }
 
-// One generation is spent once, however many ask at the same moment.
+// One refresh token is redeemed once by many concurrent requests.
 func TestConcurrentRedemptions(t *testing.T) {
 	t.Parallel()
 	for i := range 3 {
@@ -200,7 +200,7 @@ func TestConcurrentRedemptions(t *testing.T) {
 			codes := make(chan int)
 			for range 8 {
 				go func() {
-					w, _ := do(p, refreshCall(p, seed))
+					w, _ := serve(p, refreshCall(p, seed))
 					codes <- w.Code
 				}()
 			}
