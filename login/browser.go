@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// Browser returns a function that shows an address in the person's browser. The
-// browser is started without a shell, with the environment environ, and Ctrl-C
-// does not reach it.
+// Browser returns a function that opens an address in the person's browser. It starts
+// the browser without a shell, with the environment environ, and in a process group of
+// its own, so that Ctrl-C does not reach it.
 func Browser(environ []string) func(address string) error {
 	return func(address string) error {
 		name := "xdg-open"
@@ -21,7 +21,7 @@ func Browser(environ []string) func(address string) error {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		go cmd.Wait() // it may be the browser itself, and outlive us
+		go cmd.Wait() // it may be the browser itself and outlive this process
 		return nil
 	}
 }

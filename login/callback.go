@@ -16,9 +16,9 @@ import (
 	"ticketproxy/hint"
 )
 
-// listen listens where a redirect URI on loopback points, and puts the port into
-// it if it was to be any. Of localhost, no other program may have either address:
-// it could receive the code.
+// listen listens at a redirect URI on loopback. If its port is 0, listen sets it to the
+// chosen one. For localhost it must get both addresses: a program that has the other one
+// could receive the code.
 func (f *Flow) listen(ctx context.Context, redirect *url.URL) ([]net.Listener, error) {
 	address := net.JoinHostPort(redirect.Hostname(), cmp.Or(redirect.Port(), "80"))
 	sockets, err := f.Listen(ctx, address)
@@ -34,17 +34,19 @@ func (f *Flow) listen(ctx context.Context, redirect *url.URL) ([]net.Listener, e
 	return sockets, nil
 }
 
-// holdAnswer is how long after the browser was started an answer is held: another
-// user's program may have opened the address first, and have answered at once.
-const holdAnswer = 5 * time.Second
+// holdResponse is how long after the start of the browser a response is not yet used:
+// another user's program may have opened the address first and responded at once.
+const holdResponse = 5 * time.Second
 
-// errTwoBrowsers ends a login whose address was opened by another browser, too.
+// errTwoBrowsers ends a login whose address two browsers opened.
 var errTwoBrowsers = errors.New("two browsers opened the address of this login")
 
-// called opens the browser and waits until it comes back to one of the
-// sockets, which it closes.
-func (f *Flow) called(ctx context.Context, c *consent, sockets []net.Listener, address string) (answer, error) {
-	got, twice := make(chan answer, 1), make(chan struct{}, 1)
+// waitForCallback opens the browser and waits for its authorization response at one of
+// the sockets. It closes the sockets.
+func (f *Flow) waitForCallback(
+	ctx context.Context, c *authRequest, sockets []net.Listener, address string,
+) (authResponse, error) {
+	got, twice := make(chan authResponse, 1), make(chan struct{}, 1)
 	server := &http.Server{
 		Handler:           c.handler(address, got, twice),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -56,44 +58,42 @@ func (f *Flow) called(ctx context.Context, c *consent, sockets []net.Listener, a
 		go func() { served <- server.Serve(s) }()
 	}
 	defer func() {
-		// The browser's last page is under way.
+		// The browser is still loading its last page.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		server.Shutdown(ctx)
 		server.Close()
 	}()
-	held := time.After(holdAnswer)
+	held := time.After(holdResponse)
 	if err := f.Browse(c.startURL()); err != nil {
 		fmt.Fprintf(f.Stderr, "No browser could be opened (%v): open the address yourself.\n", err)
 	}
-	var arrived answer
-	answers, release := (<-chan answer)(got), (<-chan time.Time)(nil)
+	var arrived authResponse
+	responses, release := (<-chan authResponse)(got), (<-chan time.Time)(nil)
 	for {
 		select {
-		case arrived = <-answers:
-			answers, release = nil, held
+		case arrived = <-responses:
+			responses, release = nil, held
 		case <-release:
 			return arrived, nil
 		case <-twice:
-			return answer{}, hint.With(errTwoBrowsers,
+			return authResponse{}, hint.With(errTwoBrowsers,
 				"another user of this machine may have opened it: run ticketproxy login "+f.Account+" again, in one browser")
 		case err := <-served:
-			return answer{}, fmt.Errorf("waiting for the browser: %w", err)
+			return authResponse{}, fmt.Errorf("waiting for the browser: %w", err)
 		case <-ctx.Done():
-			return answer{}, fmt.Errorf("waiting for the browser: %w", f.gone(
-				ctx,
-				"if the issuer showed an error instead of asking, check CLIENT_ID of account "+f.Account+", and that "+
-					""+c.redirect.String()+" is registered for it; ",
-			))
+			advice := "if the issuer showed an error instead of asking, check CLIENT_ID of account " + f.Account +
+				", and that " + c.redirect.String() + " is registered for it; "
+			return authResponse{}, fmt.Errorf("waiting for the browser: %w", f.waitError(ctx, advice))
 		}
 	}
 }
 
-// handler starts the browser on its way to the issuer's address, and receives it
-// when it comes back. It tells twice when another browser was started. Any page
-// that is open on this machine can call it too: what does not have our state and
-// our cookie is refused, and waited past.
-func (c *consent) handler(address string, got chan<- answer, twice chan<- struct{}) http.Handler {
+// handler redirects the browser to the issuer's address, and sends its authorization
+// response to got. It sends to twice when another browser opens the start address. Any
+// web page open on this machine can send requests, too: the handler refuses those
+// without the state and the cookie, and goes on waiting.
+func (c *authRequest) handler(address string, got chan<- authResponse, twice chan<- struct{}) http.Handler {
 	path := cmp.Or(c.redirect.EscapedPath(), "/")
 	var opened atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -102,26 +102,23 @@ func (c *consent) handler(address string, got chan<- answer, twice chan<- struct
 			host = name
 		}
 		if !onLoopback(strings.Trim(host, "[]")) {
-			say(w, http.StatusMisdirectedRequest, "This name is not served here.")
+			writePage(w, http.StatusMisdirectedRequest, "This name is not served here.")
 			return
 		}
 		if r.URL.Path != c.start && r.URL.EscapedPath() != path {
-			say(w, http.StatusNotFound, "There is nothing here.")
+			writePage(w, http.StatusNotFound, "There is nothing here.")
 			return
 		}
 		if r.Method != http.MethodGet {
 			w.Header().Set("Allow", http.MethodGet)
-			say(w, http.StatusMethodNotAllowed, "This is only for a browser that comes back from a login.")
+			writePage(w, http.StatusMethodNotAllowed, "This is only for a browser that comes back from a login.")
 			return
 		}
 		if r.URL.Path == c.start {
-			if opened.Swap(true) && !c.started(r) {
-				tell(twice, struct{}{})
-				say(
-					w,
-					http.StatusForbidden,
-					"Another browser has opened this address before. The login is over; the terminal says more.",
-				)
+			if opened.Swap(true) && !c.hasCookie(r) {
+				trySend(twice, struct{}{})
+				writePage(w, http.StatusForbidden,
+					"Another browser has opened this address before. The login is over; the terminal says more.")
 				return
 			}
 			http.SetCookie(w, &c.cookie)
@@ -131,32 +128,32 @@ func (c *consent) handler(address string, got chan<- answer, twice chan<- struct
 			w.WriteHeader(http.StatusSeeOther)
 			return
 		}
-		a, ours := c.read(r.URL.Query())
-		if !ours || !c.started(r) {
-			say(w, http.StatusBadRequest, "This is no answer to the login that is under way.")
+		a, ok := c.parseResponse(r.URL.Query())
+		if !ok || !c.hasCookie(r) {
+			writePage(w, http.StatusBadRequest, "This is no answer to the login that is under way.")
 			return
 		}
-		tell(got, a)
+		trySend(got, a)
 		if a.err != nil {
-			say(w, http.StatusOK, "The login was refused. The terminal says more.")
+			writePage(w, http.StatusOK, "The login was refused. The terminal says more.")
 			return
 		}
-		say(w, http.StatusOK, "The answer has arrived. The terminal says how the login ended; this window can be closed.")
+		writePage(w, http.StatusOK,
+			"The answer has arrived. The terminal says how the login ended; this window can be closed.")
 	})
 }
 
-// tell sends a value unless one is waiting already, as after a page is loaded
-// again.
-func tell[T any](c chan<- T, value T) {
+// trySend sends a value unless one is waiting already, as when a page is reloaded.
+func trySend[T any](c chan<- T, value T) {
 	select {
 	case c <- value:
 	default:
 	}
 }
 
-// say writes a page that has nothing of the request in it, and takes the
-// address, which holds the code, nowhere.
-func say(w http.ResponseWriter, status int, text string) {
+// writePage writes a page with a fixed text and nothing from the request. Its headers
+// keep the address, which holds the code, from caches and other sites.
+func writePage(w http.ResponseWriter, status int, text string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
@@ -164,8 +161,6 @@ func say(w http.ResponseWriter, status int, text string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	w.WriteHeader(status)
-	io.WriteString(
-		w,
-		"<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>ticketproxy</title>\n<p>"+text+"</p>\n</html>\n",
-	)
+	const head = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>ticketproxy</title>\n"
+	io.WriteString(w, head+"<p>"+text+"</p>\n</html>\n")
 }

@@ -19,35 +19,34 @@ import (
 	"ticketproxy/tokens"
 )
 
-// A consent is one request for an authorization code (RFC 6749, section 4.1).
+// An authRequest is one authorization request (RFC 6749, section 4.1.1).
 //
-// The state is the defence against an answer that belongs to another account (RFC
-// 6749, section 10.12), so nobody else may know it. The address that starts the
-// browser is in the browser's arguments, which all users of the machine can read.
-// That is why it holds no state. It leads to ourselves, where it sets a cookie and
-// goes on to the issuer, and the answer must bring both the state and the cookie.
-// Whoever opens the address first gets them, so a second browser that opens it
-// ends the login, and the answer is held for a while in which the person's own
-// browser does that.
-type consent struct {
+// The state protects against a response that belongs to another account (RFC 6749,
+// section 10.12), so nobody else may know it. All users of the machine can read the
+// browser's arguments, so the address in them does not hold the state. It leads to the
+// handler here, which sets a cookie and redirects to the issuer. The response must have
+// both the state and the cookie. The first browser that opens the address gets them,
+// and it might be another user's. Therefore a response is held for a while, and the login
+// ends when a second browser opens the address.
+type authRequest struct {
 	redirect *url.URL
-	state    secret.String // ties the answer to this request
+	state    secret.String // ties the response to this request
 	verifier secret.String // ties the code to this process (RFC 7636)
 	start    string        // the path of the address that starts the browser
-	cookie   http.Cookie   // ties the answer to the browser that was started
+	cookie   http.Cookie   // ties the response to the browser that was started
 }
 
-// An answer is what the issuer sent the browser back with: a code, or the
-// reason why there is none.
-type answer struct {
+// An authResponse is the issuer's authorization response (RFC 6749, section 4.1.2): a
+// code, or an error.
+type authResponse struct {
 	code secret.String
 	err  error
 }
 
-// newConsent draws a state of 130 bits, and a verifier of 260 in 52
+// newAuthRequest generates a state of 130 bits, and a verifier of 260 bits in 52
 // characters (RFC 7636, section 4.1).
-func newConsent(redirect *url.URL) *consent {
-	return &consent{
+func newAuthRequest(redirect *url.URL) *authRequest {
+	return &authRequest{
 		redirect: redirect,
 		state:    secret.New(rand.Text()),
 		verifier: secret.New(rand.Text() + rand.Text()),
@@ -55,53 +54,53 @@ func newConsent(redirect *url.URL) *consent {
 		cookie: http.Cookie{
 			Name:     "ticketproxy-login-" + rand.Text()[:8],
 			Value:    rand.Text(),
-			Path:     "/", // for the callback, and for the start again
+			Path:     "/", // for the callback, and for a reload of the start address
 			HttpOnly: true,
 			SameSite: http.SameSiteLaxMode,
 		},
 	}
 }
 
-// startURL is the address that starts the browser. Its host is the redirect
-// URI's, since cookies belong to a host.
-func (c *consent) startURL() string {
+// startURL returns the address that the browser opens first. Its host is the redirect
+// URI's, because cookies belong to a host.
+func (c *authRequest) startURL() string {
 	return (&url.URL{Scheme: "http", Host: c.redirect.Host, Path: c.start}).String()
 }
 
-// started reports whether the request comes from the browser that was started.
-func (c *consent) started(r *http.Request) bool {
+// hasCookie reports whether the request comes from the browser that got the cookie.
+func (c *authRequest) hasCookie(r *http.Request) bool {
 	return slices.ContainsFunc(r.CookiesNamed(c.cookie.Name), func(got *http.Cookie) bool {
 		return subtle.ConstantTimeCompare([]byte(got.Value), []byte(c.cookie.Value)) == 1
 	})
 }
 
-// challenge is S256 (RFC 7636, section 4.2).
-func (c *consent) challenge() string {
+// challenge returns the S256 code challenge (RFC 7636, section 4.2).
+func (c *authRequest) challenge() string {
 	sum := sha256.Sum256([]byte(c.verifier.Reveal()))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// read reads an authorization response (RFC 6749, section 4.1.2). It is not
-// ours, but another page's on this machine, unless it has our state; and
-// no parameter comes twice (section 3.1).
-func (c *consent) read(query url.Values) (_ answer, ours bool) {
+// parseResponse parses an authorization response (RFC 6749, section 4.1.2). It returns
+// false unless the state is that of the request, and unless each parameter occurs at
+// most once (section 3.1).
+func (c *authRequest) parseResponse(query url.Values) (_ authResponse, ok bool) {
 	if len(query["state"]) != 1 ||
 		subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(c.state.Reveal())) != 1 {
-		return answer{}, false
+		return authResponse{}, false
 	}
 	code, refusal := query["code"], query["error"]
 	switch {
 	case len(code) == 0 && len(refusal) == 1 && refusal[0] != "":
-		return answer{err: errors.New(refusalText(refusal[0]))}, true
+		return authResponse{err: errors.New(authErrorText(refusal[0]))}, true
 	case len(refusal) == 0 && len(code) == 1 && code[0] != "":
-		return answer{code: secret.New(code[0])}, true
+		return authResponse{code: secret.New(code[0])}, true
 	}
-	return answer{}, false
+	return authResponse{}, false
 }
 
-// refusalText puts an error of RFC 6749, section 4.1.2.1, into words. Of any
-// other nothing is shown, because it could be anything.
-func refusalText(code string) string {
+// authErrorText describes an error code of RFC 6749, section 4.1.2.1. It shows nothing
+// of other codes, which could be any text.
+func authErrorText(code string) string {
 	text := map[string]string{
 		"access_denied":             "consent was refused",
 		"invalid_request":           "the issuer does not understand the request",
@@ -117,8 +116,8 @@ func refusalText(code string) string {
 	return text + " (" + code + ")"
 }
 
-// byCode sends a person's browser to the issuer for consent, and redeems the
-// code with which it comes back to this machine (RFC 8252, section 7.3).
+// byCode sends a person's browser to the issuer for consent, and redeems the code that
+// the browser brings to a port on loopback (RFC 8252, section 7.3).
 func (f *Flow) byCode(ctx context.Context) (tokens.Grant, error) {
 	redirect, err := f.redirect()
 	if err != nil {
@@ -130,35 +129,28 @@ func (f *Flow) byCode(ctx context.Context) (tokens.Grant, error) {
 			return tokens.Grant{}, err
 		}
 	} else if redirect.Port() == "0" {
-		// Nobody listens there, so the browser stops, and the person copies the address.
-		if redirect.Host, err = f.free(ctx, redirect.Host); err != nil {
+		// Nothing listens there, so the browser stops at the address, and the person copies it.
+		if redirect.Host, err = f.freePort(ctx, redirect.Host); err != nil {
 			return tokens.Grant{}, err
 		}
 	}
-	c := newConsent(redirect)
+	c := newAuthRequest(redirect)
 	address := f.Client.AuthorizeURL(redirect.String(), c.state.Reveal(), c.challenge())
-	var got answer
+	var got authResponse
 	if f.Options.NoBrowser {
-		fmt.Fprintf(
-			f.Stderr,
-			"Allow the access in a browser at this address. It then goes to %s.\n\n  %s\n\n",
-			redirect,
-			address,
-		)
-		got, err = f.pasted(ctx, c)
+		fmt.Fprintf(f.Stderr, "Allow the access in a browser at this address. It then goes to %s.\n\n  %s\n\n",
+			redirect, address)
+		got, err = f.askForAddress(ctx, c)
 	} else {
-		fmt.Fprintf(
-			f.Stderr,
-			"Allow the access in the browser that opens this address, which works in one browser alone.\n\n  %s\n\n",
-			c.startURL(),
-		)
-		got, err = f.called(ctx, c, sockets, address)
+		const text = "Allow the access in the browser that opens this address, which works in one browser alone."
+		fmt.Fprintf(f.Stderr, text+"\n\n  %s\n\n", c.startURL())
+		got, err = f.waitForCallback(ctx, c, sockets, address)
 	}
 	if err != nil {
 		return tokens.Grant{}, err
 	}
-	registered := "see that " + redirect.String() + " is registered for the client, or name the redirect URI that " +
-		"is with --redirect-uri"
+	registered := "see that " + redirect.String() +
+		" is registered for the client, or name the redirect URI that is with --redirect-uri"
 	if got.err != nil {
 		return tokens.Grant{}, hint.With(
 			got.err,
@@ -166,15 +158,15 @@ func (f *Flow) byCode(ctx context.Context) (tokens.Grant, error) {
 		)
 	}
 	grant, err := f.Client.Exchange(context.WithoutCancel(ctx), got.code, redirect.String(), c.verifier)
-	return grant, f.describe(err, reading{
+	return grant, f.describe(err, errorTexts{
 		unknown: "the issuer does not know the code, or no longer",
 		hint:    registered,
 		lost:    "run ticketproxy login " + f.Account + " again",
 	})
 }
 
-// redirect returns the redirect URI, with port 0 when any will do. Its default
-// names the loopback address and not localhost (RFC 8252, section 8.3).
+// redirect returns the redirect URI, with port 0 for any free port. Its default has the
+// loopback address and not localhost (RFC 8252, section 8.3).
 func (f *Flow) redirect() (*url.URL, error) {
 	said := f.Options.RedirectURI
 	if said == "" {
@@ -198,8 +190,8 @@ func (f *Flow) redirect() (*url.URL, error) {
 	return u, nil
 }
 
-// free returns the address with a port at which nobody listens.
-func (f *Flow) free(ctx context.Context, address string) (string, error) {
+// freePort returns the address with a free port.
+func (f *Flow) freePort(ctx context.Context, address string) (string, error) {
 	sockets, err := f.Listen(ctx, address)
 	if err != nil {
 		return "", fmt.Errorf("looking for a free port: %w", err)
@@ -214,23 +206,23 @@ func closeAll(sockets []net.Listener) {
 	}
 }
 
-// onLoopback reports whether a host name is this machine's alone.
+// onLoopback reports whether a host is localhost or a loopback address.
 func onLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// pasted asks for the address at which the browser ended up, where nobody
-// listened. A person at a terminal may try again.
-func (f *Flow) pasted(ctx context.Context, c *consent) (answer, error) {
-	person := f.prompt()
+// askForAddress asks for the address at which the browser stopped. A person at a
+// terminal may try again.
+func (f *Flow) askForAddress(ctx context.Context, c *authRequest) (authResponse, error) {
+	p := f.prompt()
 	for {
-		line, err := person.ask(ctx, "The address at which the browser ended up, pasted (it is not shown): ", true)
+		line, err := p.ask(ctx, "The address at which the browser ended up, pasted (it is not shown): ", true)
 		if err != nil {
-			return answer{}, f.unanswered(ctx, "address", err)
+			return authResponse{}, f.promptError(ctx, "address", err)
 		}
 		if u, err := url.Parse(strings.TrimSpace(line)); err == nil {
-			if got, ours := c.read(u.Query()); ours {
+			if got, ok := c.parseResponse(u.Query()); ok {
 				return got, nil
 			}
 		}
@@ -238,8 +230,8 @@ func (f *Flow) pasted(ctx context.Context, c *consent) (answer, error) {
 			errors.New("that address is no answer to this login: it lacks the code, or has the state of another one"),
 			"copy the whole address; it begins with "+c.redirect.String(),
 		)
-		if person.terminal == nil {
-			return answer{}, wrong
+		if p.terminal == nil {
+			return authResponse{}, wrong
 		}
 		fmt.Fprintf(f.Stderr, "%v\nhint: %s\n", wrong, hint.Of(wrong))
 	}

@@ -16,21 +16,21 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// Bounds of the waits between two attempts to store a grant.
+// Bounds of the wait between two attempts to store a grant.
 const (
 	firstStoreWait = time.Second
-	mostStoreWait  = 15 * time.Second
+	maxStoreWait   = 15 * time.Second
 )
 
-// storeTimeout bounds one use of the state.
+// storeTimeout bounds one operation on the state.
 const storeTimeout = 10 * time.Second
 
-// A Flow obtains a grant of one account from a person, and stores it. All fields
-// must be set. For one call of Run.
+// A Flow obtains a grant of one account from a person, and stores it. All fields must be
+// set. Run may be called once.
 type Flow struct {
 	Account string
 	Client  *issuer.Client
-	Seed    func() secret.String // the operator's current one, which the grant supersedes
+	Seed    func() secret.String // the operator's current seed, which the grant replaces
 	Store   tokens.Store
 	Options Options
 
@@ -39,17 +39,17 @@ type Flow struct {
 
 	// Listen opens the sockets of an address, host:port.
 	Listen func(ctx context.Context, address string) ([]net.Listener, error)
-	// Browse shows a web page to the person.
+	// Browse opens a web page for the person.
 	Browse func(address string) error
 }
 
-// Options are what the person wants otherwise. The zero value is the usual way
-// of the account's issuer.
+// Options change how the grant is obtained. The zero value is the usual method of the
+// account's issuer.
 type Options struct {
-	CallbackPort int           // on 127.0.0.1; 0 is any free one
+	CallbackPort int           // on 127.0.0.1; 0 is any free port
 	RedirectURI  string        // the whole redirect URI; "" is /callback at CallbackPort
-	NoBrowser    bool          // ask for the address at which a browser elsewhere ends up
-	Username     string        // for issuers that take name and password
+	NoBrowser    bool          // ask for the address at which a browser on another machine stops
+	Username     string        // for issuers that take user name and password
 	TokenFile    string        // holds a refresh token
 	Timeout      time.Duration // how long to wait for a person, and for the state
 	Given        []string      // the names of the flags that were given
@@ -57,25 +57,24 @@ type Options struct {
 
 func (f *Flow) prompt() *prompt { return newPrompt(f.Stdin, f.Stderr) }
 
-// way returns how the account's issuer gives a first grant: for an
-// authorization code where it can (RFC 6749, section 4.1), for a password
-// where it has nothing better or --username asks for it (section 4.3), and
-// otherwise for a refresh token that was made by hand. Flags of another way
-// are mistakes.
-func (f *Flow) way() (func(context.Context) (tokens.Grant, error), error) {
+// method returns how to obtain the first grant from the account's issuer: for an
+// authorization code if the issuer has such codes (RFC 6749, section 4.1), for a
+// password if it has no codes or --username is given (section 4.3), and otherwise for a
+// refresh token that the person has. A flag of another method is an error.
+func (f *Flow) method() (func(context.Context) (tokens.Grant, error), error) {
 	o, d := f.Options, f.Client.Dialect()
 	code := d.Allows(dialect.GrantAuthorizationCode)
 	password := d.Allows(dialect.GrantPassword)
-	obtain, name, knows := f.byToken, "with a refresh token", []string{"refresh-token-file"}
+	obtain, name, flags := f.byToken, "with a refresh token", []string{"refresh-token-file"}
 	switch {
 	case o.TokenFile != "":
 	case code && d.AuthorizeURL != "" && (o.Username == "" || !password):
-		obtain, name, knows = f.byCode, "through the browser", []string{"callback-port", "redirect-uri", "no-browser"}
+		obtain, name, flags = f.byCode, "through the browser", []string{"callback-port", "redirect-uri", "no-browser"}
 	case password && (o.Username != "" || !code):
-		obtain, name, knows = f.byPassword, "with user name and password", []string{"username"}
+		obtain, name, flags = f.byPassword, "with user name and password", []string{"username"}
 	}
 	for _, given := range o.Given {
-		if given != "timeout" && !slices.Contains(knows, given) {
+		if given != "timeout" && !slices.Contains(flags, given) {
 			return nil, hint.Usage(
 				fmt.Errorf("--%s has no meaning here: account %s logs in %s", given, f.Account, name),
 				"leave it out",
@@ -85,62 +84,58 @@ func (f *Flow) way() (func(context.Context) (tokens.Grant, error), error) {
 	return obtain, nil
 }
 
-// Run obtains a grant, stores it, and says so. The issuer is asked only after the
-// state was read, since what it gives cannot be given back. Run returns when ctx
-// is done or Options.Timeout is over.
+// Run obtains a grant, stores it, and prints that. It reads the state before it asks the
+// issuer, because a grant that cannot be stored would be lost. Run returns when ctx is
+// done or Options.Timeout is over.
 func (f *Flow) Run(ctx context.Context) error {
-	obtain, err := f.way()
+	obtain, err := f.method()
 	if err != nil {
 		return err
 	}
 	if err := tokens.CheckRecord(ctx, f.Store, f.Account); err != nil {
 		return err
 	}
-	person, cancel := context.WithTimeoutCause(ctx, f.Options.Timeout, errPatience)
+	waiting, cancel := context.WithTimeoutCause(ctx, f.Options.Timeout, errTimeout)
 	defer cancel()
-	grant, err := obtain(person)
+	grant, err := obtain(waiting)
 	if err == nil && grant.RefreshToken.IsZero() {
 		err = hint.With(
-			errors.New(
-				"the issuer gave no refresh token, so the account would end with its access token, "+ends(grant.Expiry),
-			),
+			errors.New("the issuer gave no refresh token, so the account would end with its access token, "+
+				expiryText(grant.Expiry)),
 			"nothing was stored; let the issuer give refresh tokens to this client, then run ticketproxy login "+
-				""+f.Account+" again",
+				f.Account+" again",
 		)
 	}
 	if err != nil {
 		return fmt.Errorf("logging in account %s: %w", f.Account, err)
 	}
-	generation, err := f.keep(ctx, grant)
+	generation, err := f.store(ctx, grant)
 	if err != nil {
 		return fmt.Errorf("logging in account %s: %w", f.Account, hint.With(
-			fmt.Errorf(
-				"the grant could not be stored and is lost: %w",
-				err,
-			),
+			fmt.Errorf("the grant could not be stored and is lost: %w", err),
 			"make the state writable, then run ticketproxy login "+f.Account+" again",
 		))
 	}
 	fmt.Fprintf(f.Stdout, "account %s: logged in, generation %d, access token %s, refresh token %s\n",
-		f.Account, generation, ends(grant.Expiry), ends(grant.RefreshExpiry))
+		f.Account, generation, expiryText(grant.Expiry), expiryText(grant.RefreshExpiry))
 	return nil
 }
 
-// ends says when a token does.
-func ends(t time.Time) string {
+// expiryText says when a token expires.
+func expiryText(t time.Time) string {
 	if t.IsZero() {
 		return "without a stated end"
 	}
 	return "until " + t.Local().Format(time.RFC3339)
 }
 
-// keep stores a grant, which cannot be obtained twice. It tries until it can,
-// or until the time-out; an interrupt leaves it one last try.
-func (f *Flow) keep(ctx context.Context, grant tokens.Grant) (generation uint64, _ error) {
+// store stores a grant, which cannot be obtained twice. It retries until it succeeds or
+// the time-out is over. After an interrupt it tries once more.
+func (f *Flow) store(ctx context.Context, grant tokens.Grant) (generation uint64, _ error) {
 	ctx, cancel := context.WithTimeout(ctx, f.Options.Timeout)
 	defer cancel()
-	for wait := firstStoreWait; ; wait = min(2*wait, mostStoreWait) {
-		generation, err := f.begin(grant, wait > firstStoreWait)
+	for wait := firstStoreWait; ; wait = min(2*wait, maxStoreWait) {
+		generation, err := f.tryStore(grant, wait > firstStoreWait)
 		if err == nil || ctx.Err() != nil {
 			return generation, err
 		}
@@ -156,10 +151,10 @@ func (f *Flow) keep(ctx context.Context, grant tokens.Grant) (generation uint64,
 	}
 }
 
-// begin makes the grant the beginning of a line, unless it is tried again and
-// the attempt before, of unknown outcome, has done so. It ignores an
+// tryStore stores the grant as a new record. When it is called again, it first checks
+// whether the attempt before, whose outcome may be unknown, has stored it. It ignores an
 // interrupt.
-func (f *Flow) begin(grant tokens.Grant, again bool) (generation uint64, _ error) {
+func (f *Flow) tryStore(grant tokens.Grant, again bool) (generation uint64, _ error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	if again {
@@ -171,27 +166,27 @@ func (f *Flow) begin(grant tokens.Grant, again bool) (generation uint64, _ error
 }
 
 var (
-	errPatience    = errors.New("nobody answered in time")
+	errTimeout     = errors.New("nobody answered in time")
 	errInterrupted = errors.New("interrupted")
 )
 
-// gone says why a person is no longer waited for.
-func (f *Flow) gone(ctx context.Context, advice string) error {
-	if errors.Is(context.Cause(ctx), errPatience) {
-		return hint.With(fmt.Errorf("%w (%v)", errPatience, f.Options.Timeout), advice+"--timeout waits longer")
+// waitError returns why the wait for a person has ended.
+func (f *Flow) waitError(ctx context.Context, advice string) error {
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		return hint.With(fmt.Errorf("%w (%v)", errTimeout, f.Options.Timeout), advice+"--timeout waits longer")
 	}
 	return hint.With(errInterrupted, "no token was asked for, and the state is as it was")
 }
 
-// A reading says what the token endpoint's answers mean to a person.
-type reading struct {
-	unknown string // what invalid_grant means
-	hint    string // for that
+// errorTexts explain errors of the token endpoint to a person.
+type errorTexts struct {
+	unknown string // the meaning of invalid_grant
+	hint    string // what to do after invalid_grant
 	lost    string // what to do when no answer came
 }
 
-// describe puts a failed token request into words (RFC 6749, section 5.2).
-func (f *Flow) describe(err error, r reading) error {
+// describe explains a failed token request (RFC 6749, section 5.2).
+func (f *Flow) describe(err error, r errorTexts) error {
 	var e *tokens.IssuerError
 	if !errors.As(err, &e) {
 		return err

@@ -15,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxLine bounds an answer. It is more than a terminal's own line editing
-// would take, which cuts off at 4095 bytes on Linux and at 1023 on macOS.
+// maxLine bounds an answer. A terminal's line editing would cut it at 4095 bytes on Linux
+// and at 1023 on macOS.
 const maxLine = 32 << 10
 
 var errLongLine = errors.New("the line is too long")
 
-// A prompt asks a person at a terminal, or reads a pipe that has the answers,
-// one on each line. It is for one goroutine, and of no use after an error.
+// A prompt asks a person at a terminal, or reads a pipe with one answer on each line. It
+// is for one goroutine, and must not be used after an error.
 type prompt struct {
 	in       *bufio.Reader
-	terminal *os.File // what in reads, when that is a terminal
+	terminal *os.File // the file behind in if it is a terminal, otherwise nil
 	out      io.Writer
 }
 
@@ -39,21 +39,21 @@ func newPrompt(in io.Reader, out io.Writer) *prompt {
 	return p
 }
 
-// ask returns the answer to a question; a hidden one is not shown while it is
-// typed. The question is not put to a pipe. Once ctx is done, or the person
-// interrupts, the terminal is as it was before and the error is ctx's cause or
-// errInterrupted; it is io.EOF when no answer is left.
+// ask returns the answer to a question. The terminal does not show a hidden answer. A
+// pipe does not get the question. When ctx is done or the person interrupts, ask restores
+// the terminal and returns ctx's cause or errInterrupted. At the end of input it returns
+// io.EOF.
 func (p *prompt) ask(ctx context.Context, question string, hidden bool) (string, error) {
 	hidden = hidden && p.terminal != nil
 	ended := ctx
 	if hidden {
-		restore, err := mute(p.terminal)
+		restore, err := hideInput(p.terminal)
 		if err != nil {
 			return "", fmt.Errorf("hiding what is typed: %w", err)
 		}
-		defer fmt.Fprintln(p.out) // the person's own line break is not shown either
+		defer fmt.Fprintln(p.out) // the line break that the person types is not shown, either
 		defer restore()
-		// These would otherwise end or stop the process, and leave the terminal mute.
+		// These signals would otherwise end or stop the process while input is hidden.
 		var stop context.CancelFunc
 		ended, stop = signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTSTP)
 		defer stop()
@@ -81,8 +81,9 @@ func (p *prompt) ask(ctx context.Context, question string, hidden bool) (string,
 	}
 }
 
-// line reads a line. One that a mute terminal sends has its corrections in it.
-func (p *prompt) line(mute bool) (string, error) {
+// line reads a line. A hidden line comes without the terminal's line editing, so line
+// applies the corrections in it.
+func (p *prompt) line(hidden bool) (string, error) {
 	const deleted, endOfFile, killed = 0x7f, 0x04, 0x15 // Backspace, Ctrl-D, Ctrl-U
 	var line []byte
 	for {
@@ -92,12 +93,12 @@ func (p *prompt) line(mute bool) (string, error) {
 			return strings.TrimSuffix(string(line), "\r"), nil
 		case err != nil:
 			return "", err
-		case mute && (b == deleted || b == '\b'):
+		case hidden && (b == deleted || b == '\b'):
 			_, size := utf8.DecodeLastRune(line)
 			line = line[:len(line)-size]
-		case mute && b == killed:
+		case hidden && b == killed:
 			line = line[:0]
-		case mute && b == endOfFile && len(line) == 0:
+		case hidden && b == endOfFile && len(line) == 0:
 			return "", io.EOF
 		case len(line) == maxLine:
 			return "", errLongLine
@@ -107,9 +108,9 @@ func (p *prompt) line(mute bool) (string, error) {
 	}
 }
 
-// mute stops a terminal from showing what is typed, and from gathering it into
-// lines, which would cut off long ones. Ctrl-C goes on working.
-func mute(f *os.File) (restore func(), _ error) {
+// hideInput stops a terminal from showing what is typed, and from line editing, which
+// would cut off long lines. Ctrl-C still works.
+func hideInput(f *os.File) (restore func(), _ error) {
 	fd := int(f.Fd())
 	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal opens a terminal (pty(7)): keyboard is the person's side of it.
+// openTerminal opens a pseudoterminal (pty(7)): keyboard is the person's side of it.
 func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -44,8 +44,8 @@ func modes(t *testing.T, f *os.File) unix.Termios {
 	return *m
 }
 
-// types is a person who types the next of the lines at each question. It
-// returns what the terminal has shown, once that is closed.
+// types types the next line at each question. When the terminal is closed, it sends what
+// the terminal has shown.
 func types(keyboard *os.File, lines ...string) (shown <-chan string) {
 	all := make(chan string, 1)
 	go func() {
@@ -70,22 +70,22 @@ func types(keyboard *os.File, lines ...string) (shown <-chan string) {
 func TestLoginSecretIsNotShownOnATerminal(t *testing.T) {
 	keyboard, terminal := openTerminal(t)
 	before := modes(t, terminal)
-	long := strings.Repeat("x", 9000) // more than the terminal's own line editing takes
+	long := strings.Repeat("x", 9000) // longer than a terminal's line editing allows
 	shown := types(keyboard, "me\n", "wrong\x15pas\x7fssword\n", long+"\n", "\x04")
-	person := newPrompt(terminal, terminal)
-	if person.terminal == nil {
-		t.Fatal("the terminal is not seen to be one")
+	p := newPrompt(terminal, terminal)
+	if p.terminal == nil {
+		t.Fatal("the terminal was not recognized")
 	}
 	for _, x := range []struct {
 		question, want string
 		hidden         bool
 		err            error
 	}{{"Name? ", "me", false, nil}, {"Password? ", "password", true, nil}, {"Token? ", long, true, nil}, {"More? ", "", true, io.EOF}} {
-		if got, err := person.ask(t.Context(), x.question, x.hidden); got != x.want || err != x.err {
+		if got, err := p.ask(t.Context(), x.question, x.hidden); got != x.want || err != x.err {
 			t.Errorf("%s%q, %v", x.question, got, err)
 		}
 		if modes(t, terminal) != before {
-			t.Errorf("%sthe terminal is not as it was", x.question)
+			t.Errorf("%sthe terminal was not restored", x.question)
 		}
 	}
 	terminal.Close()
@@ -98,10 +98,10 @@ func TestLoginInterruptedLeavesTheTerminalAsItWas(t *testing.T) {
 	keyboard, terminal := openTerminal(t)
 	before := modes(t, terminal)
 	ctx, interrupt := context.WithCancel(t.Context())
-	person := newPrompt(terminal, terminal)
+	p := newPrompt(terminal, terminal)
 	asked := make(chan error)
 	go func() {
-		_, err := person.ask(ctx, "Password? ", true)
+		_, err := p.ask(ctx, "Password? ", true)
 		asked <- err
 	}()
 	question := make([]byte, len("Password? "))
@@ -109,14 +109,14 @@ func TestLoginInterruptedLeavesTheTerminalAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m := modes(t, terminal); m.Lflag&unix.ECHO != 0 {
-		t.Error("what is typed would be shown")
+		t.Error("the terminal would show the input")
 	}
 	interrupt()
 	if err := <-asked; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	if modes(t, terminal) != before {
-		t.Error("the terminal is not as it was")
+		t.Error("the terminal was not restored")
 	}
 	io.WriteString(keyboard, "\n") // lets the abandoned reader end
 }

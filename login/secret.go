@@ -15,22 +15,22 @@ import (
 	"ticketproxy/tokens/dialect"
 )
 
-// byPassword asks for a user's name and password and shows them to the issuer
-// once (RFC 6749, section 4.3). The password is in no variable, flag or file:
-// it is typed unseen, or is the second line of a pipe.
+// byPassword asks for a user name and a password and sends them to the issuer once (RFC
+// 6749, section 4.3). The password is in no variable, flag or file: it is typed without
+// being shown, or comes from a pipe.
 func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
-	person := f.prompt()
+	p := f.prompt()
 	username := f.Options.Username
 	if username == "" {
-		answer, err := person.ask(ctx, "User name at "+f.Client.Dialect().Name+": ", false)
+		answer, err := p.ask(ctx, "User name at "+f.Client.Dialect().Name+": ", false)
 		if err != nil {
-			return tokens.Grant{}, f.unanswered(ctx, "user name", err)
+			return tokens.Grant{}, f.promptError(ctx, "user name", err)
 		}
 		username = strings.TrimSpace(answer)
 	}
-	answer, err := person.ask(ctx, "Password (it is not shown, and not kept): ", true)
+	answer, err := p.ask(ctx, "Password (it is not shown, and not kept): ", true)
 	if err != nil {
-		return tokens.Grant{}, f.unanswered(ctx, "password", err)
+		return tokens.Grant{}, f.promptError(ctx, "password", err)
 	}
 	password := secret.New(answer)
 	if username == "" || password.IsZero() {
@@ -40,7 +40,7 @@ func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
 		)
 	}
 	grant, err := f.Client.Password(context.WithoutCancel(ctx), username, password)
-	return grant, f.describe(err, reading{
+	return grant, f.describe(err, errorTexts{
 		unknown: "user name or password is wrong",
 		hint: "try them on the website of " + f.Client.Dialect().Name +
 			", then run ticketproxy login " + f.Account + " again",
@@ -48,10 +48,10 @@ func (f *Flow) byPassword(ctx context.Context) (tokens.Grant, error) {
 	})
 }
 
-// byToken takes a refresh token that a person has made by hand, and proves it
-// by one refresh (RFC 6749, section 6). What the issuer returns is the grant.
+// byToken takes a refresh token that a person has, and tests it by one refresh (RFC 6749,
+// section 6). The answer is the grant.
 func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
-	pasted, err := f.token(ctx)
+	pasted, err := f.readToken(ctx)
 	if err != nil {
 		return tokens.Grant{}, err
 	}
@@ -60,7 +60,7 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	}
 	grant, err := f.Client.Refresh(context.WithoutCancel(ctx), pasted)
 	if err != nil {
-		return tokens.Grant{}, f.describe(err, reading{
+		return tokens.Grant{}, f.describe(err, errorTexts{
 			unknown: "the issuer does not know this refresh token",
 			hint: "copy the whole token, or make a new one; it must be of the client that CLIENT_ID names, and not be " +
 				"used elsewhere",
@@ -77,9 +77,9 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	return grant, nil
 }
 
-// inUse refuses a refresh token that the account lives on, or has spent: a
-// running instance may be spending it now, and some issuers answer a second
-// use by revoking what came of the first (RFC 9700, section 4.14.2).
+// inUse refuses a refresh token that the account uses or has spent: a running instance
+// may be spending it now, and at a second use some issuers revoke the tokens of the
+// first (RFC 9700, section 4.14.2).
 func (f *Flow) inUse(ctx context.Context, pasted secret.String) error {
 	record, _, err := f.Store.Load(ctx)
 	if err != nil || record.Dead != nil {
@@ -96,8 +96,8 @@ func (f *Flow) inUse(ctx context.Context, pasted secret.String) error {
 	return nil
 }
 
-// token reads the refresh token.
-func (f *Flow) token(ctx context.Context) (secret.String, error) {
+// readToken reads the refresh token.
+func (f *Flow) readToken(ctx context.Context) (secret.String, error) {
 	var text string
 	if path := f.Options.TokenFile; path != "" {
 		data, err := os.ReadFile(path)
@@ -111,7 +111,7 @@ func (f *Flow) token(ctx context.Context) (secret.String, error) {
 	} else {
 		answer, err := f.prompt().ask(ctx, "Refresh token of "+f.Client.Dialect().Name+", pasted (it is not shown): ", true)
 		if err != nil {
-			return secret.String{}, f.unanswered(ctx, "refresh token", err)
+			return secret.String{}, f.promptError(ctx, "refresh token", err)
 		}
 		text = answer
 	}
@@ -126,11 +126,11 @@ func (f *Flow) token(ctx context.Context) (secret.String, error) {
 	return secret.New(text), nil
 }
 
-// unanswered says why there is no answer to a question.
-func (f *Flow) unanswered(ctx context.Context, what string, err error) error {
+// promptError explains why there is no answer to a question.
+func (f *Flow) promptError(ctx context.Context, what string, err error) error {
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errInterrupted):
-		return fmt.Errorf("asking for the %s: %w", what, f.gone(ctx, ""))
+		return fmt.Errorf("asking for the %s: %w", what, f.waitError(ctx, ""))
 	case errors.Is(err, io.EOF):
 		return hint.With(
 			fmt.Errorf("asking for the %s: the input has ended", what),
