@@ -1,8 +1,8 @@
-// Package egress makes TLS connections to the outside: directly, or through the
-// proxy that HTTPS_PROXY names. An error that is the proxy's fault says so.
+// Package egress makes outgoing TLS connections, directly or through the proxy that
+// HTTPS_PROXY names. An error that the proxy causes says so.
 //
-// http.Transport knows proxies too, but gives no access to what it reads of a
-// proxied TLS connection, and words of the proxy's answer end up in its errors.
+// http.Transport supports proxies too, but gives no access to the bytes of a proxied
+// TLS connection, and its errors contain text of the proxy's answer.
 package egress
 
 import (
@@ -23,22 +23,21 @@ import (
 const (
 	handshakeTimeout = 10 * time.Second
 	tunnelTimeout    = time.Minute // the proxy connects to the target meanwhile
-	maxHeader        = 64 << 10    // of the proxy's answer to CONNECT, in bytes
+	maxHeader        = 64 << 10    // bytes of the proxy's answer to CONNECT
 )
 
 // A DialFunc opens connections, as net.Dialer.DialContext does.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// A Dialer makes TLS connections that speak HTTP/1.1. Its fields are set before
-// first use.
+// A Dialer makes TLS connections for HTTP/1.1. Its fields must be set before first use.
 type Dialer struct {
-	Proxy func(*http.Request) (*url.URL, error) // as http.Transport's; nil is none
+	Proxy func(*http.Request) (*url.URL, error) // as in http.Transport; nil uses no proxy
 	Dial  DialFunc
-	TLS   *tls.Config // without a ServerName; used to an https:// proxy, too
+	TLS   *tls.Config // without a ServerName; also used for an https:// proxy
 }
 
-// DialTLS is for http.Transport.DialTLSContext. An error that is the proxy's
-// fault is an *Error.
+// DialTLS is for http.Transport.DialTLSContext. An error that the proxy causes is an
+// *Error.
 func (d *Dialer) DialTLS(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.dial(ctx, network, address)
 	if err != nil {
@@ -51,40 +50,40 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if d.Proxy == nil {
 		return d.Dial(ctx, network, address)
 	}
-	through, err := d.Proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: address}})
+	proxyURL, err := d.Proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: address}})
 	if err != nil {
 		return nil, err
 	}
-	if through == nil {
+	if proxyURL == nil {
 		return d.Dial(ctx, network, address)
 	}
-	conn, err := d.tunnel(ctx, through, network, address)
+	conn, err := d.tunnel(ctx, proxyURL, network, address)
 	if err != nil {
 		var status statusError
 		errors.As(err, &status)
-		return nil, &Error{Proxy: hostPort(through), Status: int(status), Err: err}
+		return nil, &Error{Proxy: hostPort(proxyURL), Status: int(status), Err: err}
 	}
 	return conn, nil
 }
 
 // tunnel connects to an address through a proxy.
-func (d *Dialer) tunnel(ctx context.Context, through *url.URL, network, address string) (net.Conn, error) {
+func (d *Dialer) tunnel(ctx context.Context, proxyURL *url.URL, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, tunnelTimeout)
 	defer cancel()
-	if through.Scheme == "socks5" || through.Scheme == "socks5h" {
-		return d.socks(ctx, through, network, address)
+	if proxyURL.Scheme == "socks5" || proxyURL.Scheme == "socks5h" {
+		return d.socks(ctx, proxyURL, network, address)
 	}
-	conn, err := d.Dial(ctx, network, hostPort(through))
+	conn, err := d.Dial(ctx, network, hostPort(proxyURL))
 	if err != nil {
 		return nil, err
 	}
-	if through.Scheme == "https" {
-		if conn, err = d.handshake(ctx, conn, hostPort(through)); err != nil {
+	if proxyURL.Scheme == "https" {
+		if conn, err = d.handshake(ctx, conn, hostPort(proxyURL)); err != nil {
 			return nil, err
 		}
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err = connect(conn, through.User, address)
+	err = connect(conn, proxyURL.User, address)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
@@ -95,15 +94,14 @@ func (d *Dialer) tunnel(ctx context.Context, through *url.URL, network, address 
 	return conn, nil
 }
 
-// socks connects to an address through a SOCKS proxy (RFC 1928), which looks the
-// name up.
-func (d *Dialer) socks(ctx context.Context, through *url.URL, network, address string) (net.Conn, error) {
+// socks connects to an address through a SOCKS proxy (RFC 1928), which resolves the name.
+func (d *Dialer) socks(ctx context.Context, proxyURL *url.URL, network, address string) (net.Conn, error) {
 	var auth *proxy.Auth
-	if through.User != nil {
-		auth = &proxy.Auth{User: through.User.Username()}
-		auth.Password, _ = through.User.Password()
+	if proxyURL.User != nil {
+		auth = &proxy.Auth{User: proxyURL.User.Username()}
+		auth.Password, _ = proxyURL.User.Password()
 	}
-	socks, err := proxy.SOCKS5(network, hostPort(through), auth, d.Dial)
+	socks, err := proxy.SOCKS5(network, hostPort(proxyURL), auth, d.Dial)
 	if err != nil {
 		return nil, err
 	}
@@ -120,8 +118,8 @@ func (f DialFunc) Dial(network, address string) (net.Conn, error) {
 	return f(context.Background(), network, address)
 }
 
-// connect asks a proxy for a tunnel (RFC 9110, section 9.3.6). Nothing is lost
-// with the reader: a TLS server does not speak first.
+// connect asks a proxy for a tunnel (RFC 9110, section 9.3.6). The buffered reader loses
+// no bytes of the tunnel, because a TLS server does not send first.
 func connect(conn net.Conn, user *url.Userinfo, address string) error {
 	req := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
 	if user != nil {
@@ -142,17 +140,17 @@ func connect(conn net.Conn, user *url.Userinfo, address string) error {
 	return nil
 }
 
-// handshake returns TLS over conn, which it closes when that fails.
+// handshake returns a TLS connection over conn. It closes conn when that fails.
 func (d *Dialer) handshake(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
 	config := d.TLS.Clone()
 	config.NextProtos = []string{"http/1.1"}
 	config.ServerName, _, _ = net.SplitHostPort(address)
-	within, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	handshakeCtx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(within); err != nil {
+	if err := secure.HandshakeContext(handshakeCtx); err != nil {
 		conn.Close()
-		if within.Err() != nil && ctx.Err() == nil {
+		if handshakeCtx.Err() != nil && ctx.Err() == nil {
 			return nil, errHandshake
 		}
 		return nil, err
@@ -161,13 +159,13 @@ func (d *Dialer) handshake(ctx context.Context, conn net.Conn, address string) (
 }
 
 // hostPort returns the address of a proxy.
-func hostPort(through *url.URL) string {
-	port := through.Port()
+func hostPort(proxyURL *url.URL) string {
+	port := proxyURL.Port()
 	if port == "" {
-		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[through.Scheme]
+		port = map[string]string{"https": "443", "socks5": "1080", "socks5h": "1080"}[proxyURL.Scheme]
 	}
 	if port == "" {
 		port = "80"
 	}
-	return net.JoinHostPort(through.Hostname(), port)
+	return net.JoinHostPort(proxyURL.Hostname(), port)
 }

@@ -56,8 +56,8 @@ func relay(a, b net.Conn) {
 	all.Wait()
 }
 
-// tunnels is an HTTP proxy that asks for those credentials, and leads to an
-// address whatever was asked for.
+// tunnels is an HTTP proxy that requires the credentials. It connects to address,
+// whichever target was requested.
 func tunnels(t *testing.T, credentials, address string) func(net.Conn) {
 	return func(c net.Conn) {
 		req, err := http.ReadRequest(bufio.NewReader(c))
@@ -81,7 +81,7 @@ func tunnels(t *testing.T, credentials, address string) func(net.Conn) {
 	}
 }
 
-// socks is a SOCKS proxy (RFC 1928) without credentials.
+// socks is a SOCKS proxy (RFC 1928) without credentials that connects to address.
 func socks(address string) func(net.Conn) {
 	return func(c net.Conn) {
 		head := make([]byte, 2)
@@ -100,7 +100,7 @@ func socks(address string) func(net.Conn) {
 	}
 }
 
-func says(answer string) func(net.Conn) {
+func answers(answer string) func(net.Conn) {
 	return func(c net.Conn) {
 		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 			io.WriteString(c, answer)
@@ -108,7 +108,7 @@ func says(answer string) func(net.Conn) {
 	}
 }
 
-func TestWaysOut(t *testing.T) {
+func TestDialTLS(t *testing.T) {
 	t.Parallel()
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
 	t.Cleanup(api.Close)
@@ -125,20 +125,20 @@ func TestWaysOut(t *testing.T) {
 	for name, test := range map[string]struct {
 		proxy string // a URL; %s is where serve listens
 		serve func(net.Conn)
-		want  string // an error; "" is none
+		want  string // part of the error; "" for no error
 	}{
 		"direct":              {},
 		"tunnel":              {proxy: "http://me:pass%%40word@%s", serve: tunnels(t, "me:pass@word", address)},
 		"socks":               {proxy: "socks5://%s", serve: socks(address)},
 		"no credentials":      {"http://%s", tunnels(t, "me:pass@word", address), "asks for a user name and password (407)"},
 		"wrong credentials":   {"http://me:other-secret@%s", tunnels(t, "me:pass@word", address), "asks for a user name and password (407)"},
-		"refusal":             {"http://me:other-secret@%s", says("HTTP/1.1 502 secret-words\r\n\r\n"), "answered CONNECT with 502"},
-		"no HTTP":             {"http://%s", says("secret-words\r\n\r\n"), "it gives no connection"},
-		"no answer":           {"http://%s", says(""), "it closed the connection"},
+		"refusal":             {"http://me:other-secret@%s", answers("HTTP/1.1 502 secret-words\r\n\r\n"), "answered CONNECT with 502"},
+		"no HTTP":             {"http://%s", answers("secret-words\r\n\r\n"), "it gives no connection"},
+		"no answer":           {"http://%s", answers(""), "it closed the connection"},
 		"down":                {"http://me:other-secret@" + nowhere.Addr().String(), nil, "cannot be used: connection refused"},
 		"down, socks":         {"socks5://me:other-secret@" + nowhere.Addr().String(), nil, "cannot be used: connection refused"},
 		"TLS without trust":   {"https://localhost:" + port, nil, "its certificate is not trusted"},
-		"endless answer":      {"http://%s", says("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), "it closed the connection"},
+		"endless answer":      {"http://%s", answers("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), "it closed the connection"},
 		"TLS to a plain port": {"https://%s", func(c net.Conn) { io.WriteString(c, "not TLS") }, "it gives no connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,19 +178,19 @@ func TestWaysOut(t *testing.T) {
 				}
 				return
 			}
-			var out *egress.Error
-			if !errors.As(err, &out) || !strings.Contains(out.Error(), test.want) || !strings.Contains(out.Error(), "the egress proxy ") {
+			var proxyErr *egress.Error
+			if !errors.As(err, &proxyErr) || !strings.Contains(proxyErr.Error(), test.want) || !strings.Contains(proxyErr.Error(), "the egress proxy ") {
 				t.Fatalf("got %v", err)
 			}
-			if strings.Contains(out.Error()+out.Hint(), "secret") || !strings.Contains(out.Hint(), "HTTPS_PROXY") {
-				t.Errorf("%v\nhint: %s", out, out.Hint())
+			if strings.Contains(proxyErr.Error()+proxyErr.Hint(), "secret") || !strings.Contains(proxyErr.Hint(), "HTTPS_PROXY") {
+				t.Errorf("%v\nhint: %s", proxyErr, proxyErr.Hint())
 			}
 		})
 	}
 }
 
-// A proxy or a server that is silent is given up.
-func TestSilenceOnTheWayOut(t *testing.T) {
+// TestDialTLSTimesOut tests a proxy and a server that do not answer.
+func TestDialTLSTimesOut(t *testing.T) {
 	t.Parallel()
 	for name, through := range map[string]*url.URL{"server": nil, "proxy": {Scheme: "http", Host: "proxy.test:3128"}} {
 		synctest.Test(t, func(t *testing.T) {
@@ -203,14 +203,14 @@ func TestSilenceOnTheWayOut(t *testing.T) {
 					return here, nil
 				},
 			}
-			began := time.Now()
+			start := time.Now()
 			_, err := d.DialTLS(t.Context(), "tcp", "example.com:443")
 			var timeout net.Error
-			if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(began) > time.Minute {
-				t.Errorf("%s: after %v: %v", name, time.Since(began), err)
+			if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(start) > time.Minute {
+				t.Errorf("%s: after %v: %v", name, time.Since(start), err)
 			}
-			var out *egress.Error
-			if errors.As(err, &out) != (through != nil) {
+			var proxyErr *egress.Error
+			if errors.As(err, &proxyErr) != (through != nil) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})

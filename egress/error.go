@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-// An Error is a connection that failed because of the proxy on the way out. It
-// shows no credentials and no words of the proxy's.
+// An Error says that a connection failed because of the egress proxy. It shows no
+// credentials and no text from the proxy.
 type Error struct {
 	Proxy  string // host:port
-	Status int    // of its answer to CONNECT; 0 when there was none
+	Status int    // of the answer to CONNECT; 0 without an answer
 	Err    error
 }
 
@@ -39,7 +39,7 @@ func (e *Error) Hint() string {
 		"without it"
 }
 
-// reason says in fixed words why a proxy cannot be used.
+// reason returns a fixed text for why a proxy cannot be used.
 func reason(err error) string {
 	var (
 		lookup  *net.DNSError
@@ -67,7 +67,7 @@ type statusError int
 
 func (s statusError) Error() string { return fmt.Sprintf("answer %d to CONNECT", int(s)) }
 
-// errHandshake is not a context's error: that would speak of the whole request.
+// errHandshake is not a context error, which would refer to the whole request.
 var errHandshake error = handshakeError{}
 
 type handshakeError struct{}
