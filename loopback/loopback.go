@@ -1,7 +1,6 @@
-// Package loopback reaches this machine by the names that mean it, which are
-// localhost and all names below it (RFC 6761, section 6.3). It asks no resolver
-// and no proxy, since either could lead a token elsewhere in clear. It knows no
-// other package of ours.
+// Package loopback connects to localhost and all names below it (RFC 6761, section 6.3).
+// It uses no resolver and no proxy, because either could send a token in clear to
+// another machine. It imports no other package of this module.
 package loopback
 
 import (
@@ -27,18 +26,18 @@ func IsName(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// Is reports whether host is a name or an address of loopback.
+// Is reports whether host is localhost, a name below it, or a loopback address.
 func Is(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return IsName(host) || err == nil && address.Unmap().IsLoopback()
 }
 
-// Addresses are where the names of loopback point.
+// Addresses returns the addresses of localhost and the names below it.
 func Addresses() []string { return []string{"127.0.0.1", "::1"} }
 
-// Dial returns a DialFunc that connects to the names of loopback at Addresses,
-// the first that answers, and to everything else by dial. A connection to
-// loopback must have its peer there.
+// Dial returns a DialFunc that connects a loopback name to the first of Addresses that
+// accepts, and everything else with dial. It refuses a connection to a loopback host
+// whose peer is not on loopback.
 func Dial(dial DialFunc) DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)
@@ -74,8 +73,8 @@ func checked(conn net.Conn, address string) (net.Conn, error) {
 	return nil, fmt.Errorf("connecting to %s: the peer %s is not on loopback", address, peer)
 }
 
-// Proxy returns a ProxyFunc that uses no proxy to reach loopback, and chooses
-// by proxy otherwise. It is nil if proxy is.
+// Proxy returns a ProxyFunc that uses no proxy for loopback, and proxy otherwise. It
+// returns nil if proxy is nil.
 func Proxy(proxy ProxyFunc) ProxyFunc {
 	if proxy == nil {
 		return nil

@@ -16,11 +16,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errNobody = errors.New("nobody listens")
+var errRefused = errors.New("connection refused")
 
-// A network has servers at addresses, and notes which are dialled.
+// A network has servers at addresses, and records which are dialled.
 type network struct {
-	servers map[string]net.Addr // the peer's address, by the one that is dialled
+	servers map[string]net.Addr // the peer's address by the dialled address
 	dialled []string
 	conns   []net.Conn
 }
@@ -29,7 +29,7 @@ func (n *network) dial(_ context.Context, _, address string) (net.Conn, error) {
 	n.dialled = append(n.dialled, address)
 	peer, ok := n.servers[address]
 	if !ok {
-		return nil, errNobody
+		return nil, errRefused
 	}
 	near, far := net.Pipe()
 	n.conns = append(n.conns, far)
@@ -53,22 +53,22 @@ func TestDial(t *testing.T) {
 		dialled []string
 		ok      bool
 	}{
-		"localhost":          {map[string]net.Addr{"127.0.0.1:80": v4, "[::1]:80": v6}, "localhost:80", []string{"127.0.0.1:80"}, true},
-		"below localhost":    {map[string]net.Addr{"127.0.0.1:80": v4}, "Api.LocalHost.:80", []string{"127.0.0.1:80"}, true},
-		"IPv6 alone":         {map[string]net.Addr{"[::1]:80": v6}, "localhost:80", []string{"127.0.0.1:80", "[::1]:80"}, true},
-		"nobody":             {nil, "localhost:80", []string{"127.0.0.1:80", "[::1]:80"}, false},
-		"localhost led away": {map[string]net.Addr{"127.0.0.1:80": elsewhere}, "localhost:80", []string{"127.0.0.1:80"}, false},
-		"address led away":   {map[string]net.Addr{"127.0.0.2:80": elsewhere}, "127.0.0.2:80", []string{"127.0.0.2:80"}, false},
-		"mapped address":     {map[string]net.Addr{"[::ffff:127.0.0.1]:80": v4}, "[::ffff:127.0.0.1]:80", []string{"[::ffff:127.0.0.1]:80"}, true},
-		"another name":       {map[string]net.Addr{"localhost.test:80": elsewhere}, "localhost.test:80", []string{"localhost.test:80"}, true},
-		"another address":    {map[string]net.Addr{"192.0.2.1:80": elsewhere}, "192.0.2.1:80", []string{"192.0.2.1:80"}, true},
+		"localhost":           {map[string]net.Addr{"127.0.0.1:80": v4, "[::1]:80": v6}, "localhost:80", []string{"127.0.0.1:80"}, true},
+		"below localhost":     {map[string]net.Addr{"127.0.0.1:80": v4}, "Api.LocalHost.:80", []string{"127.0.0.1:80"}, true},
+		"IPv6 alone":          {map[string]net.Addr{"[::1]:80": v6}, "localhost:80", []string{"127.0.0.1:80", "[::1]:80"}, true},
+		"no listener":         {nil, "localhost:80", []string{"127.0.0.1:80", "[::1]:80"}, false},
+		"localhost elsewhere": {map[string]net.Addr{"127.0.0.1:80": elsewhere}, "localhost:80", []string{"127.0.0.1:80"}, false},
+		"address elsewhere":   {map[string]net.Addr{"127.0.0.2:80": elsewhere}, "127.0.0.2:80", []string{"127.0.0.2:80"}, false},
+		"mapped address":      {map[string]net.Addr{"[::ffff:127.0.0.1]:80": v4}, "[::ffff:127.0.0.1]:80", []string{"[::ffff:127.0.0.1]:80"}, true},
+		"another name":        {map[string]net.Addr{"localhost.test:80": elsewhere}, "localhost.test:80", []string{"localhost.test:80"}, true},
+		"another address":     {map[string]net.Addr{"192.0.2.1:80": elsewhere}, "192.0.2.1:80", []string{"192.0.2.1:80"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := &network{servers: test.servers}
 			c, err := loopback.Dial(n.dial)(t.Context(), "tcp", test.address)
 			if (err == nil) != test.ok {
-				t.Errorf("error %v, want none: %v", err, test.ok)
+				t.Errorf("error %v, want success: %v", err, test.ok)
 			}
 			if err == nil {
 				c.Close()
@@ -88,7 +88,7 @@ func TestDial(t *testing.T) {
 func TestProxy(t *testing.T) {
 	t.Parallel()
 	if loopback.Proxy(nil) != nil {
-		t.Error("without a proxy there is one")
+		t.Error("Proxy(nil) is not nil")
 	}
 	egress := &url.URL{Scheme: "http", Host: "egress.test:3128"}
 	choose := loopback.Proxy(func(*http.Request) (*url.URL, error) { return egress, nil })
@@ -98,7 +98,7 @@ func TestProxy(t *testing.T) {
 	} {
 		got, err := choose(&http.Request{URL: &url.URL{Scheme: "http", Host: host}})
 		if err != nil || (got != nil) != proxied {
-			t.Errorf("%s goes by %v, %v; want a proxy: %v", host, got, err, proxied)
+			t.Errorf("%s: proxy %v, error %v; want a proxy: %v", host, got, err, proxied)
 		}
 	}
 }
