@@ -1,6 +1,6 @@
-// Package process asks the operating system for what the program needs of it:
-// signals, limits, protection of memory, and a directory for state. It knows no
-// other package of ours, and nothing of OAuth or HTTP.
+// Package process handles what the program needs from the operating system: signals,
+// limits, protection of memory, and a directory for state. It imports no other package
+// of this module, and knows nothing of OAuth or HTTP.
 //
-// Begin reading at [Watch] for how the program ends.
+// Begin reading at [Watch], which handles how the program ends.
 package process

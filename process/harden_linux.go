@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Harden keeps the secrets of this process to itself: it writes no core dump,
-// and its memory and environment are not for other processes of the same user,
-// whom ptrace(2) and /proc would let in.
+// Harden protects the secrets of this process. The process writes no core dump, and other
+// processes of the same user cannot read its memory and environment by ptrace(2) or
+// /proc.
 func Harden() error {
 	return errors.Join(noCore(), unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 }

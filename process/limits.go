@@ -8,7 +8,7 @@ import (
 // Limits are what the operating system and the runtime allow the process. The
 // zero value means that no limit is known.
 type Limits struct {
-	Files  uint64 // how many may be open
+	Files  uint64 // how many files may be open
 	Memory int64  // bytes that the runtime may take (GOMEMLIMIT); math.MaxInt64 without a limit
 }
 
@@ -23,7 +23,7 @@ func ReadLimits() Limits {
 	return l
 }
 
-// ballastSize is enough for the garbage collector to rest between requests.
+// ballastSize is enough to keep the garbage collector from running between requests.
 const ballastSize = 12 << 20
 
 // Ballast returns memory that is never touched, so it is not resident. Keep it

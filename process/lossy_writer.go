@@ -10,50 +10,49 @@ import (
 
 const (
 	maxUnwritten = 1 << 20     // bytes that may wait for a slow reader
-	flushTimeout = time.Second // for what is unwritten when the program ends
+	flushTimeout = time.Second // for the data that is unwritten when the program ends
 )
 
-var errUnread = errors.New("nobody reads it")
+var errNotRead = errors.New("nobody reads it")
 
-// A LossyWriter passes on what is written to it in the background. Write never
-// fails and never blocks, so a reader that has left, a reader that stopped
-// reading, and a full disk hold up nothing. What cannot be passed on is dropped
-// and counted. Safe for concurrent use.
+// A LossyWriter writes in the background. Write never fails and never blocks, so a closed
+// pipe, a reader that stopped reading, and a full disk do not block the program. Data
+// that cannot be written is dropped and counted. Safe for concurrent use.
 type LossyWriter struct {
 	out io.Writer
 
 	mu      sync.Mutex
 	waiting [][]byte      // one element for each Write
-	size    int           // of all that are waiting
+	size    int           // bytes that are waiting
 	idle    chan struct{} // closed when nothing is waiting; nil before the first Write
-	writing bool          // a goroutine passes on what is waiting
+	writing bool          // a goroutine writes what is waiting
 	lost    uint64        // how many Writes were dropped
-	err     error         // why the last Write was dropped; nil when it was passed on
+	err     error         // why the last Write was dropped; nil when it was written
 }
 
-// NewLossyWriter returns a LossyWriter that passes on to out.
+// NewLossyWriter returns a LossyWriter that writes to out.
 func NewLossyWriter(out io.Writer) *LossyWriter { return &LossyWriter{out: out} }
 
-// Write implements io.Writer. It always takes all of p.
+// Write implements io.Writer. It always accepts all of p.
 func (w *LossyWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.size+len(p) > maxUnwritten {
 		w.lost++
-		w.err = errUnread
+		w.err = errNotRead
 		return len(p), nil
 	}
 	w.waiting = append(w.waiting, append([]byte(nil), p...))
 	w.size += len(p)
 	if !w.writing {
 		w.writing, w.idle = true, make(chan struct{})
-		go w.passOn()
+		go w.writeWaiting()
 	}
 	return len(p), nil
 }
 
-// passOn writes until nothing is waiting.
-func (w *LossyWriter) passOn() {
+// writeWaiting writes until nothing is waiting.
+func (w *LossyWriter) writeWaiting() {
 	for {
 		next := w.next()
 		if next == nil {
@@ -64,7 +63,7 @@ func (w *LossyWriter) passOn() {
 	}
 }
 
-// next returns what to write next; nil when nothing is waiting.
+// next returns the data to write next, nil when nothing is waiting.
 func (w *LossyWriter) next() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +87,7 @@ func (w *LossyWriter) wrote(p []byte, err error) {
 	}
 }
 
-// Flush waits until all is passed on or dropped, for flushTimeout at most.
+// Flush waits until everything is written or dropped, for flushTimeout at most.
 func (w *LossyWriter) Flush() {
 	w.mu.Lock()
 	idle := w.idle
@@ -109,7 +108,7 @@ func (w *LossyWriter) Losses() uint64 {
 	return w.lost
 }
 
-// Warning says that output is being lost; "" when the last Write was passed on.
+// Warning says that output is being lost. It is "" when the last Write was written.
 func (w *LossyWriter) Warning() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

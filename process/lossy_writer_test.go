@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// TestReaderThatStopsReadingHoldsUpNothing also holds that memory is bounded,
-// and that what was kept is passed on once the reader goes on.
-func TestReaderThatStopsReadingHoldsUpNothing(t *testing.T) {
+// TestReaderThatStopsDoesNotBlock also tests that memory is bounded, and that the kept
+// lines are written once the reader continues.
+func TestReaderThatStopsDoesNotBlock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reader, out := io.Pipe()
@@ -27,12 +27,12 @@ func TestReaderThatStopsReadingHoldsUpNothing(t *testing.T) {
 		if lost := w.Losses(); lost != 1024 {
 			t.Errorf("%d lines are lost, want 1024", lost)
 		}
-		if words := w.Warning(); !strings.Contains(words, "1024 lines") || !strings.Contains(words, "nobody reads it") {
-			t.Errorf("warning %q", words)
+		if warning := w.Warning(); !strings.Contains(warning, "1024 lines") || !strings.Contains(warning, "nobody reads it") {
+			t.Errorf("warning %q", warning)
 		}
-		began := time.Now()
+		start := time.Now()
 		w.Flush()
-		if waited := time.Since(began); waited != flushTimeout {
+		if waited := time.Since(start); waited != flushTimeout {
 			t.Errorf("waited %v for a reader that does not read", waited)
 		}
 		got := make(chan int)
@@ -41,18 +41,18 @@ func TestReaderThatStopsReadingHoldsUpNothing(t *testing.T) {
 			got <- len(all)
 		}()
 		w.Flush()
-		if words := w.Warning(); words != "" {
-			t.Errorf("warning %q after all was passed on", words)
+		if warning := w.Warning(); warning != "" {
+			t.Errorf("warning %q after everything was written", warning)
 		}
 		out.Close()
 		if n := <-got; n != 1<<20 {
-			t.Errorf("%d bytes were passed on", n)
+			t.Errorf("%d bytes were written", n)
 		}
 	})
 }
 
-// TestOutputThatFailsIsCounted holds that a failed write costs its own line
-// alone, and that the warning ends with the failure.
+// TestOutputThatFailsIsCounted tests that a failed write loses only its own line, and that
+// the warning ends with the failure.
 func TestOutputThatFailsIsCounted(t *testing.T) {
 	t.Parallel()
 	var passed bytes.Buffer
@@ -67,12 +67,12 @@ func TestOutputThatFailsIsCounted(t *testing.T) {
 		full = i < 2
 		fmt.Fprintf(w, "line %d\n", i)
 		w.Flush()
-		if words := w.Warning(); full != strings.Contains(words, fmt.Sprintf("%d lines of it are lost: no space left", i+1)) {
-			t.Errorf("after line %d: %q", i, words)
+		if warning := w.Warning(); full != strings.Contains(warning, fmt.Sprintf("%d lines of it are lost: no space left", i+1)) {
+			t.Errorf("after line %d: %q", i, warning)
 		}
 	}
 	if w.Losses() != 2 || passed.String() != "line 2\n" {
-		t.Errorf("%d lost, %q passed on", w.Losses(), passed.String())
+		t.Errorf("%d lost, %q written", w.Losses(), passed.String())
 	}
 }
 

@@ -11,39 +11,36 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Signals are what the operating system asks of a verb that drains. The zero
-// value never asks.
+// Signals delivers signals to a verb that drains. The zero value delivers none.
 type Signals struct {
-	// Hangup receives a value when SIGHUP came.
+	// Hangup receives a value after a SIGHUP.
 	Hangup <-chan struct{}
-	// Second is closed when the second of the signals came that ask for an end.
+	// Second is closed at the second signal that ends the program.
 	Second <-chan struct{}
 
 	drains       func()
 	terminalGone func() bool
 }
 
-// Drains tells that the verb drains: from now on, no signal ends the process
-// without a drain.
+// Drains declares that the verb drains. From then on, no signal ends the process without
+// a drain.
 func (s Signals) Drains() {
 	if s.drains != nil {
 		s.drains()
 	}
 }
 
-// TerminalGone reports whether the terminal on which the program was started has
-// been closed.
+// TerminalGone reports whether the terminal that started the program has been closed.
 func (s Signals) TerminalGone() bool { return s.terminalGone != nil && s.terminalGone() }
 
-// Watch returns a context that ends with the first signal to end: SIGTERM,
-// SIGINT, SIGQUIT, and SIGHUP where the verb does not drain. The second one ends
-// the process at once where the verb does not drain.
+// Watch returns a context that ends at the first SIGTERM, SIGINT or SIGQUIT, and, if the
+// verb does not drain, SIGHUP. If the verb does not drain, the second of these signals
+// ends the process at once.
 //
-// From now on, a write to a closed pipe is an error, and does not end the
-// process.
+// After Watch, a write to a closed pipe is an error and does not end the process.
 func Watch() (context.Context, Signals) {
 	ctx, end := context.WithCancel(context.Background())
-	ignored := signal.Ignored(syscall.SIGHUP) // by nohup(1)
+	ignored := signal.Ignored(syscall.SIGHUP) // as by nohup(1)
 	terminal := !ignored && hasTerminal() == nil
 	hangup, second := make(chan struct{}, 1), make(chan struct{})
 	var drains atomic.Bool
@@ -80,7 +77,7 @@ func Watch() (context.Context, Signals) {
 		Second: second,
 		drains: func() {
 			drains.Store(true)
-			signal.Ignore(syscall.SIGTTOU) // would stop a job in the background that logs (stty tostop)
+			signal.Ignore(syscall.SIGTTOU) // would stop a background job that logs (stty tostop)
 		},
 		terminalGone: func() bool {
 			err := hasTerminal()

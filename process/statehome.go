@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// StateHome is where the XDG base directory specification puts the state of
-// user uid; "" when there is no such place. Below a HOME that does not exist or
-// that another user owns, as under sudo, nothing is created: nobody would look
-// for the state there, or its owner would decide what is in it.
+// StateHome returns the directory for the state of user uid (XDG base directory
+// specification), "" when there is none. It returns "" for a HOME that does not exist,
+// where nobody would look for the state. It returns "" for a HOME that another user owns,
+// as under sudo, because its owner could replace the state.
 func StateHome(getenv func(name string) string, uid int) string {
 	if dir := getenv("XDG_STATE_HOME"); dir != "" {
 		return dir

@@ -20,14 +20,14 @@ func TestStateHome(t *testing.T) {
 		uid       int
 		want      string
 	}{
-		"own home":           {home, "", me, filepath.Join(home, ".local", "state")},
-		"another's home":     {home, "", me + 1, ""},
-		"home is missing":    {missing, "", me, ""},
-		"home is a file":     {file, "", me, ""},
-		"home is the root":   {"/", "", me, ""},
-		"no home":            {"", "", me, ""},
-		"XDG_STATE_HOME":     {missing, "/srv/state", me, "/srv/state"},
-		"XDG_STATE_HOME too": {home, missing, me, missing},
+		"own home":                {home, "", me, filepath.Join(home, ".local", "state")},
+		"another's home":          {home, "", me + 1, ""},
+		"home is missing":         {missing, "", me, ""},
+		"home is a file":          {file, "", me, ""},
+		"home is the root":        {"/", "", me, ""},
+		"no home":                 {"", "", me, ""},
+		"XDG_STATE_HOME":          {missing, "/srv/state", me, "/srv/state"},
+		"XDG_STATE_HOME and HOME": {home, missing, me, missing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
