@@ -7,11 +7,11 @@ import (
 	"ticketproxy/config"
 )
 
-// TestBounds holds each bound at both of its sides.
+// TestBounds tests each bound with the last valid value and the first invalid one.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	long := func(n int) string { return strings.Repeat("x", n) }
-	host := func(n int) string { // of labels of at most 63 characters
+	host := func(n int) string { // with labels of at most 63 characters
 		name := strings.Repeat(strings.Repeat("a", 60)+".", 4)
 		return name + strings.Repeat("b", n-len(name))
 	}
@@ -30,7 +30,7 @@ func TestBounds(t *testing.T) {
 		"scheme that begins with z": {park("ALLOWED_ORIGINS=zip://x"), park("ALLOWED_ORIGINS={ip://x")},
 		"localhost covers ::1":      {two("PARK_LISTEN=localhost:8080", "SHOP_LISTEN=[::1]:8081"), two("PARK_LISTEN=localhost:8080", "SHOP_LISTEN=[::1]:8080")},
 		"localhost covers 127":      {two("PARK_LISTEN=localhost:8080", "SHOP_LISTEN=127.0.0.2:8080"), two("PARK_LISTEN=localhost:8080", "SHOP_LISTEN=127.0.0.1:8080")},
-		"account of nobody":         {two(), two("PARK_ACCOUNT=x", "SHOP_ACCOUNT=y")},
+		"unknown account":           {two(), two("PARK_ACCOUNT=x", "SHOP_ACCOUNT=y")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,7 +38,7 @@ func TestBounds(t *testing.T) {
 				t.Errorf("good: %v", err)
 			}
 			if _, err := parse(tt.bad, nil); err == nil {
-				t.Error("the bad one is taken")
+				t.Error("the bad value was accepted")
 			}
 		})
 	}
@@ -46,21 +46,21 @@ func TestBounds(t *testing.T) {
 
 func TestOriginWithoutItsDefaultPort(t *testing.T) {
 	t.Parallel()
-	c := good(t, park("ALLOWED_ORIGINS=https://a.test:443,http://b.test:80,https://c.test:80,http://d.test:443"), nil)
+	c := mustParse(t, park("ALLOWED_ORIGINS=https://a.test:443,http://b.test:80,https://c.test:80,http://d.test:443"), nil)
 	equal(t, "origins", strings.Join(c.AllowedOrigins, " "), "https://a.test http://b.test https://c.test:80 http://d.test:443")
 }
 
-// Only a line break at the end of a secret's file is dropped: a carriage return
-// without one is part of the text, and no secret has it.
+// TestCarriageReturnIsNoLineBreak tests that only a line break at the end of a secret's
+// file is removed. A carriage return alone is part of the text and not valid in a secret.
 func TestCarriageReturnIsNoLineBreak(t *testing.T) {
 	t.Parallel()
 	environment := vars("PROVIDER=ticketpark", "CLIENT_ID=an-id", "CLIENT_SECRET_FILE=/secret")
-	if _, err := parse(environment, disk{"/secret": "a-secret\r"}); err == nil {
-		t.Error("a secret with a carriage return is taken")
+	if _, err := parse(environment, testFiles{"/secret": "a-secret\r"}); err == nil {
+		t.Error("a secret with a carriage return was accepted")
 	}
 }
 
-// A value of 32 characters is shown, and a longer one cut.
+// Mistakes show a value of up to 32 characters in full.
 func TestLongValuesAreCut(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -75,7 +75,7 @@ func TestLongValuesAreCut(t *testing.T) {
 	}
 }
 
-// Mistakes come in the order in which variables are declared, the first one too.
+// Mistakes are in the order in which the variables are declared.
 func TestFirstVariableComesFirst(t *testing.T) {
 	t.Parallel()
 	wrong := mistakes(t, vars("AAA=1", "UPSTREAMS=-", "STATE=x"), nil)

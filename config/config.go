@@ -1,11 +1,11 @@
-// Package config turns the environment into a checked [Config]. The tags of its
-// structs declare the variables: name, default, choices, and whether a variable
-// belongs to the account. Help, README, the names of files for secrets, unknown
-// variables and shared accounts follow from them. It knows the dialects, since
-// they bring defaults, and nothing of tokens or HTTP.
+// Package config parses the environment into a checked [Config]. The tags of its structs
+// declare each variable: name, default, choices, and whether it belongs to the account.
+// The help text, README's table, the _FILE variables, the check for unknown variables and
+// shared accounts derive from these tags. The package knows the dialects, which have
+// defaults, and nothing of tokens or HTTP.
 //
-// Begin reading at [Parse]. To add a variable, declare it in [Config] or
-// [Upstream], and say what it means in help.go.
+// Begin reading at [Parse]. To add a variable, declare it in [Config] or [Upstream], and
+// add its meaning to help.go.
 package config
 
 import (
@@ -20,8 +20,8 @@ import (
 // Prefix begins the name of every variable.
 const Prefix = "TICKETPROXY_"
 
-// A Config is what the user said, checked, with every default filled in. AdminListen
-// is "" when it is off, and LogFormat when the terminal decides.
+// A Config is the checked configuration with every default filled in. AdminListen is ""
+// when it is off. LogFormat is "" when it depends on the terminal.
 type Config struct {
 	Upstreams            []Upstream    `env:"-"`
 	State                State         `env:"STATE" default:"file: in the user's state directory"`
@@ -36,10 +36,10 @@ type Config struct {
 	DrainTimeout         time.Duration `env:"DRAIN_TIMEOUT" envDefault:"25s"`
 
 	Egress      Egress       `env:"-"`
-	SecretFiles []SecretFile `env:"-"` // that variables name
+	SecretFiles []SecretFile `env:"-"` // the files that variables name
 }
 
-// settings are the variables that are set once for the whole program.
+// settings are the variables of the whole program.
 type settings struct {
 	Names []string `env:"UPSTREAMS" default:"none: one upstream without a name"`
 	Config
@@ -47,21 +47,20 @@ type settings struct {
 
 // A SecretFile is a file that holds a secret.
 type SecretFile struct {
-	Variable string // that names it
+	Variable string // the variable that names the file
 	Path     string
 }
 
-// An Environment is what Parse may know of the process and its machine.
+// An Environment is the input of Parse.
 type Environment struct {
 	Vars      []string                     // NAME=value, as os.Environ gives them
-	StateHome string                       // where the default STATE is; "" if there is no such directory
-	ReadFile  func(string) ([]byte, error) // nil is os.ReadFile
-	Dialects  []dialect.Dialect            // that PROVIDER may name; nil is dialect.All
+	StateHome string                       // parent of the default STATE; "" if there is none
+	ReadFile  func(string) ([]byte, error) // nil reads regular files of the operating system
+	Dialects  []dialect.Dialect            // the values of PROVIDER; nil is dialect.All
 }
 
-// Parse checks the environment's TICKETPROXY_ variables, and those that name
-// proxies on the way out. A variable that is set but empty counts as unset. The
-// error is an *Error with all mistakes.
+// Parse checks the TICKETPROXY_ variables and the variables for egress proxies. A variable
+// that is set but empty counts as unset. The error is an *Error with all mistakes.
 func Parse(environment Environment) (Config, error) {
 	p := newParser(environment)
 	var s settings
@@ -91,8 +90,8 @@ func Parse(environment Environment) (Config, error) {
 	return s.Config, nil
 }
 
-// ParseAdminListen reads ADMIN_LISTEN alone, for verbs that ask a running
-// instance and need not know the rest. It is "" when the listener is off.
+// ParseAdminListen parses only ADMIN_LISTEN, for verbs that ask a running instance. It
+// returns "" when the listener is off.
 func ParseAdminListen(environment Environment) (string, error) {
 	p := newParser(environment)
 	for name := range p.vars {
@@ -109,41 +108,41 @@ func ParseAdminListen(environment Environment) (string, error) {
 	return s.AdminListen, nil
 }
 
-// ReadSeed reads a seed's file again, by the rules of REFRESH_TOKEN_FILE. It is
-// empty when the file holds no seed that could be used.
+// ReadSeed reads a seed's file again, by the rules of REFRESH_TOKEN_FILE. It returns an
+// empty string when the file holds no valid seed.
 func ReadSeed(path string) secret.String {
 	p := newParser(Environment{Vars: []string{Prefix + "REFRESH_TOKEN" + fileSuffix + "=" + path}})
 	return secret.New(p.secret(Prefix + "REFRESH_TOKEN"))
 }
 
-// list parses a list's items; blank ones are dropped.
+// list parses a list's items. It skips blank ones.
 func list(p *parser, key string, items []string, parse func(string) (string, error)) []string {
-	var good []string
+	var parsed []string
 	for _, item := range items {
 		if item = strings.TrimSpace(item); item == "" {
 			continue
 		}
-		parsed, err := parse(item)
+		value, err := parse(item)
 		if err != nil {
 			p.report.flaw(Prefix+key, err)
 			continue
 		}
-		good = append(good, parsed)
+		parsed = append(parsed, value)
 	}
-	return good
+	return parsed
 }
 
-// A State says where the accounts' records live.
+// A State says where the accounts' records are stored.
 type State struct {
 	Kind string // "file" or "memory"
-	Dir  string // of kind file: an absolute path, which need not exist
+	Dir  string // for kind file: an absolute path, which need not exist
 }
 
-// String returns the state as STATE has it.
+// String returns the state in the syntax of STATE.
 func (s State) String() string { return s.Kind + ":" + s.Dir }
 
-// parseState parses STATE. What is behind an unknown scheme is never shown: it
-// may be a database's password.
+// parseState parses STATE. It never shows the text after an unknown scheme, which may
+// hold a database's password.
 func parseState(text string) (any, error) {
 	const hint = "write file: and an absolute path, like file:/var/lib/ticketproxy, or memory:"
 	kind, rest, ok := strings.Cut(text, ":")
@@ -172,21 +171,18 @@ func parseState(text string) (any, error) {
 	return nil, &flaw{"is none of the places where state can live", hint}
 }
 
-// state fills in the default of STATE and checks that it keeps what must be
-// kept.
+// state fills in the default of STATE, and refuses a state in memory for refresh tokens
+// that rotate.
 func (p *parser) state(c *Config, drafts []*draft, home string) {
 	const variable = Prefix + "STATE"
 	if p.report.blames(variable) {
 		return
 	}
 	if c.State.Kind == "" {
-		// The XDG specification has relative paths ignored.
+		// The XDG specification says that relative paths are ignored.
 		if !filepath.IsAbs(home) {
-			p.missing(
-				variable,
-				"this user has no home directory of its own for state: write file: and a directory that lasts, like "+
-					"file:/var/lib/ticketproxy",
-			)
+			p.missing(variable, "this user has no home directory of its own for state: write file: and a directory "+
+				"that lasts, like file:/var/lib/ticketproxy")
 			return
 		}
 		c.State = State{Kind: "file", Dir: filepath.Join(home, "ticketproxy")}

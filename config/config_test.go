@@ -30,8 +30,8 @@ func dialects() []dialect.Dialect {
 	}
 }
 
-// vars writes an environment as one does by hand: the prefix goes without
-// saying, and a later line outranks an earlier one.
+// vars returns an environment. It adds the prefix to each line. A later line outranks an
+// earlier one.
 func vars(lines ...string) []string {
 	all := []string{"PATH=/bin", "HOME=/home/app"}
 	for _, line := range lines {
@@ -40,13 +40,13 @@ func vars(lines ...string) []string {
 	return all
 }
 
-// park is a good configuration; further lines are added to it.
+// park returns a valid configuration with further lines.
 func park(lines ...string) []string {
 	return vars(append([]string{"PROVIDER=ticketpark", "CLIENT_ID=an-id", "CLIENT_SECRET=a-secret"}, lines...)...)
 }
 
-// two is a good configuration of two upstreams, of which shop uses the account
-// of park.
+// two returns a valid configuration of two upstreams, in which shop uses the account of
+// park.
 func two(lines ...string) []string {
 	return vars(append([]string{
 		"UPSTREAMS=park,shop",
@@ -55,11 +55,11 @@ func two(lines ...string) []string {
 	}, lines...)...)
 }
 
-// disk is the files that tests read.
-type disk map[string]string
+// testFiles are the files that tests read, by path.
+type testFiles map[string]string
 
-func (d disk) read(path string) ([]byte, error) {
-	content, ok := d[path]
+func (f testFiles) read(path string) ([]byte, error) {
+	content, ok := f[path]
 	switch {
 	case content == "forbidden":
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
@@ -69,11 +69,11 @@ func (d disk) read(path string) ([]byte, error) {
 	return []byte(content), nil
 }
 
-func parse(vars []string, files disk) (config.Config, error) {
+func parse(vars []string, files testFiles) (config.Config, error) {
 	return config.Parse(config.Environment{Vars: vars, StateHome: "/home/app/.local/state", ReadFile: files.read, Dialects: dialects()})
 }
 
-func good(t *testing.T, vars []string, files disk) config.Config {
+func mustParse(t *testing.T, vars []string, files testFiles) config.Config {
 	t.Helper()
 	c, err := parse(vars, files)
 	if err != nil {
@@ -83,7 +83,7 @@ func good(t *testing.T, vars []string, files disk) config.Config {
 }
 
 // mistakes returns the mistakes of a wrong configuration.
-func mistakes(t *testing.T, vars []string, files disk) []config.Mistake {
+func mistakes(t *testing.T, vars []string, files testFiles) []config.Mistake {
 	t.Helper()
 	c, err := parse(vars, files)
 	wrong, ok := errors.AsType[*config.Error](err)
@@ -91,12 +91,12 @@ func mistakes(t *testing.T, vars []string, files disk) []config.Mistake {
 		t.Fatalf("Parse = %v, %v; want an *Error", c, err)
 	}
 	if len(c.Upstreams) != 0 {
-		t.Error("a wrong environment gave a Config")
+		t.Error("Parse returned a Config with an error")
 	}
 	return wrong.Mistakes
 }
 
-// summary shows an upstream without what only some tests look at.
+// summary formats the fields of an upstream that several tests check.
 func summary(u config.Upstream) string {
 	return fmt.Sprintf("%s %s %s account=%s listen=%s host=%q prefix=%s auth=%s encoding=%s rotation=%s timeout=%s",
 		u.Name, u.Provider, u.UpstreamURL, u.Account, u.Listen, u.Host, u.Prefix, u.ClientAuth, u.TokenEncoding, u.Rotation, u.Timeout)
@@ -129,7 +129,7 @@ func bundle(t *testing.T, certificates int) string {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	c := good(t, park(), nil)
+	c := mustParse(t, park(), nil)
 	equal(t, "upstreams", len(c.Upstreams), 1)
 	equal(t, "upstream", summary(c.Upstreams[0]), `ticketpark ticketpark https://api.park.test account=ticketpark listen=127.0.0.1:8080 host="" prefix=/ auth=basic encoding=form rotation=single_use timeout=1m0s`)
 	equal(t, "token URL", c.Upstreams[0].TokenURL.String(), "https://api.park.test/oauth/v2/token")
@@ -164,7 +164,7 @@ func TestDefaultsByDialect(t *testing.T) {
 	} {
 		t.Run(tt.provider, func(t *testing.T) {
 			t.Parallel()
-			u := good(t, vars(append(tt.more, "PROVIDER="+tt.provider, "CLIENT_ID=an-id")...), nil).Upstreams[0]
+			u := mustParse(t, vars(append(tt.more, "PROVIDER="+tt.provider, "CLIENT_ID=an-id")...), nil).Upstreams[0]
 			got := fmt.Sprintf("%s auth=%s encoding=%s rotation=%s", u.UpstreamURL, u.ClientAuth, u.TokenEncoding, u.Rotation)
 			equal(t, "upstream", got, tt.want)
 			equal(t, "authorize URL", fmt.Sprint(u.AuthorizeURL), tt.authorize)
@@ -173,15 +173,15 @@ func TestDefaultsByDialect(t *testing.T) {
 	}
 }
 
-func TestEverythingSaid(t *testing.T) {
+func TestEveryVariableSet(t *testing.T) {
 	t.Parallel()
-	c := good(t, park(
+	c := mustParse(t, park(
 		"UPSTREAM_URL=HTTP://LocalHost:9000/base", "LISTEN=unix:/run/app/ticketproxy.sock", "HOST=Shop.LocalHost", "PREFIX=/park/",
 		"TIMEOUT=1m30s", "REFRESH_TOKEN=a-seed", "CA_FILE=/ca.pem", "ACCOUNT=ticketpark",
 		"STATE=file:///var/lib/ticketproxy/", "ADMIN_LISTEN=off", "ADMIN_QUIT=true",
 		"ALLOWED_HOSTS=Tickets.internal, tickets.internal:8080,[::1]:80,", "ALLOWED_ORIGINS=https://App.example.com:443,http://localhost:3000",
 		"LOG_LEVEL=debug", "LOG_FORMAT=console", "DRAIN_DELAY=5s", "DRAIN_TIMEOUT=0",
-	), disk{"/ca.pem": "a comment\n" + bundle(t, 2)})
+	), testFiles{"/ca.pem": "a comment\n" + bundle(t, 2)})
 	u := c.Upstreams[0]
 	equal(t, "upstream", summary(u), `ticketpark ticketpark http://localhost:9000/base account=ticketpark listen=unix:/run/app/ticketproxy.sock host="shop.localhost" prefix=/park auth=basic encoding=form rotation=single_use timeout=1m30s`)
 	equal(t, "listen", u.Listen, config.Address{Network: "unix", Address: "/run/app/ticketproxy.sock"})
@@ -198,7 +198,7 @@ func TestEverythingSaid(t *testing.T) {
 
 func TestSharedAccount(t *testing.T) {
 	t.Parallel()
-	c := good(t, two("PARK_ROTATION=maybe", "PARK_TOKEN_URL=https://id.park.test/token", "PARK_REFRESH_TOKEN=a-seed"), nil)
+	c := mustParse(t, two("PARK_ROTATION=maybe", "PARK_TOKEN_URL=https://id.park.test/token", "PARK_REFRESH_TOKEN=a-seed"), nil)
 	equal(t, "upstreams", len(c.Upstreams), 2)
 	shop := c.Upstreams[1]
 	equal(t, "shop", summary(shop), `shop ticketpark https://shop.park.test account=park listen=127.0.0.1:8081 host="" prefix=/ auth=basic encoding=form rotation=maybe timeout=1m0s`)
@@ -210,28 +210,28 @@ func TestSharedAccount(t *testing.T) {
 func TestGoodConfigurations(t *testing.T) {
 	t.Parallel()
 	for name, environment := range map[string][]string{
-		"empty is unset":                 park("TIMEOUT=", "LISTEN=", "REFRESH_TOKEN_FILE=", "ROTATION=", "STATE=", "ADMIN_QUIT=", "UPSTREAM_URL=", "UPSTREAMS=", "ALLOWED_HOSTS="),
-		"an empty bare one beside names": two("PROVIDER="),
-		"names with dashes and blanks":   vars("UPSTREAMS= my-shop ,", "MY_SHOP_PROVIDER=socialboards", "MY_SHOP_CLIENT_ID=an-id"),
-		"account before its owner":       two("UPSTREAMS=shop,park"),
-		"account with its provider":      two("SHOP_PROVIDER=ticketpark"),
-		"account with its own URL":       two("SHOP_UPSTREAM_URL=https://api.park.test", "SHOP_PREFIX=/again"),
-		"one listener, two hosts":        two("SHOP_LISTEN=127.0.0.1:8080", "SHOP_HOST=shop.localhost", "PARK_HOST=park.localhost"),
-		"one listener, two prefixes":     two("SHOP_LISTEN=", "SHOP_PREFIX=/shop"),
-		"one host, any port each":        two("SHOP_LISTEN=127.0.0.1:0", "PARK_LISTEN=127.0.0.1:0", "ADMIN_LISTEN=127.0.0.1:0"),
-		"one socket, two prefixes":       two("SHOP_LISTEN=unix:/s", "PARK_LISTEN=unix:/s", "SHOP_PREFIX=/shop"),
-		"same port, other address":       two("PARK_LISTEN=127.0.0.1:8080", "SHOP_LISTEN=127.0.0.2:8080"),
-		"both loopbacks":                 two("PARK_LISTEN=127.0.0.1:8080", "SHOP_LISTEN=[::1]:8080"),
-		"any v4, and v6 loopback":        two("PARK_LISTEN=0.0.0.0:8080", "SHOP_LISTEN=[::1]:8080", "ALLOW_UNAUTHENTICATED=true"),
-		"off loopback, and said so":      park("LISTEN=0.0.0.0:8080", "ALLOW_UNAUTHENTICATED=true"),
-		"admin off loopback":             park("ADMIN_LISTEN=0.0.0.0:9090"),
-		"memory, nothing rotates":        vars("PROVIDER=socialboards", "CLIENT_ID=an-id", "ROTATION=none", "STATE=memory:"),
-		"http to loopback":               park("UPSTREAM_URL=http://api.localhost:1", "TOKEN_URL=http://[::1]:2/token", "AUTHORIZE_URL=http://127.1.2.3/x"),
-		"a Service called ticketproxy":   park("SERVICE_HOST=10.0.0.1", "SERVICE_PORT=80", "SERVICE_PORT_HTTP=80", "PORT=tcp://10.0.0.1:80", "PORT_80_TCP=tcp://10.0.0.1:80", "PORT_80_TCP_ADDR=10.0.0.1", "ADMIN_SERVICE_HOST=10.0.0.2"),
+		"empty is unset":                park("TIMEOUT=", "LISTEN=", "REFRESH_TOKEN_FILE=", "ROTATION=", "STATE=", "ADMIN_QUIT=", "UPSTREAM_URL=", "UPSTREAMS=", "ALLOWED_HOSTS="),
+		"empty variable without a name": two("PROVIDER="),
+		"names with dashes and blanks":  vars("UPSTREAMS= my-shop ,", "MY_SHOP_PROVIDER=socialboards", "MY_SHOP_CLIENT_ID=an-id"),
+		"account before its owner":      two("UPSTREAMS=shop,park"),
+		"account with its provider":     two("SHOP_PROVIDER=ticketpark"),
+		"account with its own URL":      two("SHOP_UPSTREAM_URL=https://api.park.test", "SHOP_PREFIX=/again"),
+		"one listener, two hosts":       two("SHOP_LISTEN=127.0.0.1:8080", "SHOP_HOST=shop.localhost", "PARK_HOST=park.localhost"),
+		"one listener, two prefixes":    two("SHOP_LISTEN=", "SHOP_PREFIX=/shop"),
+		"one host, any port each":       two("SHOP_LISTEN=127.0.0.1:0", "PARK_LISTEN=127.0.0.1:0", "ADMIN_LISTEN=127.0.0.1:0"),
+		"one socket, two prefixes":      two("SHOP_LISTEN=unix:/s", "PARK_LISTEN=unix:/s", "SHOP_PREFIX=/shop"),
+		"same port, other address":      two("PARK_LISTEN=127.0.0.1:8080", "SHOP_LISTEN=127.0.0.2:8080"),
+		"both loopbacks":                two("PARK_LISTEN=127.0.0.1:8080", "SHOP_LISTEN=[::1]:8080"),
+		"any v4, and v6 loopback":       two("PARK_LISTEN=0.0.0.0:8080", "SHOP_LISTEN=[::1]:8080", "ALLOW_UNAUTHENTICATED=true"),
+		"off loopback, and allowed":     park("LISTEN=0.0.0.0:8080", "ALLOW_UNAUTHENTICATED=true"),
+		"admin off loopback":            park("ADMIN_LISTEN=0.0.0.0:9090"),
+		"memory, nothing rotates":       vars("PROVIDER=socialboards", "CLIENT_ID=an-id", "ROTATION=none", "STATE=memory:"),
+		"http to loopback":              park("UPSTREAM_URL=http://api.localhost:1", "TOKEN_URL=http://[::1]:2/token", "AUTHORIZE_URL=http://127.1.2.3/x"),
+		"a Service called ticketproxy":  park("SERVICE_HOST=10.0.0.1", "SERVICE_PORT=80", "SERVICE_PORT_HTTP=80", "PORT=tcp://10.0.0.1:80", "PORT_80_TCP=tcp://10.0.0.1:80", "PORT_80_TCP_ADDR=10.0.0.1", "ADMIN_SERVICE_HOST=10.0.0.2"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			good(t, environment, nil)
+			mustParse(t, environment, nil)
 		})
 	}
 }
@@ -240,7 +240,7 @@ func TestSecretFiles(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{"a-secret": "a-secret", "a-secret\n": "a-secret", "a-secret\r\n": "a-secret", "a b\n": "a b"} {
 		environment := vars("PROVIDER=ticketpark", "CLIENT_ID=an-id", "CLIENT_SECRET_FILE=/secret", "REFRESH_TOKEN_FILE=/seed", "CLIENT_SECRET=")
-		u := good(t, environment, disk{"/secret": content, "/seed": "a-seed\n"}).Upstreams[0]
+		u := mustParse(t, environment, testFiles{"/secret": content, "/seed": "a-seed\n"}).Upstreams[0]
 		equal(t, fmt.Sprintf("secret of %q", content), u.ClientSecret.Reveal(), want)
 		equal(t, "seed", u.RefreshToken.Reveal(), "a-seed")
 	}
@@ -248,10 +248,10 @@ func TestSecretFiles(t *testing.T) {
 
 func TestAdminListenAlone(t *testing.T) {
 	t.Parallel()
-	for said, want := range map[string]string{"": "127.0.0.1:9090", "off": "", "localhost:1": "localhost:1", "[::ffff:127.0.0.1]:1": "127.0.0.1:1"} {
-		got, err := config.ParseAdminListen(config.Environment{Vars: vars("TIMEOUT=60", "ADMIN_LISTEN="+said)})
+	for value, want := range map[string]string{"": "127.0.0.1:9090", "off": "", "localhost:1": "localhost:1", "[::ffff:127.0.0.1]:1": "127.0.0.1:1"} {
+		got, err := config.ParseAdminListen(config.Environment{Vars: vars("TIMEOUT=60", "ADMIN_LISTEN="+value)})
 		if err != nil || got != want {
-			t.Errorf("ParseAdminListen(%q) = %q, %v; want %q", said, got, err, want)
+			t.Errorf("ParseAdminListen(%q) = %q, %v; want %q", value, got, err, want)
 		}
 	}
 	_, err := config.ParseAdminListen(config.Environment{Vars: vars("ADMIN_LISTEN=9090")})
@@ -260,7 +260,7 @@ func TestAdminListenAlone(t *testing.T) {
 	}
 }
 
-// TestProcessEnvironmentIsNotRead: what Parse is not given does not exist.
+// TestProcessEnvironmentIsNotRead tests that Parse reads only the environment it is given.
 func TestProcessEnvironmentIsNotRead(t *testing.T) {
 	t.Setenv("TICKETPROXY_PROVIDER", "ticketpark")
 	t.Setenv("TICKETPROXY_", "x")

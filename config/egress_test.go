@@ -8,7 +8,7 @@ import (
 	"ticketproxy/config"
 )
 
-func TestProxiesOnTheWayOut(t *testing.T) {
+func TestEgressProxies(t *testing.T) {
 	t.Parallel()
 	for line, good := range map[string]bool{
 		"HTTPS_PROXY=":                                   true,
@@ -42,6 +42,6 @@ func TestProxiesOnTheWayOut(t *testing.T) {
 	}
 	_, err := parse(append(park(), "HTTPS_PROXY=http://proxy.test", "https_proxy=%"), nil)
 	if err != nil {
-		t.Errorf("one that is not used: %v", err)
+		t.Errorf("a variable that is not used: %v", err)
 	}
 }

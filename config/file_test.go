@@ -9,8 +9,7 @@ import (
 	"ticketproxy/config"
 )
 
-// TestSecretIsNotReadFromAPipe: opening a pipe, or reading a terminal, could wait
-// without end.
+// Opening a pipe, or reading a terminal, could block forever.
 func TestSecretIsNotReadFromAPipe(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

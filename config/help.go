@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// A Variable is what a user is told of a variable.
+// A Variable describes a variable to a user.
 type Variable struct {
-	Name        string // in full
-	File        string // the variable that may name a file instead, of a secret; else ""
+	Name        string // the full name
+	File        string // for a secret: the variable that may name a file instead; otherwise ""
 	Meaning     string
-	Default     string // in words where there is no single value; "required" if none
-	PerUpstream bool   // Name is that of an only upstream
+	Default     string // a description where there is no single value; "required" without a default
+	PerUpstream bool   // Name is the variable of a single upstream without a name
 }
 
-// Variables returns every variable: those of an upstream, then those of the
-// whole program.
+// Variables returns all variables, first those of an upstream, then those of the whole
+// program.
 func Variables() []Variable {
 	var all []Variable
 	meanings := meanings()
@@ -33,7 +33,7 @@ func Variables() []Variable {
 	return all
 }
 
-// Help writes every variable, its meaning and its default, for a terminal.
+// Help writes every variable with its meaning and default.
 func Help(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("An upstream (one of several: " + Prefix + "PARK_PROVIDER, if " + Prefix + "UPSTREAMS names park):\n")
@@ -53,10 +53,10 @@ func Help(w io.Writer) error {
 	return err
 }
 
-// meanings says what each variable is for, by its name without the prefix.
+// meanings returns the meaning of each variable by its name without the prefix.
 func meanings() map[string]string {
 	return map[string]string{
-		// Of an upstream.
+		// Variables of an upstream.
 		"PROVIDER":      "the system's dialect: socialboards, openticket, ticketpark, or generic (plain RFC 6749)",
 		"CLIENT_ID":     "the OAuth client's identifier",
 		"CLIENT_SECRET": "the OAuth client's secret",
@@ -82,7 +82,7 @@ func meanings() map[string]string {
 			"API's cookies are not set on localhost. pass: both go through",
 		"CA_FILE": "PEM bundle trusted for this upstream and its issuer, besides the system's",
 
-		// Of the whole program.
+		// Variables of the whole program.
 		"UPSTREAMS": "names for several upstreams, like park,shop; each then has variables of its own, like " +
 			"TICKETPROXY_PARK_PROVIDER",
 		"STATE":        "where the tokens live: file:DIR, or memory: (only for what does not rotate)",
@@ -99,8 +99,8 @@ func meanings() map[string]string {
 	}
 }
 
-// needs says what to do when a required variable is missing, by its name without
-// the prefix. Those with choices need no entry.
+// needs returns the hint for a missing required variable by its name without the prefix.
+// Variables with choices need no entry.
 func needs() map[string]string {
 	return map[string]string{
 		"CLIENT_ID":    "set it to the client's identifier, as the provider shows it",

@@ -9,8 +9,7 @@ import (
 	"ticketproxy/config"
 )
 
-// What the contract's tables promise, the two variables that its text names
-// besides, and what was added since.
+// The documented variables, in order.
 const (
 	ofAnUpstream = "PROVIDER CLIENT_ID CLIENT_SECRET REFRESH_TOKEN UPSTREAM_URL TOKEN_URL AUTHORIZE_URL LISTEN SOCKET_MODE HOST PREFIX ACCOUNT CLIENT_AUTH TOKEN_ENCODING ROTATION REFRESH_TOKEN_LIFETIME TIMEOUT REWRITE_LOCATION COOKIES CA_FILE"
 	ofTheProgram = "UPSTREAMS STATE ADMIN_LISTEN ADMIN_QUIT ALLOWED_HOSTS ALLOWED_ORIGINS ALLOW_UNAUTHENTICATED LOG_LEVEL LOG_FORMAT DRAIN_DELAY DRAIN_TIMEOUT"
@@ -59,7 +58,7 @@ func TestHelpNamesEveryVariable(t *testing.T) {
 	}
 	for _, v := range config.Variables() {
 		if !strings.Contains(help.String(), "\n  "+v.Name) || !strings.Contains(help.String(), v.Meaning) {
-			t.Errorf("help says nothing of %s", v.Name)
+			t.Errorf("help does not describe %s", v.Name)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"ticketproxy/config"
 )
 
-// canary stands in for every secret: if it shows anywhere, secrets do.
+// canary is the value of every secret. Output that contains it leaks a secret.
 const canary = "canary-0123456789"
 
 func leaks(c config.Config, err error) bool {
@@ -21,7 +21,7 @@ func leaks(c config.Config, err error) bool {
 
 func TestSecretsNeverShow(t *testing.T) {
 	t.Parallel()
-	files := disk{
+	files := testFiles{
 		"/good": canary, "/padded": " " + canary + "\n", "/lines": canary + "\n" + canary, "/accent": canary + "é", "/" + canary: "forbidden",
 		"/broken": "-----BEGIN CERTIFICATE-----\n" + canary + "\n-----END CERTIFICATE-----\n",
 	}
@@ -60,7 +60,7 @@ func TestSecretsNeverShow(t *testing.T) {
 	}
 }
 
-// FuzzParse reads an environment from lines; secrets hold the canary besides.
+// FuzzParse parses an environment of the given lines and of secrets with the canary.
 func FuzzParse(f *testing.F) {
 	for _, environment := range [][]string{park(), two(), park("LISTEN=unix:/s", "HOST=[::1]", "STATE=memory:"), two("X=1", "TIMEOUT=60")} {
 		f.Add(strings.Join(environment, "\n"))
@@ -68,16 +68,16 @@ func FuzzParse(f *testing.F) {
 	f.Add("TICKETPROXY_UPSTREAMS=a,-,A-b,,a-b\nTICKETPROXY_A_B_ACCOUNT=a\nTICKETPROXY_A_LISTEN=[::%1]:0\nTICKETPROXY_A_URL=https://[::1]:1/%2f")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "canary") {
-			t.Skip("the secret is in the open")
+			t.Skip("the input contains the canary")
 		}
 		environment := append(strings.Split(text, "\n"), "TICKETPROXY_CLIENT_SECRET="+canary, "TICKETPROXY_PARK_REFRESH_TOKEN="+canary, "TICKETPROXY_A_CLIENT_SECRET="+canary+" ")
-		c, err := parse(environment, disk{"/x": canary + "\n", "/y": "\n" + canary})
+		c, err := parse(environment, testFiles{"/x": canary + "\n", "/y": "\n" + canary})
 		if leaks(c, err) {
 			t.Errorf("%q shows a secret:\n%v", text, err)
 		}
-		again, repeated := parse(environment, disk{"/x": canary + "\n", "/y": "\n" + canary})
+		again, repeated := parse(environment, testFiles{"/x": canary + "\n", "/y": "\n" + canary})
 		if fmt.Sprint(err) != fmt.Sprint(repeated) || len(c.Upstreams) != len(again.Upstreams) {
-			t.Errorf("two answers to one question:\n%v\n%v", err, repeated)
+			t.Errorf("two results for the same environment:\n%v\n%v", err, repeated)
 		}
 		if err == nil {
 			consistent(t, c)
@@ -85,7 +85,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// consistent checks what a Config promises.
+// consistent checks the invariants of a Config.
 func consistent(t *testing.T, c config.Config) {
 	t.Helper()
 	owners := make(map[string]bool)
@@ -99,7 +99,7 @@ func consistent(t *testing.T, c config.Config) {
 		case !owners[u.Account]:
 			t.Errorf("upstream %s has no account", u.Name)
 		case u.OwnsAccount() && (u.ClientID == "" || u.ClientSecret.IsZero() != (u.ClientAuth == "none")):
-			t.Errorf("upstream %s has not the credentials it needs", u.Name)
+			t.Errorf("upstream %s does not have the credentials it needs", u.Name)
 		case strings.HasSuffix(u.UpstreamURL.Path, "/"):
 			t.Errorf("upstream %s has a base path of %q", u.Name, u.UpstreamURL.Path)
 		}

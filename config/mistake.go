@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// A Mistake is one thing that is wrong with the environment. It holds no
-// secret, and no value that could hold one.
+// A Mistake is one error in the environment. It holds no secret, and no value that could
+// be one.
 type Mistake struct {
-	Variable string // its full name
-	Problem  string // what is wrong; reads on from "Variable: "
+	Variable string // the full name
+	Problem  string // what is wrong; continues the text "Variable: "
 	Hint     string // what to do about it
 }
 
-// An Error is all that is wrong with the environment, in the order in which
-// the variables are declared; variables that do not exist come last.
+// An Error holds all mistakes in the environment, in the order in which the variables are
+// declared. Unknown variables come last.
 type Error struct{ Mistakes []Mistake }
 
-// Error gives each mistake a line, and its hint another one below.
+// Error returns two lines for each mistake: the problem and the hint.
 func (e *Error) Error() string {
 	var b strings.Builder
 	for i, m := range e.Mistakes {
@@ -32,20 +32,20 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// A flaw is what is wrong with a value, whichever variable holds it. It is the
-// only error that parsers return.
+// A flaw is an error in a value. It does not know the variable. The functions that parse
+// values return no other error.
 type flaw struct{ problem, hint string }
 
 func (f *flaw) Error() string { return f.problem }
 
-// A report gathers mistakes.
+// A report collects mistakes.
 type report struct{ mistakes []Mistake }
 
 func (r *report) add(variable, problem, hint string) {
 	r.mistakes = append(r.mistakes, Mistake{printable(variable), problem, hint})
 }
 
-// flaw adds what a parser returned.
+// flaw adds an error of a function that parses a value.
 func (r *report) flaw(variable string, err error) {
 	f, ok := errors.AsType[*flaw](err)
 	if !ok {
@@ -54,35 +54,35 @@ func (r *report) flaw(variable string, err error) {
 	r.add(variable, f.problem, f.hint)
 }
 
-// blames reports whether a mistake was found in one of the variables, so that
-// rules which build on them must be silent.
+// blames reports whether one of the variables has a mistake. Checks that depend on these
+// variables are then skipped.
 func (r *report) blames(variables ...string) bool {
 	return slices.ContainsFunc(r.mistakes, func(m Mistake) bool {
 		return slices.Contains(variables, m.Variable)
 	})
 }
 
-// err returns the mistakes as an *Error, sorted as known is and then by name.
+// err returns the mistakes as an *Error, sorted in the order of known and then by name.
 func (r *report) err(known []string) error {
 	if len(r.mistakes) == 0 {
 		return nil
 	}
-	place := func(m Mistake) int {
+	position := func(m Mistake) int {
 		if i := slices.Index(known, m.Variable); i >= 0 {
 			return i
 		}
 		return len(known)
 	}
 	slices.SortStableFunc(r.mistakes, func(a, b Mistake) int {
-		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.Variable, b.Variable))
+		return cmp.Or(cmp.Compare(position(a), position(b)), cmp.Compare(a.Variable, b.Variable))
 	})
 	return &Error{r.mistakes}
 }
 
 const seeHelp = "see ticketproxy help env for every variable"
 
-// quote shows a value, but only the beginning of a long one, and nothing of
-// one that has the marks of credentials in a URL.
+// quote quotes a value. It shows only the beginning of a long value, and nothing of one
+// that may hold the credentials of a URL.
 func quote(value string) string {
 	if strings.ContainsAny(value, "@?=") {
 		return "the value"
@@ -93,7 +93,7 @@ func quote(value string) string {
 	return strconv.Quote(value)
 }
 
-// printable is name itself, unless printing it could harm a terminal or a log.
+// printable returns name, quoted if it could harm a terminal or a log.
 func printable(name string) string {
 	if quoted := strconv.QuoteToASCII(name); quoted != `"`+name+`"` {
 		return quoted

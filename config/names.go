@@ -11,9 +11,9 @@ import (
 const hintForName = "write names of lower-case letters, digits and -, beginning with a letter, of at most 40 " +
 	"characters, like park,shop"
 
-// drafts returns an upstream for each good name in UPSTREAMS, or a single one
-// that has no name yet, and makes their variables known.
-func (p *parser) drafts(said []string) []*draft {
+// drafts returns an upstream for each valid name in UPSTREAMS, or a single one without a
+// name, and adds their variables to p.known.
+func (p *parser) drafts(listed []string) []*draft {
 	const variable = Prefix + "UPSTREAMS"
 	if p.vars[variable] == "" {
 		p.known = append(p.known, names[Upstream](Prefix)...)
@@ -21,7 +21,7 @@ func (p *parser) drafts(said []string) []*draft {
 	}
 	var all []*draft
 	seen := make(map[string]bool)
-	for _, name := range said {
+	for _, name := range listed {
 		name = strings.TrimSpace(name)
 		if name == "" {
 			continue
@@ -32,20 +32,20 @@ func (p *parser) drafts(said []string) []*draft {
 		}
 		seen[name] = true
 		d := &draft{Upstream: Upstream{Name: name}, prefix: prefixFor(name)}
-		mine := names[Upstream](d.prefix)
+		own := names[Upstream](d.prefix)
 		if !isName(name) {
 			p.report.add(variable, quote(name)+" is not a name for an upstream", hintForName)
-		} else if i := slices.IndexFunc(mine, p.taken); i >= 0 {
+		} else if i := slices.IndexFunc(own, p.taken); i >= 0 {
 			p.report.add(
 				variable,
-				"the name "+quote(name)+" would make "+mine[i]+" mean two things",
+				"the name "+quote(name)+" would make "+own[i]+" mean two things",
 				"choose another name for that upstream",
 			)
 		} else {
 			all = append(all, d)
 		}
-		// Even of a refused name: its variables are not to be mistakes too.
-		p.known = append(p.known, mine...)
+		// Also for a refused name, so that its variables are not reported as unknown.
+		p.known = append(p.known, own...)
 	}
 	if len(seen) == 0 {
 		p.report.add(variable, "names no upstream", hintForName)
@@ -53,8 +53,8 @@ func (p *parser) drafts(said []string) []*draft {
 	return all
 }
 
-// taken reports whether a variable has a meaning already, be it that
-// Kubernetes sets it for a Service called ticketproxy.
+// taken reports whether a variable already has a meaning, or is set by Kubernetes for a
+// Service called ticketproxy.
 func (p *parser) taken(variable string) bool {
 	return variable == Prefix+"SERVICE_HOST" ||
 		slices.Contains(p.known, variable) ||
@@ -80,7 +80,7 @@ func find(drafts []*draft, name string) *draft {
 	return drafts[i]
 }
 
-// hintFor suggests the word that was probably meant.
+// hintFor suggests the closest word, otherwise all words.
 func hintFor(wrong string, words []string) string {
 	if near := nearest(wrong, words); near != "" {
 		return "did you mean " + strconv.Quote(near) + "?"
@@ -88,7 +88,7 @@ func hintFor(wrong string, words []string) string {
 	return "write " + alternatives(words)
 }
 
-// unknownVariables reports the variables that have our prefix but no meaning here.
+// unknownVariables reports the variables that have the prefix but are not known.
 func (p *parser) unknownVariables(drafts []*draft) {
 	bare := names[Upstream](Prefix)
 	for _, name := range slices.Sorted(maps.Keys(p.vars)) {
@@ -142,9 +142,9 @@ func (p *parser) hintForUnknown(name string) string {
 	return seeHelp
 }
 
-// isServiceLink reports whether a variable is one that Kubernetes sets in
-// every pod that shares a namespace with a Service called ticketproxy or
-// ticketproxy-something. Nobody wrote it, so it is no misspelling.
+// isServiceLink reports whether a variable is one that Kubernetes sets in every Pod that
+// shares a namespace with a Service called ticketproxy or ticketproxy-something. No person
+// wrote it, so it is not a misspelling.
 //
 // https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 func isServiceLink(name, value string) bool {
@@ -165,8 +165,8 @@ func nearest(text string, words []string) string {
 	return near
 }
 
-// distance returns how many bytes must be inserted, deleted or replaced to
-// make b of a (Levenshtein).
+// distance returns how many bytes must be inserted, deleted or replaced to turn a into b
+// (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

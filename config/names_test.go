@@ -2,7 +2,7 @@ package config
 
 import "testing"
 
-// The nearest word wins, and of two that are equally near the first.
+// nearest returns the closest word, and of two equally close words the first.
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	for _, words := range [][]string{{"abcdefgx", "abcdefxx"}, {"abcdefxx", "abcdefgx"}, {"abcdefgx", "abcdefgy"}} {

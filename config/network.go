@@ -14,14 +14,14 @@ import (
 	"ticketproxy/secret"
 )
 
-// An Address is where to listen, as net.Listen takes it. Addresses with port 0
-// are never the same place: each is any free port.
+// An Address is an address to listen on, as for net.Listen. Two addresses with port 0 do
+// not overlap: each gets a free port.
 type Address struct {
 	Network string // "tcp" or "unix"
-	Address string // localhost or an IP address, with a port; or an absolute path
+	Address string // localhost or an IP address, with a port; for unix an absolute path
 }
 
-// String gives the address as LISTEN has it.
+// String returns the address in the syntax of LISTEN.
 func (a Address) String() string {
 	if a.Network == "unix" {
 		return "unix:" + a.Address
@@ -29,13 +29,13 @@ func (a Address) String() string {
 	return a.Address
 }
 
-// maxSocketPath is what Linux's sun_path holds besides its final NUL; other
-// systems hold a little less.
+// maxSocketPath is the size of Linux's sun_path without the final NUL. Other systems have
+// a little less.
 const maxSocketPath = 107
 
-// bindRoom is what a path below the socket's directory takes, at which the
-// socket is bound before it comes to its place.
-const bindRoom = len("/.12345/s")
+// tempNameLen is the length of the path, below the socket's directory, at which the socket
+// is bound before it is renamed.
+const tempNameLen = len("/.12345/s")
 
 // parseAddress parses LISTEN.
 func parseAddress(text string) (any, error) {
@@ -47,7 +47,7 @@ func parseAddress(text string) (any, error) {
 	if !ok || path == "/" {
 		return nil, &flaw{quote(text) + " is not an absolute path", "write it like unix:/run/ticketproxy.sock"}
 	}
-	if len(path) > maxSocketPath || len(filepath.Dir(path))+bindRoom > maxSocketPath {
+	if len(path) > maxSocketPath || len(filepath.Dir(path))+tempNameLen > maxSocketPath {
 		return nil, &flaw{
 			quote(text) + " is longer than the path of a socket can be",
 			"choose a path of at most 100 characters",
@@ -74,7 +74,7 @@ func parseMode(text string) (any, error) {
 	return fs.FileMode(mode), nil
 }
 
-// parseHostPort parses host:port; examples are for the hint.
+// parseHostPort parses host:port. The hint shows examples.
 func parseHostPort(text, examples string) (Address, error) {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || !isPort(port, 0) {
@@ -97,7 +97,7 @@ func parseHostPort(text, examples string) (Address, error) {
 	return Address{"tcp", net.JoinHostPort(address.Unmap().String(), port)}, nil
 }
 
-// absolute cleans an absolute path; three slashes, as in a URL, are one.
+// absolute cleans an absolute path. Three leading slashes, as in a URL, become one.
 func absolute(text string) (string, bool) {
 	if strings.HasPrefix(text, "//") && !strings.HasPrefix(text, "///") {
 		return "", false
@@ -106,7 +106,7 @@ func absolute(text string) (string, bool) {
 	return filepath.Clean(text), plain && filepath.IsAbs(text)
 }
 
-// loopback reports whether only this machine reaches the address.
+// loopback reports whether only this machine can reach the address.
 func (a Address) loopback() bool {
 	host, _, _ := net.SplitHostPort(a.Address)
 	return a.Network == "unix" || isLoopback(host)
@@ -117,7 +117,7 @@ func (a Address) anyPort() bool {
 	return a.Network == "tcp" && strings.HasSuffix(a.Address, ":0")
 }
 
-// overlaps reports whether two sockets could not be bound to a and b.
+// overlaps reports whether a and b cannot both be bound.
 func (a Address) overlaps(b Address) bool {
 	if a.anyPort() || b.anyPort() || a.Network != b.Network {
 		return false
@@ -130,7 +130,7 @@ func (a Address) overlaps(b Address) bool {
 	return aPort == bPort && (covers(aHost, bHost) || covers(bHost, aHost))
 }
 
-// covers reports whether listening on wide takes narrow too.
+// covers reports whether listening on wide also occupies narrow.
 func covers(wide, narrow string) bool {
 	switch wide {
 	case "::":
@@ -143,7 +143,7 @@ func covers(wide, narrow string) bool {
 	return false
 }
 
-// listeners checks where apps and operators are to reach us.
+// listeners checks the addresses of the listeners.
 func (p *parser) listeners(c *Config, drafts []*draft) {
 	p.admin(c)
 	for i, d := range drafts {
@@ -203,7 +203,7 @@ func (p *parser) route(d *draft) {
 	d.Prefix = path
 }
 
-// socketMode reports a SOCKET_MODE of what is no Unix socket.
+// socketMode reports a SOCKET_MODE without a Unix socket.
 func (p *parser) socketMode(d *draft) {
 	mode := d.variable("SOCKET_MODE")
 	if d.Listen.Network != "unix" && p.vars[mode] != "" && !p.report.blames(mode) {
@@ -212,7 +212,7 @@ func (p *parser) socketMode(d *draft) {
 	}
 }
 
-// clash reports that d cannot listen beside other, and whether it did.
+// clash adds a mistake if d cannot listen beside other. It returns whether it did.
 func (p *parser) clash(d, other *draft) bool {
 	listen := d.variable("LISTEN")
 	if p.report.blames(other.variable("LISTEN")) || !d.Listen.overlaps(other.Listen) {
@@ -240,28 +240,23 @@ func (p *parser) clash(d, other *draft) bool {
 	}
 	p.report.add(
 		listen,
-		quote(
-			d.Listen.String(),
-		)+" is taken by the upstream "+quote(
-			other.Name,
-		)+" ("+other.variable(
-			"LISTEN",
-		)+"), with the same HOST and PREFIX",
+		quote(d.Listen.String())+" is taken by the upstream "+quote(other.Name)+
+			" ("+other.variable("LISTEN")+"), with the same HOST and PREFIX",
 		"choose another port, or tell the two apart by "+d.variable("HOST")+" or "+d.variable("PREFIX"),
 	)
 	return true
 }
 
-// Egress names the proxies on the way out, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY
-// do. A value may hold a password.
+// Egress is the egress proxies that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name. A value may
+// hold a password.
 type Egress struct {
 	HTTPSProxy secret.String
 	HTTPProxy  secret.String
 	NoProxy    string
 }
 
-// egress reads the proxies on the way out, and checks them. Their values are not
-// shown.
+// egress reads and checks the variables for egress proxies. Mistakes do not show their
+// values.
 func (p *parser) egress(vars []string) Egress {
 	return Egress{
 		HTTPSProxy: secret.New(p.proxy(vars, "HTTPS_PROXY")),
@@ -270,7 +265,7 @@ func (p *parser) egress(vars []string) Egress {
 	}
 }
 
-// proxy returns the value of a variable that may be spelled in lower case.
+// proxy returns the value of a variable, whose name may also be in lower case.
 func (p *parser) proxy(vars []string, name string) string {
 	for _, spelled := range []string{name, strings.ToLower(name)} {
 		value := lookup(vars, spelled)
@@ -297,8 +292,7 @@ func lookup(vars []string, name string) string {
 	return ""
 }
 
-// isProxy reports whether a text is the address of a proxy. One without a scheme is
-// of HTTP.
+// isProxy reports whether a text is the address of a proxy. The default scheme is http.
 func isProxy(text string) bool {
 	if !strings.Contains(text, "://") {
 		text = "http://" + text

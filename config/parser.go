@@ -22,15 +22,15 @@ import (
 	"ticketproxy/tokens/dialect"
 )
 
-// A parser reads one environment and gathers the mistakes in it.
+// A parser reads one environment and collects its mistakes.
 type parser struct {
-	vars     map[string]string // those with our prefix
+	vars     map[string]string // the variables with Prefix
 	readFile func(string) ([]byte, error)
 	dialects []dialect.Dialect
 	known    []string // the variables that this environment may have, in order
 	report   report
 
-	secretFiles []SecretFile // that were read
+	secretFiles []SecretFile // the files that were read
 }
 
 func newParser(environment Environment) *parser {
@@ -57,11 +57,11 @@ func newParser(environment Environment) *parser {
 // fileLimit bounds a secret's file and a bundle of certificates.
 const fileLimit = 4 << 20
 
-// errNotRegular says that a path names a pipe, a terminal or another thing that is
-// no file. Opening and reading one could wait without end.
+// errNotRegular says that a path names a pipe, a terminal or another file that is not
+// regular. Opening or reading it could block forever.
 var errNotRegular = errors.New("not a regular file")
 
-// readFile is os.ReadFile, but for files without an end and for what is no file.
+// readFile is os.ReadFile with a size limit, and refuses files that are not regular.
 func readFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
 	if err != nil {
@@ -80,12 +80,12 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// fill sets target, a pointer to a struct, from the variables under a prefix, and
-// from defaults by key where a variable is not set.
+// fill sets target, a pointer to a struct, from the variables with a prefix. For a
+// variable that is not set it uses defaults, by key.
 func (p *parser) fill(target any, prefix string, defaults map[string]string) {
 	into := reflect.ValueOf(target).Elem()
 	declared := fieldsOf(into.Type())
-	// Never nil: env would read the process's own environment.
+	// Not nil, because env would then read the process's environment.
 	values := make(map[string]string, len(declared))
 	for _, f := range declared {
 		if f.secret {
@@ -109,8 +109,8 @@ func (p *parser) fill(target any, prefix string, defaults map[string]string) {
 	}
 }
 
-// flaws reports the errors of one run of env. All are errors of our syntaxes;
-// any other would mean that a struct has a field which env cannot fill.
+// flaws reports the errors of one call of env. All come from the functions in syntaxes.
+// Any other error means that env cannot fill a field of the struct.
 func (p *parser) flaws(err error, declared []field, prefix string) {
 	all, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
@@ -149,8 +149,7 @@ func (p *parser) notNegative(key string, d time.Duration) {
 	}
 }
 
-// syntaxes returns the parsers of the types that the structs' fields have,
-// besides texts.
+// syntaxes returns the functions that parse the structs' field types other than string.
 func syntaxes() map[reflect.Type]env.ParserFunc {
 	return map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[bool]():          parseBool,
@@ -167,17 +166,16 @@ const fileSuffix = "_FILE"
 
 // A field is a struct field that a variable fills, as its tags declare it.
 type field struct {
-	name     string // the Go field's
-	key      string // the variable's, without any prefix
-	fallback string // as the user is told
+	name     string // of the Go field
+	key      string // the variable's name without prefix
+	fallback string // the default as described to the user
 	choices  []string
-	account  bool // it belongs to the account
+	account  bool // whether it belongs to the account
 	secret   bool
 	index    []int
 }
 
-// hintWhenMissing returns what to do when nobody says the value; "" when it is not
-// required.
+// hintWhenMissing returns the hint for a missing variable, "" when it is not required.
 func (f field) hintWhenMissing() string {
 	if len(f.choices) > 0 {
 		return "write " + alternatives(f.choices)
@@ -193,7 +191,7 @@ func (f field) variables(prefix string) []string {
 	return []string{prefix + f.key}
 }
 
-// fields returns T's fields that variables fill, in order of declaration.
+// fields returns the fields of T that variables fill, in order of declaration.
 func fields[T any]() []field { return fieldsOf(reflect.TypeFor[T]()) }
 
 func fieldsOf(t reflect.Type) []field {
@@ -220,7 +218,7 @@ func fieldsOf(t reflect.Type) []field {
 	return all
 }
 
-// names returns the names of all variables of T under a prefix.
+// names returns the names of all variables of T with a prefix.
 func names[T any](prefix string) []string {
 	var all []string
 	for _, f := range fields[T]() {
@@ -229,8 +227,8 @@ func names[T any](prefix string) []string {
 	return all
 }
 
-// defaultsOf returns what a dialect says of variables, by key. A URL or duration
-// that the dialect does not know is "".
+// defaultsOf returns a dialect's defaults for variables, by key. A URL or duration that
+// the dialect does not have is "".
 func defaultsOf(d dialect.Dialect) map[string]string {
 	all := map[string]string{}
 	value := reflect.ValueOf(d)
@@ -247,8 +245,7 @@ func defaultsOf(d dialect.Dialect) map[string]string {
 	return all
 }
 
-// withSettings returns the dialect with an upstream's variables in place of its
-// defaults.
+// withSettings returns the dialect with its defaults replaced by an upstream's variables.
 func withSettings(d dialect.Dialect, u Upstream) dialect.Dialect {
 	into, from := reflect.ValueOf(&d).Elem(), reflect.ValueOf(u)
 	byKey := map[string]reflect.Value{}
@@ -268,10 +265,9 @@ func withSettings(d dialect.Dialect, u Upstream) dialect.Dialect {
 	return d
 }
 
-// secret returns a secret's text, from its variable or from the file that the
-// variable's _FILE names; "" when there is none or it is wrong. Neither the
-// text nor the path is ever shown: a path may be a secret that was put in the wrong
-// variable.
+// secret returns a secret from its variable, or from the file that the _FILE variable
+// names. It returns "" when there is no secret or it is wrong. Mistakes never show the
+// text or the path: a path may be a secret that was put into the wrong variable.
 func (p *parser) secret(variable string) string {
 	text, path := p.vars[variable], p.vars[variable+fileSuffix]
 	if text != "" && path != "" {
@@ -337,7 +333,7 @@ func (p *parser) authorities(d *draft) {
 	}
 }
 
-// unreadable says why a file cannot be read, in words without its path.
+// unreadable explains why a file cannot be read, without its path.
 func unreadable(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -18,7 +18,7 @@ func TestREADMEListsEveryVariable(t *testing.T) {
 	before, rest, ok := strings.Cut(string(data), begin)
 	table, after, found := strings.Cut(rest, end)
 	if !ok || !found {
-		t.Fatal("the README has no place for the variables")
+		t.Fatal("the README has no markers for the table of variables")
 	}
 	want := "\n" + markdown() + "\n"
 	if *update {
@@ -32,7 +32,7 @@ func TestREADMEListsEveryVariable(t *testing.T) {
 	}
 }
 
-// markdown returns what help says as two tables, an upstream's and the program's.
+// markdown returns the variables as two tables, an upstream's and the program's.
 func markdown() string {
 	const head = "| variable | meaning | default |\n| --- | --- | --- |\n"
 	var b strings.Builder

@@ -14,22 +14,22 @@ import (
 
 // An Upstream is one API origin and the address at which apps reach it.
 //
-// A field with scope account belongs to the upstream's account. When the account
-// is another upstream's, the credentials here are empty, and the other fields of
-// that scope are copied.
+// A field with scope account belongs to the upstream's account. If the account is another
+// upstream's, the credentials here are empty, and the other fields of that scope are
+// copied from it.
 type Upstream struct {
-	Name     string          `env:"-"` // [a-z][a-z0-9-]*; the provider's name when there is but one upstream
+	Name     string          `env:"-"` // [a-z][a-z0-9-]*; the provider's name if there is only one upstream
 	Provider string          `env:"PROVIDER" default:"required"`
-	Dialect  dialect.Dialect `env:"-"` // the provider's, with what the user said otherwise
+	Dialect  dialect.Dialect `env:"-"` // the provider's, with the user's settings
 
 	ClientID     string        `env:"CLIENT_ID" scope:"account" default:"required"`
 	ClientSecret secret.String `env:"CLIENT_SECRET" scope:"account" default:"required as the dialect needs"`
 	RefreshToken secret.String `env:"REFRESH_TOKEN" scope:"account" default:"none: login can write the state instead"`
-	// SeedFile is what REFRESH_TOKEN_FILE names. Its content may change while the
+	// SeedFile is the value of REFRESH_TOKEN_FILE. The file's content may change while the
 	// program runs.
 	SeedFile string `env:"-"`
 
-	// UpstreamURL has the Path "", or one that begins with a slash and ends without.
+	// UpstreamURL has the Path "", or one that begins with a slash and does not end with one.
 	UpstreamURL  *url.URL `env:"UPSTREAM_URL" default:"the dialect's; required for generic"`
 	TokenURL     *url.URL `env:"TOKEN_URL" scope:"account" default:"the dialect's; required for generic"`
 	AuthorizeURL *url.URL `env:"AUTHORIZE_URL" scope:"account" default:"the dialect's"` // nil when there is none
@@ -54,11 +54,11 @@ type Upstream struct {
 	CAs    []*x509.Certificate `env:"-"` // from CAFile
 }
 
-// OwnsAccount reports whether the upstream's account is its own, and not that
-// of another upstream.
+// OwnsAccount reports whether the upstream has its own account, and not that of another
+// upstream.
 func (u Upstream) OwnsAccount() bool { return u.Account == u.Name }
 
-// A draft is an upstream while its mistakes are looked for.
+// A draft is an upstream that is being checked.
 type draft struct {
 	Upstream
 	prefix string // of its variables
@@ -67,7 +67,7 @@ type draft struct {
 func (d *draft) variable(key string) string { return d.prefix + key }
 
 // fillUpstream fills a draft from its variables and from the dialect that
-// PROVIDER names. An upstream that uses another one's account has its provider.
+// PROVIDER names. An upstream that uses another upstream's account has its provider.
 func (p *parser) fillUpstream(d *draft) {
 	provider := p.vars[d.variable("PROVIDER")]
 	if account := p.vars[d.variable("ACCOUNT")]; provider == "" && account != "" && d.prefix != Prefix {
@@ -79,8 +79,7 @@ func (p *parser) fillUpstream(d *draft) {
 	p.fill(&d.Upstream, d.prefix, defaultsOf(d.Dialect))
 }
 
-// upstreams checks each upstream, and completes those that use another one's
-// account.
+// upstreams checks each upstream, and completes those that use another upstream's account.
 func (p *parser) upstreams(drafts []*draft) {
 	for _, d := range drafts {
 		if d.prefix == Prefix {
@@ -116,7 +115,7 @@ func (p *parser) upstreams(drafts []*draft) {
 	}
 }
 
-// own checks an upstream with an account of its own.
+// own checks an upstream that owns its account.
 func (p *parser) own(d *draft) {
 	if err := checkCredential(d.ClientID); err != nil {
 		p.report.flaw(d.variable("CLIENT_ID"), err)
@@ -153,15 +152,15 @@ func (p *parser) hasProvider(d *draft) bool {
 	return false
 }
 
-// need reports that a variable is required.
+// need reports a missing required variable.
 func (p *parser) need(d *draft, key string) {
 	all := fields[Upstream]()
 	f := all[slices.IndexFunc(all, func(f field) bool { return f.key == key })]
 	p.missing(d.variable(key), f.hintWhenMissing())
 }
 
-// clientSecret checks that there is a client secret if and only if the client
-// authenticates with one.
+// clientSecret checks that there is a client secret if the client authenticates with one,
+// and otherwise none.
 func (p *parser) clientSecret(d *draft) {
 	variable := d.variable("CLIENT_SECRET")
 	if p.report.blames(d.variable("CLIENT_AUTH"), variable, variable+fileSuffix) {
@@ -179,7 +178,7 @@ func (p *parser) clientSecret(d *draft) {
 	}
 }
 
-// shared completes an upstream that uses another one's account.
+// shared completes an upstream that uses another upstream's account.
 func (p *parser) shared(d *draft, drafts []*draft) {
 	owner := p.owner(d, drafts)
 	if owner == nil {
@@ -200,7 +199,7 @@ func (p *parser) shared(d *draft, drafts []*draft) {
 	copyAccount(&d.Upstream, owner.Upstream)
 	variable := d.variable("UPSTREAM_URL")
 	switch {
-	case d.Dialect.Name == "": // the owner's mistake
+	case d.Dialect.Name == "": // reported for the owner
 	case d.UpstreamURL == nil:
 		p.need(d, "UPSTREAM_URL")
 	case p.vars[variable] == "" && owner.UpstreamURL != nil && *d.UpstreamURL == *owner.UpstreamURL:
@@ -208,8 +207,8 @@ func (p *parser) shared(d *draft, drafts []*draft) {
 	}
 }
 
-// owner returns the upstream whose account d uses, or nil if there is none
-// that has one.
+// owner returns the upstream whose account d uses. It reports a mistake and returns nil if
+// that upstream does not exist or does not own its account.
 func (p *parser) owner(d *draft, drafts []*draft) *draft {
 	variable := d.variable("ACCOUNT")
 	owner := find(drafts, d.Account)
@@ -241,8 +240,7 @@ func (p *parser) owner(d *draft, drafts []*draft) *draft {
 	return owner
 }
 
-// ownersVariables reports variables of d that belong to the account, and so to
-// its owner.
+// ownersVariables reports variables of d that may be set only for the owner of the account.
 func (p *parser) ownersVariables(d, owner *draft) {
 	for _, f := range fields[Upstream]() {
 		if !f.account {
@@ -257,8 +255,8 @@ func (p *parser) ownersVariables(d, owner *draft) {
 	}
 }
 
-// copyAccount copies to d what has a default in the dialect and belongs to the
-// account of owner.
+// copyAccount copies the fields to d that belong to owner's account and have a default in
+// the dialect.
 func copyAccount(d *Upstream, owner Upstream) {
 	defaults := defaultsOf(owner.Dialect)
 	from, to := reflect.ValueOf(owner), reflect.ValueOf(d).Elem()

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// parseURL parses the URL of an upstream or an issuer: absolute, https (or
-// http to this machine itself), and without credentials, query and fragment.
-// Nothing of it but its host is ever shown.
+// parseURL parses the URL of an upstream or an issuer: absolute, https (or http to a
+// loopback host), and without credentials, query and fragment. Mistakes never show more
+// of it than its host.
 func parseURL(text string) (any, error) {
 	const hint = "write it like https://api.example.com"
 	u, err := url.Parse(text)
@@ -42,8 +42,8 @@ func parseURL(text string) (any, error) {
 	return *u, nil
 }
 
-// basePath drops the trailing slash of UPSTREAM_URL's path, which must be of the
-// kind that paths can be joined to.
+// basePath removes the trailing slash of UPSTREAM_URL's path, and checks that other paths
+// can be appended to it.
 func (p *parser) basePath(d *draft) {
 	u, variable := d.UpstreamURL, d.variable("UPSTREAM_URL")
 	if u == nil || u.Path == "" {
@@ -57,9 +57,9 @@ func (p *parser) basePath(d *draft) {
 	u.Path, u.RawPath = strings.TrimSuffix(path, "/"), ""
 }
 
-// splitHost parses host or host:port as URLs and Host headers write them: a
-// name in ASCII, an IPv4 address, or an IPv6 address in brackets. The host
-// comes back in lower case, with its brackets; the port is "" when not given.
+// splitHost parses host or host:port in the syntax of URLs and Host headers: a name in
+// ASCII, an IPv4 address, or an IPv6 address in brackets. It returns the host in lower
+// case, with its brackets, and the port, "" when not given.
 func splitHost(text string) (host, port string, ok bool) {
 	host, port, given := strings.Cut(text, ":")
 	if strings.HasPrefix(text, "[") {
@@ -100,7 +100,7 @@ func isHost(text string) bool {
 			return false
 		}
 	}
-	// A name that ends in a number is a broken IPv4 address.
+	// A name that ends in a number is an invalid IPv4 address.
 	return strings.Trim(label, "0123456789") != ""
 }
 
@@ -112,8 +112,8 @@ const (
 	pathCharacters = letters + digits + "-._~!$&'()*+,;=:@"
 )
 
-// isLoopback reports whether a host, with or without brackets, is this machine
-// itself and can be nothing else (RFC 6761, section 6.3).
+// isLoopback reports whether a host, with or without brackets, is always on loopback (RFC
+// 6761, section 6.3).
 func isLoopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -146,8 +146,8 @@ func parseAllowedHost(text string) (string, error) {
 	return strings.ToLower(text), nil
 }
 
-// parseOrigin parses an item of ALLOWED_ORIGINS into the form in which
-// browsers send it (RFC 6454, section 6.2): lower case, no default port.
+// parseOrigin parses an item of ALLOWED_ORIGINS into the form that browsers send (RFC 6454,
+// section 6.2): lower case, without a default port.
 func parseOrigin(text string) (string, error) {
 	scheme, rest, ok := strings.Cut(strings.ToLower(text), "://")
 	host, port, valid := splitHost(rest)
@@ -168,8 +168,8 @@ func isScheme(text string) bool {
 	return text != "" && text[0] >= 'a' && text[0] <= 'z' && strings.Trim(text, letters+digits+"+-.") == ""
 }
 
-// parsePath parses a path that is put before others: PREFIX, or the base of
-// UPSTREAM_URL. A trailing slash is dropped, except that of "/".
+// parsePath parses a path to which others are appended: PREFIX, or the base of
+// UPSTREAM_URL. It removes a trailing slash, except that of "/".
 func parsePath(text string) (string, error) {
 	const hint = "write it like /park or /api/v2"
 	if !strings.HasPrefix(text, "/") {
@@ -190,9 +190,9 @@ func parsePath(text string) (string, error) {
 	return path, nil
 }
 
-// checkCredential holds a client id, a client secret or a refresh token to the
-// characters that RFC 6749, appendix A, gives them (VSCHAR), and tells apart
-// what commonly happens on the way from a page to a variable.
+// checkCredential checks that a client id, a client secret or a refresh token has only the
+// characters of RFC 6749, appendix A (VSCHAR). It has a message of its own for each common
+// copying mistake.
 func checkCredential(text string) error {
 	const hint = "copy it again, without line breaks, quotation marks or blanks around it"
 	if strings.TrimSpace(text) != text {

@@ -12,7 +12,7 @@ import (
 // Each environment has exactly one mistake.
 func TestWrongConfigurations(t *testing.T) {
 	t.Parallel()
-	files := disk{
+	files := testFiles{
 		"/empty": "", "/newline": "\n", "/forbidden": "forbidden", "/padded": " x\n", "/two-lines": "x\ny\n",
 		"/text": "no certificate", "/ca": bundle(t, 1), "/broken": bundle(t, 1) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
 		"/key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
@@ -125,12 +125,12 @@ func TestWrongConfigurations(t *testing.T) {
 		"misspelt and empty":    {park("CLIENTID="), "CLIENTID", "is not a variable", "did you mean TICKETPROXY_CLIENT_ID?"},
 		"unknown":               {park("COLOUR=blue"), "COLOUR", "is not a variable", "ticketproxy help env"},
 		"bare prefix":           {park("=x"), "", "is not a variable", "ticketproxy help env"},
-		"a port of one's own":   {park("PORT=8080"), "PORT", "is not a variable", "help env"},
-		"file of no secret":     {park("CLIENT_ID_FILE=/text"), "CLIENT_ID_FILE", "is not a variable", "set TICKETPROXY_CLIENT_ID itself"},
-		"of an unnamed one":     {park("SHOP_PROVIDER=generic"), "SHOP_PROVIDER", "is not a variable", `if "shop" is an upstream, name it in TICKETPROXY_UPSTREAMS`},
-		"of a misnamed one":     {two("SHIP_TIMEOUT=1s"), "SHIP_TIMEOUT", "is not a variable", "did you mean TICKETPROXY_SHOP_TIMEOUT?"},
-		"bare beside names":     {two("TIMEOUT=1s"), "TIMEOUT", "belongs to no upstream", "write TICKETPROXY_PARK_TIMEOUT or TICKETPROXY_SHOP_TIMEOUT"},
-		"bare secret file":      {two("CLIENT_SECRET_FILE=/text"), "CLIENT_SECRET_FILE", "belongs to no upstream", "TICKETPROXY_PARK_CLIENT_SECRET_FILE"},
+		"unknown port":          {park("PORT=8080"), "PORT", "is not a variable", "help env"},
+		"file, no secret":       {park("CLIENT_ID_FILE=/text"), "CLIENT_ID_FILE", "is not a variable", "set TICKETPROXY_CLIENT_ID itself"},
+		"unknown upstream":      {park("SHOP_PROVIDER=generic"), "SHOP_PROVIDER", "is not a variable", `if "shop" is an upstream, name it in TICKETPROXY_UPSTREAMS`},
+		"misspelt upstream":     {two("SHIP_TIMEOUT=1s"), "SHIP_TIMEOUT", "is not a variable", "did you mean TICKETPROXY_SHOP_TIMEOUT?"},
+		"variable, no name":     {two("TIMEOUT=1s"), "TIMEOUT", "belongs to no upstream", "write TICKETPROXY_PARK_TIMEOUT or TICKETPROXY_SHOP_TIMEOUT"},
+		"file, no name":         {two("CLIENT_SECRET_FILE=/text"), "CLIENT_SECRET_FILE", "belongs to no upstream", "TICKETPROXY_PARK_CLIENT_SECRET_FILE"},
 		"no names":              {vars("UPSTREAMS=,"), "UPSTREAMS", "names no upstream", "park,shop"},
 		"name twice":            {two("UPSTREAMS=park,shop,park"), "UPSTREAMS", `names "park" twice`, "of its own"},
 		"name in upper case":    {two("UPSTREAMS=park,shop,Big"), "UPSTREAMS", `"Big" is not a name`, "lower-case"},
@@ -139,10 +139,10 @@ func TestWrongConfigurations(t *testing.T) {
 		"name of a drain":       {two("UPSTREAMS=park,shop,drain"), "UPSTREAMS", "TICKETPROXY_DRAIN_TIMEOUT mean two things", "another name"},
 		"name of the admin":     {two("UPSTREAMS=park,shop,admin"), "UPSTREAMS", "TICKETPROXY_ADMIN_LISTEN mean two things", "another name"},
 		"name of a service":     {two("UPSTREAMS=park,shop,service"), "UPSTREAMS", "TICKETPROXY_SERVICE_HOST mean two things", "another name"},
-		"mistake of a named":    {two("SHOP_TIMEOUT=60"), "SHOP_TIMEOUT", `"60" is not a duration`, "60s"},
-		"account of nobody":     {two("SHOP_ACCOUNT=parc"), "SHOP_ACCOUNT", `"parc" is not an upstream`, `did you mean "park"?`},
-		"account, but one":      {park("ACCOUNT=shop"), "ACCOUNT", "there is but one", "TICKETPROXY_UPSTREAMS"},
-		"account of a borrower": {two("UPSTREAMS=park,shop,bar", "BAR_ACCOUNT=shop", "BAR_LISTEN=127.0.0.1:1", "BAR_UPSTREAM_URL=https://bar.test"), "BAR_ACCOUNT", `"shop" uses another`, "write park"},
+		"named upstream":        {two("SHOP_TIMEOUT=60"), "SHOP_TIMEOUT", `"60" is not a duration`, "60s"},
+		"unknown account":       {two("SHOP_ACCOUNT=parc"), "SHOP_ACCOUNT", `"parc" is not an upstream`, `did you mean "park"?`},
+		"account, only one":     {park("ACCOUNT=shop"), "ACCOUNT", "there is but one", "TICKETPROXY_UPSTREAMS"},
+		"account of a sharer":   {two("UPSTREAMS=park,shop,bar", "BAR_ACCOUNT=shop", "BAR_LISTEN=127.0.0.1:1", "BAR_UPSTREAM_URL=https://bar.test"), "BAR_ACCOUNT", `"shop" uses another`, "write park"},
 		"account and id":        {two("SHOP_CLIENT_ID=x"), "SHOP_CLIENT_ID", `belongs to the account, which is that of "park"`, "TICKETPROXY_PARK_CLIENT_ID"},
 		"account and secret":    {two("SHOP_CLIENT_SECRET=x"), "SHOP_CLIENT_SECRET", "belongs to the account", "remove it"},
 		"account and file":      {two("SHOP_REFRESH_TOKEN_FILE=/text"), "SHOP_REFRESH_TOKEN_FILE", "belongs to the account", "TICKETPROXY_PARK_REFRESH_TOKEN_FILE"},
@@ -165,7 +165,7 @@ func TestWrongConfigurations(t *testing.T) {
 		"mode too large":        {park("LISTEN=unix:/s", "SOCKET_MODE=1777"), "SOCKET_MODE", "not a file mode in octal", "0660"},
 		"mode without owner":    {park("LISTEN=unix:/s", "SOCKET_MODE=060"), "SOCKET_MODE", "from its owner", "0600"},
 		"one socket, two modes": {two("SHOP_LISTEN=unix:/s", "PARK_LISTEN=unix:/s", "SHOP_PREFIX=/a", "SHOP_SOCKET_MODE=0660"), "SHOP_SOCKET_MODE", "TICKETPROXY_PARK_SOCKET_MODE", "the same mode"},
-		"no room to bind":       {park("LISTEN=unix:/" + strings.Repeat("x", 100) + "/s"), "LISTEN", "longer than", "at most 100"},
+		"path too long":         {park("LISTEN=unix:/" + strings.Repeat("x", 100) + "/s"), "LISTEN", "longer than", "at most 100"},
 		"localhost is admin":    {park("LISTEN=localhost:9090"), "LISTEN", "taken by TICKETPROXY_ADMIN_LISTEN", "another port"},
 		"mapped overlaps":       {two("SHOP_LISTEN=[::ffff:0.0.0.0]:8080", "ALLOW_UNAUTHENTICATED=1"), "SHOP_LISTEN", "overlaps with TICKETPROXY_PARK_LISTEN", "another port"},
 		"one listener, named":   {two("SHOP_LISTEN="), "SHOP_LISTEN", "TICKETPROXY_PARK_LISTEN", "another port"},
@@ -182,7 +182,7 @@ func TestWrongConfigurations(t *testing.T) {
 				t.Errorf("mistake = %q, want %q with the hint %q", wrong[i], tt.problem, tt.hint)
 			}
 			if len(wrong) > 1 {
-				t.Errorf("mistakes = %q, want but one", wrong)
+				t.Errorf("mistakes = %q, want one", wrong)
 			}
 		})
 	}
