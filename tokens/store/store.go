@@ -1,5 +1,5 @@
-// Package store opens the place where the records of all accounts are kept. Each
-// kind of place is a package below; storetest is the contract that all keep.
+// Package store opens the backend that stores the records of all accounts. Each kind of
+// backend is a package below. Package storetest tests the contract of all of them.
 package store
 
 import (
@@ -15,22 +15,22 @@ import (
 	"ticketproxy/tokens/store/memory"
 )
 
-// A Backend keeps the records of all accounts. Safe for concurrent use.
+// A Backend stores the records of all accounts. Safe for concurrent use.
 type Backend interface {
-	// Account returns the store of one account's record, by the account's name. It
-	// is the same record for each caller.
+	// Account returns the store of one account's record, by the account's name. All
+	// callers get the same record.
 	Account(name string) tokens.Store
-	// Holder returns what this process is called in the records. It is unique.
+	// Holder returns the unique id of this process in the records.
 	Holder() string
-	// Probe proves that records can be kept, without touching any account's. It
-	// says what it has proved.
+	// Probe proves that records can be stored, without touching any account's record. It
+	// describes what it has proved.
 	Probe(ctx context.Context) (proved string, err error)
-	// Close ends this process's use of the backend.
+	// Close releases the backend.
 	Close() error
 }
 
-// Open opens the backend that a URL names: file: and an absolute directory, or
-// memory:. An error may have a hint.
+// Open opens the backend of a URL: file: and an absolute directory, or memory:. An error
+// may have a hint.
 func Open(url string) (Backend, error) {
 	kind, rest, _ := strings.Cut(url, ":")
 	switch {

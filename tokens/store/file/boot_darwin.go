@@ -2,7 +2,7 @@ package file
 
 import "golang.org/x/sys/unix"
 
-// bootID names the present boot of this kernel; empty when it cannot be told.
+// bootID identifies the current boot of this kernel. It is empty when it is unknown.
 func bootID() string {
 	id, err := unix.Sysctl("kern.bootsessionuuid")
 	if err != nil {

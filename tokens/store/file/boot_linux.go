@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// bootID names the present boot of this kernel; empty when it cannot be told.
-// See random(4).
+// bootID identifies the current boot of this kernel. It is empty when it is unknown. See
+// random(4).
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

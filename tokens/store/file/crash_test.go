@@ -14,54 +14,53 @@ import (
 	"ticketproxy/tokens/store/storetest"
 )
 
-// cuts is how many outcomes of a power cut are tried besides the worst.
-const cuts = 30
+// powerCuts is how many random outcomes of a power cut are tested besides the worst.
+const powerCuts = 30
 
-func simFileOn(d disk) *File {
+func newSimFile(d disk) *File {
 	return newFile(d, "/state", &presence{holder: newHolder("boot")}, "park")
 }
 
-// beforeSwap returns the two states in which a Swap finds the disk.
+// beforeSwap returns the disks before a Swap: without and with a record.
 func beforeSwap(t *testing.T) map[string]*simDisk {
 	t.Helper()
 	written := newSimDisk()
-	storetest.MustSwap(t, simFileOn(written), "", storetest.Record(1))
+	storetest.MustSwap(t, newSimFile(written), "", storetest.Record(1))
 	return map[string]*simDisk{"no record": newSimDisk(), "a record": written.powerCut(nil)}
 }
 
-// swapSteps returns the steps of a Swap that goes well.
+// swapSteps returns the steps of a successful Swap.
 func swapSteps(t *testing.T, before *simDisk) []string {
 	t.Helper()
 	d := before.copy()
-	storetest.MustSwap(t, simFileOn(d), stored(t, d), storetest.Record(2))
+	storetest.MustSwap(t, newSimFile(d), stored(t, d), storetest.Record(2))
 	return d.steps
 }
 
-// stored returns the version on the disk, "" when there is no record, without
-// a trace on d. It fails when what is there is neither none nor whole.
+// stored returns the version on the disk, "" when there is no record. It does not change d.
+// It fails the test if the record is damaged.
 func stored(t *testing.T, d *simDisk) tokens.Version {
 	t.Helper()
-	look := *d
-	look.stopped, look.fault = false, nil
-	version, err := simFileOn(&look).version()
+	view := *d
+	view.killed, view.fault = false, nil
+	version, err := newSimFile(&view).version()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return version
 }
 
-// eachCut calls test with the disk after power cuts of many outcomes, the
-// worst first.
+// eachCut calls test with the disk after power cuts with many outcomes, the worst first.
 func eachCut(d *simDisk, test func(name string, after *simDisk)) {
 	test("power cut that loses all", d.powerCut(nil))
-	for seed := range uint64(cuts) {
+	for seed := range uint64(powerCuts) {
 		test(fmt.Sprintf("power cut %d", seed), d.powerCut(rand.New(rand.NewPCG(seed, 0))))
 	}
 }
 
-// TestPowerCutDuringSwap cuts the power before each step of a Swap and after
-// the last: the old record is found or the new one, whole, and the new one if
-// Swap had returned.
+// TestPowerCutDuringSwap cuts the power before each step of a Swap and after the last.
+// Afterwards the disk has the complete old record or the complete new one, and the new one
+// if Swap had returned.
 func TestPowerCutDuringSwap(t *testing.T) {
 	t.Parallel()
 	for name, before := range beforeSwap(t) {
@@ -69,15 +68,15 @@ func TestPowerCutDuringSwap(t *testing.T) {
 		steps := swapSteps(t, before)
 		for at := range len(steps) + 1 {
 			d := before.copy()
-			d.fault = faultAt(at, stop)
-			_, err := simFileOn(d).Swap(t.Context(), old, storetest.Record(2))
+			d.fault = faultAt(at, kill)
+			_, err := newSimFile(d).Swap(t.Context(), old, storetest.Record(2))
 			if returned := at >= slices.Index(steps, "unlock"); returned != (err == nil) {
 				t.Fatalf("%s, step %d: error %v", name, at, err)
 			}
 			eachCut(d, func(cut string, after *simDisk) {
 				got := stored(t, after)
 				if got != next && (err == nil || got != old) {
-					t.Errorf("%s, %s before step %d of %v: version %.8q is found; Swap %.8q to %.8q had said: %v",
+					t.Errorf("%s, %s before step %d of %v: version %.8q is found; Swap %.8q to %.8q had returned: %v",
 						name, cut, at, steps, got, old, next, err)
 				}
 			})
@@ -85,113 +84,111 @@ func TestPowerCutDuringSwap(t *testing.T) {
 	}
 }
 
-// TestFaultDuringSwap has each step of a Swap fail, in each combination of
-// what is said and what happened, and holds Swap to its word, also over a
-// power cut: nil is the new record, a plain error the old one, ErrUnknown
-// either.
+// TestFaultDuringSwap makes each step of a Swap fail, in each combination of the returned
+// error and the effect. It checks the result of Swap, also after a power cut: nil means the
+// new record, ErrUnknown means either, any other error means the old record.
 func TestFaultDuringSwap(t *testing.T) {
 	t.Parallel()
 	for name, before := range beforeSwap(t) {
 		steps := swapSteps(t, before)
 		for at, op := range steps {
-			for _, fate := range fatesOf(op) {
+			for _, result := range stepResultsOf(op) {
 				old, next := stored(t, before), versionOf(storetest.Encode(t, storetest.Record(2)))
 				d := before.copy()
-				d.fault = faultAt(at, fate)
-				_, err := simFileOn(d).Swap(t.Context(), old, storetest.Record(2))
-				story := fmt.Sprintf("%s, step %d, %s, says %v, happens %t", name, at, op, fate.says, fate.happens)
-				allowed := outcomes(t, story, err, old, next)
-				requireOneOf(t, story, stored(t, d), allowed)
+				d.fault = faultAt(at, result)
+				_, err := newSimFile(d).Swap(t.Context(), old, storetest.Record(2))
+				label := fmt.Sprintf("%s, step %d, %s, error %v, happens %t", name, at, op, result.err, result.happens)
+				allowed := allowedVersions(t, label, err, old, next)
+				requireOneOf(t, label, stored(t, d), allowed)
 				eachCut(d, func(cut string, after *simDisk) {
-					requireOneOf(t, story+", "+cut, stored(t, after), allowed)
+					requireOneOf(t, label+", "+cut, stored(t, after), allowed)
 				})
-				if left := temporary(d); err != nil && fate.says != nil && left != "" {
-					t.Errorf("%s: %s is left", story, left)
+				if left := temporary(d); err != nil && result.err != nil && left != "" {
+					t.Errorf("%s: %s is left", label, left)
 				}
 			}
 		}
 	}
 }
 
-// TestFullDisk: a person is told what to do about a full disk, and where.
+// TestFullDisk tests that the error of a full disk names the file.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	d := newSimDisk()
-	d.fault = func(op string) fate {
+	d.fault = func(op string) stepResult {
 		if op == "write" {
-			return fate{says: syscall.ENOSPC, goesOn: true}
+			return stepResult{err: syscall.ENOSPC, continues: true}
 		}
-		return fine
+		return succeed
 	}
-	f := simFileOn(d)
+	f := newSimFile(d)
 	_, err := f.Swap(t.Context(), "", storetest.Record(1))
 	requirePlain(t, err, "saving state", syscall.ENOSPC.Error(), f.path())
 }
 
-// TestRefusedRename: a rename that fails and did not happen is a plain error,
-// unless the temporary file cannot be got out of a late rename's way.
+// TestRefusedRename tests that a failed rename is not ErrUnknown, unless the temporary file
+// cannot be removed, so that a late rename remains possible.
 func TestRefusedRename(t *testing.T) {
 	t.Parallel()
 	for _, stuck := range []bool{false, true} {
 		d := beforeSwap(t)["a record"]
-		d.fault = func(op string) fate {
+		d.fault = func(op string) stepResult {
 			if op == "rename" || op == "remove" && stuck {
-				return fate{says: syscall.EIO, goesOn: true}
+				return stepResult{err: syscall.EIO, continues: true}
 			}
-			return fine
+			return succeed
 		}
-		_, err := simFileOn(d).Swap(t.Context(), stored(t, d), storetest.Record(2))
+		_, err := newSimFile(d).Swap(t.Context(), stored(t, d), storetest.Record(2))
 		if !errors.Is(err, syscall.EIO) || errors.Is(err, tokens.ErrUnknown) != stuck {
 			t.Errorf("temporary file stuck %t: error %v", stuck, err)
 		}
 	}
 }
 
-// TestHistories lives through long histories of a record in which anything
-// goes wrong: steps that fail, in one call several, processes that are killed,
-// and power cuts. At each moment only the versions that the promises allow may
-// be found, and what Load has returned is durable.
+// TestHistories runs long random histories of a record with failing steps, also several in
+// one call, killed processes, and power cuts. At each moment the disk may have only the
+// versions that the contract allows, and a version that Load has returned is durable.
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		d := newSimDisk()
-		f := simFileOn(d)
+		f := newSimFile(d)
 		allowed := []tokens.Version{""}
 		for generation := range uint64(25) {
-			story := fmt.Sprintf("history %d, generation %d", seed, generation)
+			label := fmt.Sprintf("history %d, generation %d", seed, generation)
 			d.fault = faultsAmong(random)
 			old := stored(t, d)
 			switch random.IntN(3) {
 			case 0:
 				if _, version, err := f.Load(t.Context()); err == nil {
-					requireOneOf(t, story+", Load", version, allowed)
+					requireOneOf(t, label+", Load", version, allowed)
 					allowed = []tokens.Version{version}
 				} else if errors.Is(err, tokens.ErrNone) && !slices.Contains(allowed, "") {
-					t.Errorf("%s: Load says ErrNone, the record is lost", story)
+					t.Errorf("%s: Load returned ErrNone, the record is lost", label)
 				}
 			default:
 				next := versionOf(storetest.Encode(t, storetest.Record(generation)))
 				_, err := f.Swap(t.Context(), old, storetest.Record(generation))
 				switch {
-				case d.stopped, errors.Is(err, tokens.ErrUnknown):
+				case d.killed, errors.Is(err, tokens.ErrUnknown):
 					allowed = append(allowed, next)
 				case err == nil:
 					allowed = []tokens.Version{next}
 				case errors.Is(err, tokens.ErrConflict):
-					t.Errorf("%s: conflict of a process with itself", story)
+					t.Errorf("%s: conflict of a process with itself", label)
 				}
 			}
-			if d.stopped || random.IntN(8) == 0 {
+			if d.killed || random.IntN(8) == 0 {
 				if random.IntN(2) == 0 {
 					d = d.powerCut(random)
 				}
 				d.restart()
-				f = simFileOn(d)
+				f = newSimFile(d)
 			}
 			d.fault = nil
-			requireOneOf(t, story, stored(t, d), allowed)
-			requireOneOf(t, story+", power cut", stored(t, d.powerCut(nil)), allowed)
+			requireOneOf(t, label, stored(t, d), allowed)
+			requireOneOf(t, label+", power cut", stored(t, d.powerCut(nil)), allowed)
 			if t.Failed() {
 				return
 			}
@@ -200,18 +197,18 @@ func TestHistories(t *testing.T) {
 	}
 }
 
-// TestLoadOfAnUnsyncedRename: a record whose writer was killed before it had
-// synced the directory is not shown before it is durable.
+// TestLoadOfAnUnsyncedRename tests that Load syncs a record whose writer was killed before
+// it had synced the directory.
 func TestLoadOfAnUnsyncedRename(t *testing.T) {
 	t.Parallel()
 	d := beforeSwap(t)["a record"]
-	d.fault = faultOn("sync directory", stop)
-	if _, err := simFileOn(d).Swap(t.Context(), stored(t, d), storetest.Record(2)); !d.stopped {
+	d.fault = faultOn("sync directory", kill)
+	if _, err := newSimFile(d).Swap(t.Context(), stored(t, d), storetest.Record(2)); !d.killed {
 		t.Fatalf("the process was not killed: %v", err)
 	}
 	d.restart()
-	d.fault = faultOn("sync directory", fate{says: syscall.EIO, goesOn: true})
-	f := simFileOn(d)
+	d.fault = faultOn("sync directory", stepResult{err: syscall.EIO, continues: true})
+	f := newSimFile(d)
 	if _, _, err := f.Load(t.Context()); !errors.Is(err, syscall.EIO) {
 		t.Errorf("Load of what cannot be made durable: %v, want EIO", err)
 	}
@@ -229,74 +226,74 @@ func TestLoadOfAnUnsyncedRename(t *testing.T) {
 	}
 }
 
-// TestContextDoneUnderTheLock: once the lock is held, the work is finished.
+// TestContextDoneUnderTheLock tests that Swap ignores ctx once it holds the lock.
 func TestContextDoneUnderTheLock(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	d := newSimDisk()
-	d.fault = func(op string) fate {
+	d.fault = func(op string) stepResult {
 		if op == "lock" {
 			cancel()
 		}
-		return fine
+		return succeed
 	}
-	if _, err := simFileOn(d).Swap(ctx, "", storetest.Record(1)); err != nil {
+	if _, err := newSimFile(d).Swap(ctx, "", storetest.Record(1)); err != nil {
 		t.Error(err)
 	}
 }
 
-// fatesOf returns how a step can go other than well. A disk that says nil of a
-// write or a sync and does nothing cannot be told from one that works, and what
-// does not happen at an open has no result to lie about.
-func fatesOf(op string) []fate {
-	var fates []fate
+// stepResultsOf returns the results of a step to test. It leaves out nil without an effect
+// for a write or a sync, which nothing can detect, and for an open, which must return a
+// file.
+func stepResultsOf(op string) []stepResult {
+	var results []stepResult
 	for _, err := range []error{syscall.EIO, syscall.ENOSPC} {
-		fates = append(fates,
-			fate{says: err, happens: false, goesOn: true},
-			fate{says: err, happens: true, goesOn: true})
+		results = append(results,
+			stepResult{err: err, happens: false, continues: true},
+			stepResult{err: err, happens: true, continues: true})
 	}
 	switch op {
 	case "rename", "remove", "close", "unlock":
-		fates = append(fates, fate{says: nil, happens: false, goesOn: true})
+		results = append(results, stepResult{err: nil, happens: false, continues: true})
 	}
-	return append(fates, fine)
+	return append(results, succeed)
 }
 
-func faultAt(at int, f fate) func(string) fate {
+func faultAt(at int, r stepResult) func(string) stepResult {
 	step := -1
-	return func(string) fate {
+	return func(string) stepResult {
 		if step++; step == at {
-			return f
+			return r
 		}
-		return fine
+		return succeed
 	}
 }
 
-func faultOn(op string, f fate) func(string) fate {
-	return func(got string) fate {
+func faultOn(op string, r stepResult) func(string) stepResult {
+	return func(got string) stepResult {
 		if got == op {
-			return f
+			return r
 		}
-		return fine
+		return succeed
 	}
 }
 
-func faultsAmong(random *rand.Rand) func(string) fate {
-	often := []int{0, 3, 30}[random.IntN(3)] // in a hundred
-	return func(op string) fate {
+func faultsAmong(random *rand.Rand) func(string) stepResult {
+	often := []int{0, 3, 30}[random.IntN(3)] // percent
+	return func(op string) stepResult {
 		switch n := random.IntN(100); {
 		case n < often:
-			fates := fatesOf(op)
-			return fates[random.IntN(len(fates))]
+			results := stepResultsOf(op)
+			return results[random.IntN(len(results))]
 		case n < often+3:
-			return stop
+			return kill
 		}
-		return fine
+		return succeed
 	}
 }
 
-// outcomes returns the versions that may be found after Swap has returned err.
-func outcomes(t *testing.T, story string, err error, old, next tokens.Version) []tokens.Version {
+// allowedVersions returns the versions that may be on the disk after Swap returned err.
+func allowedVersions(t *testing.T, label string, err error, old, next tokens.Version) []tokens.Version {
 	t.Helper()
 	switch {
 	case err == nil:
@@ -304,15 +301,15 @@ func outcomes(t *testing.T, story string, err error, old, next tokens.Version) [
 	case errors.Is(err, tokens.ErrUnknown):
 		return []tokens.Version{old, next}
 	case errors.Is(err, tokens.ErrConflict):
-		t.Errorf("%s: conflict with nobody", story)
+		t.Errorf("%s: conflict without another writer", label)
 	}
 	return []tokens.Version{old}
 }
 
-func requireOneOf(t *testing.T, story string, got tokens.Version, allowed []tokens.Version) {
+func requireOneOf(t *testing.T, label string, got tokens.Version, allowed []tokens.Version) {
 	t.Helper()
 	if !slices.Contains(allowed, got) {
-		t.Errorf("%s: version %.8q is found, allowed: %.8q", story, got, allowed)
+		t.Errorf("%s: version %.8q is found, allowed: %.8q", label, got, allowed)
 	}
 }
 

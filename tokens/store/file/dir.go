@@ -11,25 +11,23 @@ import (
 	"ticketproxy/hint"
 )
 
-// A Dir is a directory with the records of any number of accounts, and this
-// process's presence in it. It is safe for concurrent use, also by several
-// processes. In it are
+// A Dir is a directory with the records of any number of accounts, and this process's
+// presence in it. It is safe for concurrent use, also by several processes. Its files are
 //
 //	NAME.json                      an account's record
 //	NAME.lock                      locked while that record is replaced; never removed
-//	.HOLDER.holder                 locked for as long as that process lives
-//	.NAME.HOLDER.OLD.NUMBER.tmp    a record that replaces the one of version OLD
+//	.HOLDER.holder                 locked while that process runs
+//	.NAME.HOLDER.OLD.NUMBER.tmp    a new record that is to replace version OLD
 type Dir struct {
-	folder   folder
+	disk     osDisk
 	presence *presence
 	close    sync.Once
 }
 
-// Open prepares the directory at path for the accounts' records and takes
-// this process's presence lock in it. It makes the directory, with its
-// parents, for the owner alone (0700) when there is none, and refuses one that
-// another user owns or can write to. It removes what killed processes have left
-// behind.
+// Open prepares the directory at path for the accounts' records and takes this process's
+// presence lock in it. If the directory does not exist, Open creates it and its parents
+// with mode 0700. It refuses a directory that another user owns or can write to. It
+// removes the files that killed processes have left.
 func Open(path string) (*Dir, error) {
 	d, err := openDir(path)
 	if err != nil {
@@ -50,15 +48,15 @@ func openDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := folder{path: path, info: info}
-	// Better to hear now than after the first spend that this cannot be done.
+	f := osDisk{path: path, info: info}
+	// Find out before the first refresh whether the directory can be synced.
 	if err := f.sync(); err != nil {
 		return nil, hint.With(
 			fmt.Errorf("making %s durable: %w", path, err),
 			"keep the state on a local file system",
 		)
 	}
-	p, err := announce(f)
+	p, err := newPresence(f)
 	if errors.Is(err, fs.ErrPermission) {
 		err = hint.With(err, "chmod 700 "+path)
 	}
@@ -66,20 +64,19 @@ func openDir(path string) (*Dir, error) {
 		return nil, err
 	}
 	p.tidy()
-	return &Dir{folder: f, presence: p}, nil
+	return &Dir{disk: f, presence: p}, nil
 }
 
 // Path returns the directory.
-func (d *Dir) Path() string { return d.folder.path }
+func (d *Dir) Path() string { return d.disk.path }
 
 // Holder returns the id of this process, which is random.
 func (d *Dir) Holder() string { return d.presence.holder }
 
-// Account returns the store of one account's record, NAME.json. A name may
-// have letters a to z, digits and hyphens; with any other, each method of the
-// File fails.
+// Account returns the store of one account's record, NAME.json. A name may have letters a
+// to z, digits and hyphens. For any other name, each method of the File fails.
 func (d *Dir) Account(name string) *File {
-	return newFile(d.folder, d.folder.path, d.presence, name)
+	return newFile(d.disk, d.disk.path, d.presence, name)
 }
 
 func newFile(on disk, dir string, p *presence, name string) *File {
@@ -90,12 +87,12 @@ func newFile(on disk, dir string, p *presence, name string) *File {
 	return f
 }
 
-// Close ends this process's presence: it releases the lock and removes the
-// lock's file, unless a record still names this process as the holder of an
-// intent. No File of d may be used afterwards. A second Close does nothing.
+// Close ends this process's presence. It releases the lock, and removes the lock's file
+// unless a record still names this process as the holder of an intent. No File of d may be
+// used afterwards. A second Close does nothing.
 func (d *Dir) Close() error {
 	var err error
-	d.close.Do(func() { err = d.presence.leave() })
+	d.close.Do(func() { err = d.presence.close() })
 	if err != nil {
 		return fmt.Errorf("closing state: %w", err)
 	}

@@ -28,7 +28,7 @@ func TestRefusedDirectories(t *testing.T) {
 		"writable by group":  {mode(0o770), "can be written to by others (mode 0770)", "chmod 700"},
 		"a file":             {putFile(nil, 0o600), "is not a directory", "name a directory"},
 		"readable by others": {mode(0o755), "", ""},
-		"our own":            {mode(0o700), "", ""},
+		"own":                {mode(0o700), "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -53,8 +53,8 @@ func TestRefusedDirectories(t *testing.T) {
 	}
 }
 
-// TestTidy: the files of killed processes go, but for the lock of one that a
-// record still names; those of living processes stay.
+// TestTidy tests that Open removes the files of killed processes, except those of a holder
+// that a record names, and no files of running processes.
 func TestTidy(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -69,12 +69,12 @@ func TestTidy(t *testing.T) {
 	leftovers := []string{
 		tempName("park", killed, ""), holderFile(killed),
 		tempName("park", earlier, ""), holderFile(earlier),
-		tempName("park", newHolder(bootID()), ""), // whose holder's file is gone
+		tempName("park", newHolder(bootID()), ""), // its holder's file does not exist
 	}
 	stays := []string{
 		tempName("park", living.Holder(), ""), holderFile(living.Holder()),
-		holderFile(named), tempName("park", named, ""), // which may hold a grant
-		".park.short.1.tmp", ".short.holder", "notes.tmp", // not ours
+		holderFile(named), tempName("park", named, ""), // may hold a grant
+		".park.short.1.tmp", ".short.holder", "notes.tmp", // of other programs
 	}
 	for _, name := range append(leftovers, stays...) {
 		if name == holderFile(living.Holder()) {
@@ -96,13 +96,13 @@ func TestTidy(t *testing.T) {
 		}
 	}
 	if !living.Account("park").Gone(named) {
-		t.Error("the killed holder of the intent is not known to be gone")
+		t.Error("Gone is false for the killed holder of the intent")
 	}
 }
 
-// TestTidyKeepsWhatItCannotJudge: while a record cannot be read, it may name
-// any holder.
-func TestTidyKeepsWhatItCannotJudge(t *testing.T) {
+// TestTidyWithAnUnreadableRecord tests that no lock file is removed while a record, which
+// may name any holder, cannot be read.
+func TestTidyWithAnUnreadableRecord(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	killed := filepath.Join(path, holderFile(newHolder(bootID())))

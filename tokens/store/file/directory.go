@@ -12,8 +12,8 @@ import (
 	"ticketproxy/hint"
 )
 
-// ensureDir makes the directory at path where there is none, and refuses one
-// that is not this user's alone.
+// ensureDir creates the directory at path if it does not exist, and refuses one that
+// another user owns or can write to.
 func ensureDir(path string) (fs.FileInfo, error) {
 	if err := makeDir(path); err != nil {
 		return nil, err
@@ -33,8 +33,8 @@ func ensureDir(path string) (fs.FileInfo, error) {
 	return info, dir.Close()
 }
 
-// makeDir makes the directory at path, and its parents, where there is none,
-// and makes that durable.
+// makeDir creates the directory at path and its parents if they do not exist, and makes
+// that durable.
 func makeDir(path string) error {
 	parent := filepath.Dir(path)
 	err := os.Mkdir(path, 0o700)
@@ -45,16 +45,16 @@ func makeDir(path string) error {
 		err = os.Mkdir(path, 0o700)
 	}
 	if errors.Is(err, fs.ErrExist) {
-		// Perhaps made by another process a moment ago. A parent that we may
-		// not read is one that neither of us wrote to.
+		// Another process may just have made it. The sync may fail for a parent that
+		// this user may not read; then this user did not write to it, either.
 		syncDir(parent)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	// The umask may have taken from the owner what mkdir gave. Where it has
-	// not, nothing is done by a path at which another user may have put a link.
+	// The umask may have removed permissions of the owner. Chmod is called only then,
+	// because another user may have put a link at the path.
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err
@@ -76,8 +76,8 @@ func syncDir(path string) error {
 	return f.Sync()
 }
 
-// openDirectory opens the directory at path and checks on the open handle that
-// it is this user's alone.
+// openDirectory opens the directory at path. It checks on the open handle that no other
+// user owns it or can write to it.
 func openDirectory(path string) (*os.File, fs.FileInfo, error) {
 	dir, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrPermission) {

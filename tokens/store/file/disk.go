@@ -2,32 +2,31 @@ package file
 
 import "io"
 
-// A disk is the directory in which a File lives, reduced to what a File does
-// to it: the seam at which the tests put a disk that forgets what was not
-// synced. Names are those of files in that one directory. The error of a call
-// does not say that the call had no effect.
+// A disk has the operations of a File on its directory. Tests replace it by a disk that
+// loses data that was not synced. Names are those of files in that one directory. A call
+// that returns an error may have had its effect.
 type disk interface {
-	// ensure makes the directory anew where it is gone.
+	// ensure creates the directory if it does not exist.
 	ensure() error
-	// create makes a file for writing that only its owner may open. The error
-	// is tokens.ErrDamaged when the directory is gone.
+	// create creates a file for writing that only its owner may open. The error is
+	// tokens.ErrDamaged when the directory does not exist.
 	create(name string) (handle, error)
-	// open opens a file for reading. The error is fs.ErrNotExist only when the
-	// directory is there and the file is not; it is tokens.ErrDamaged when the
-	// directory is gone, or the file is not this user's alone.
+	// open opens a file for reading. The error is fs.ErrNotExist only when the directory
+	// exists and the file does not. It is tokens.ErrDamaged when the directory does not
+	// exist, or another user owns the file or can access it.
 	open(name string) (handle, error)
-	// lock locks a file, which it makes when there is none, until the Closer
-	// is closed or the process ends. The error is errLocked when it would
-	// have to wait.
+	// lock locks a file until the Closer is closed or the process ends. It creates the
+	// file if it does not exist. It does not wait: the error is errLocked when another has
+	// the lock.
 	lock(name string) (io.Closer, error)
-	// rename replaces the file to, or makes it.
+	// rename replaces the file to, or creates it.
 	rename(from, to string) error
 	remove(name string) error
-	// sync makes durable what create, rename and remove did.
+	// sync makes the effects of create, rename and remove durable.
 	sync() error
 }
 
-// A handle is an open file. Sync makes its content durable, not its name.
+// A handle is an open file. Sync makes its content durable, but not its name.
 type handle interface {
 	io.ReadWriteCloser
 	Sync() error

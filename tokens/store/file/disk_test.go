@@ -10,39 +10,39 @@ import (
 	"slices"
 )
 
-// errStopped is what a process sees of the disk once it is no more.
-var errStopped = errors.New("process has ended")
+// errKilled is the error of every step after the process was killed.
+var errKilled = errors.New("process has ended")
 
-// A simDisk is a disk that forgets at a power cut what was not synced, and on
-// which any step can go wrong. It is for one goroutine.
+// A simDisk is a disk that loses unsynced data at a power cut, and on which any step can
+// fail. It is for one goroutine.
 type simDisk struct {
-	dir     map[string]*simFile // as processes see it
-	durable map[string]*simFile // as it was last synced
-	pending []change            // what was done to dir since
+	dir     map[string]*simFile // the files that processes see
+	durable map[string]*simFile // the files at the last sync
+	pending []change            // the changes since the last sync
 	locked  map[string]bool
-	stopped bool // the process: nothing that it does has an effect
+	killed  bool // whether the process was killed; further steps have no effect
 
-	steps []string             // what was done, in order
-	fault func(op string) fate // what becomes of the next step; nil is nothing unusual
+	steps []string                   // the steps so far
+	fault func(op string) stepResult // returns the result of the next step; nil for no faults
 }
 
 type simFile struct{ data, durable []byte }
 
-// A change of the directory; as in every journalled file system, each happens
-// wholly or not at all, a rename included.
+// A change is a change of the directory. As in a journalled file system, each change, also
+// a rename, is atomic.
 type change func(dir map[string]*simFile)
 
-// A fate is what becomes of a step: whether it happens, and what is said of
-// it. The zero fate is that the process ends before the step.
-type fate struct {
-	happens bool
-	says    error
-	goesOn  bool
+// A stepResult is the result of a step: whether it has its effect, and the error that it
+// returns. The zero stepResult kills the process before the step.
+type stepResult struct {
+	happens   bool
+	err       error
+	continues bool
 }
 
 var (
-	fine = fate{happens: true, goesOn: true}
-	stop = fate{}
+	succeed = stepResult{happens: true, continues: true}
+	kill    = stepResult{}
 )
 
 func newSimDisk() *simDisk {
@@ -54,24 +54,24 @@ func newSimDisk() *simDisk {
 }
 
 func (d *simDisk) step(op string, effect func() error) error {
-	if d.stopped {
-		return errStopped
+	if d.killed {
+		return errKilled
 	}
 	d.steps = append(d.steps, op)
-	fate := fine
+	result := succeed
 	if d.fault != nil {
-		fate = d.fault(op)
+		result = d.fault(op)
 	}
-	if !fate.goesOn {
-		d.stopped = true
-		return errStopped
+	if !result.continues {
+		d.killed = true
+		return errKilled
 	}
-	if fate.happens {
+	if result.happens {
 		if err := effect(); err != nil {
 			return err
 		}
 	}
-	return fate.says
+	return result.err
 }
 
 func (d *simDisk) change(c change) {
@@ -112,7 +112,7 @@ func (d *simDisk) open(name string) (handle, error) {
 	return h, nil
 }
 
-// lock that fails leaves no lock: closing the file releases it.
+// lock leaves no lock when it fails, because closing the file releases it.
 func (d *simDisk) lock(name string) (io.Closer, error) {
 	err := d.step("lock", func() error {
 		if d.locked[name] {
@@ -159,17 +159,16 @@ func (d *simDisk) sync() error {
 	})
 }
 
-// restart ends the process that uses the disk: its locks go, and what it wrote
-// stays, synced or not.
+// restart ends the process that uses the disk. Its locks are released. The data that it
+// wrote stays, synced or not.
 func (d *simDisk) restart() {
 	clear(d.locked)
-	d.stopped, d.fault, d.steps = false, nil, nil
+	d.killed, d.fault, d.steps = false, nil, nil
 }
 
-// powerCut returns the disk as it is found after a power cut, d staying as it
-// is. A nil random loses all that was not synced. Otherwise each change of the
-// directory since its last sync is kept or lost, and each content which was not
-// synced is what it was, whole, truncated, or zeros.
+// powerCut returns the disk after a power cut, and does not change d. If random is nil, all
+// unsynced data is lost. Otherwise each change of the directory since its last sync is kept
+// or lost, and each unsynced content is the old one, the new one, truncated, or zeros.
 func (d *simDisk) powerCut(random *rand.Rand) *simDisk {
 	dir := maps.Clone(d.durable)
 	for _, change := range d.pending {
@@ -198,7 +197,7 @@ func (f *simFile) afterCut(random *rand.Rand) []byte {
 	}[random.IntN(4)]
 }
 
-// copy returns a disk in the same state, for another attempt.
+// copy returns a copy of a synced disk.
 func (d *simDisk) copy() *simDisk { return d.powerCut(nil) }
 
 type simHandle struct {
@@ -208,7 +207,7 @@ type simHandle struct {
 }
 
 func (h *simHandle) Read(p []byte) (n int, err error) {
-	// An end of file is no fault, so it is left out of the step's outcome.
+	// An end of file is not a fault, so it is not part of the step's result.
 	stepErr := h.disk.step("read", func() error {
 		n, err = h.rest.Read(p)
 		return nil
@@ -219,7 +218,7 @@ func (h *simHandle) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Write that fails has written half.
+// Write writes half of p when it fails.
 func (h *simHandle) Write(p []byte) (int, error) {
 	written := 0
 	err := h.disk.step("write", func() error {
@@ -227,7 +226,7 @@ func (h *simHandle) Write(p []byte) (int, error) {
 		written = len(p)
 		return nil
 	})
-	if err != nil && written == 0 && !h.disk.stopped {
+	if err != nil && written == 0 && !h.disk.killed {
 		written = len(p) / 2
 		h.file.data = slices.Concat(h.file.data, p[:written])
 	}

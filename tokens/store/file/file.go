@@ -21,40 +21,39 @@ import (
 // sizeLimit bounds a stored record, which is about 1 KB.
 const sizeLimit = 1 << 20
 
-// A File keeps one account's record in one file of a Dir; get it from
-// [Dir.Account]. It implements tokens.Store and tokens.Presence, and is safe
-// for concurrent use by goroutines and processes on one machine, or on several
-// if their file system shares flock(2) locks.
+// A File stores one account's record in one file of a Dir; get it from [Dir.Account]. It
+// implements tokens.Store and tokens.Presence. It is safe for concurrent use by goroutines
+// and processes on one machine, or on several if their file system shares flock(2) locks.
 //
-// The version is a hash of the file's content, so a person may replace the
-// file while processes run; they see the change at their next Load or Swap.
+// The version is a hash of the file's content. So a person may replace the file while
+// processes run, and they see the change at their next Load or Swap.
 type File struct {
 	disk     disk
 	presence *presence
 	dir      string // for messages
 	name     string // of the account
-	invalid  error  // why name is none
+	invalid  error  // why name is not valid; otherwise nil
 
-	// settled is the version last seen to be durable. Should it come back
-	// after another one, then with the same tokens, because a generation never
-	// falls: trusting it again risks none.
-	settled atomic.Pointer[tokens.Version]
+	// synced is the version that was last synced by Load. If the same version returns
+	// after another one, it is not synced again. That is safe: a generation never
+	// decreases, so the same version has the same tokens.
+	synced atomic.Pointer[tokens.Version]
 }
 
-// Load implements tokens.Store. It takes no lock. What it returns is durable,
-// even when the process that wrote it was killed before it could see to that,
-// or was told tokens.ErrUnknown. A file that is empty, no record, or open to
-// other users is tokens.ErrDamaged, and so is a directory that is gone or has
-// become another one; Swap makes it anew.
+// Load implements tokens.Store. It takes no lock. The returned record is durable, even if
+// the process that wrote it was killed before it had synced the file, or got
+// tokens.ErrUnknown. The error is tokens.ErrDamaged for a file that is empty, not a record,
+// or accessible to other users. It is tokens.ErrDamaged, too, for a directory that does not
+// exist or was replaced; Swap creates it again.
 func (f *File) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
 	if err := f.usable(ctx); err != nil {
 		return tokens.Record{}, "", fmt.Errorf("loading state: %w", err)
 	}
-	return f.read(f.settle)
+	return f.read(f.syncOnce)
 }
 
-// Swap implements tokens.Store. While another process holds the record's lock
-// it waits until ctx is done; from then on it ignores ctx.
+// Swap implements tokens.Store. It waits for the record's lock until ctx is done. Once it
+// has the lock, it ignores ctx.
 func (f *File) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
 	if err := f.usable(ctx); err != nil {
 		return "", fmt.Errorf("saving state: %w", err)
@@ -73,7 +72,7 @@ func (f *File) Swap(ctx context.Context, old tokens.Version, next tokens.Record)
 			return "", fmt.Errorf("saving state: %w", err)
 		}
 	}
-	// The slow part, the fsync of the content, is done before the lock.
+	// The fsync of the content, the slow part, is done before the lock is taken.
 	err = f.write(temp, data)
 	if err == nil {
 		err = f.replace(ctx, temp, old, version)
@@ -99,11 +98,11 @@ func (f *File) record() string { return f.name + ".json" }
 
 func (f *File) path() string { return filepath.Join(f.dir, f.record()) }
 
-// damagedVersion is that of every record that cannot be used.
+// damagedVersion is the version of every record that cannot be used.
 const damagedVersion tokens.Version = "damaged"
 
-// read returns the record that is there now; it calls seen, unless it is nil,
-// while the file is open.
+// read returns the current record. While the file is open, it calls seen unless seen is
+// nil.
 func (f *File) read(seen func(handle, tokens.Version) error) (tokens.Record, tokens.Version, error) {
 	h, err := f.disk.open(f.record())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -150,10 +149,10 @@ func (f *File) decode(data []byte) (tokens.Record, error) {
 	return record, nil
 }
 
-// settle makes durable what was read, once for each version: its writer may
+// syncOnce makes the record that was read durable, once for each version: its writer may
 // have been killed between its rename and its fsync.
-func (f *File) settle(h handle, version tokens.Version) error {
-	if v := f.settled.Load(); v != nil && *v == version {
+func (f *File) syncOnce(h handle, version tokens.Version) error {
+	if v := f.synced.Load(); v != nil && *v == version {
 		return nil
 	}
 	if err := h.Sync(); err != nil {
@@ -162,11 +161,11 @@ func (f *File) settle(h handle, version tokens.Version) error {
 	if err := f.disk.sync(); err != nil {
 		return err
 	}
-	f.settled.Store(&version)
+	f.synced.Store(&version)
 	return nil
 }
 
-// write makes the file temp, with data in it that is durable.
+// write creates the file temp with data, and makes the data durable.
 func (f *File) write(temp string, data []byte) error {
 	h, err := f.disk.create(temp)
 	if err != nil {
@@ -182,7 +181,7 @@ func (f *File) write(temp string, data []byte) error {
 	return f.unwritable(err)
 }
 
-// unwritable adds the advice to the error of a disk that takes no more.
+// unwritable adds a hint to the error of a volume that is full or not writable.
 func (f *File) unwritable(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
@@ -193,7 +192,7 @@ func (f *File) unwritable(err error) error {
 	return err
 }
 
-// replace puts temp in place of the record if its version is old.
+// replace replaces the record by temp if the record's version is old.
 func (f *File) replace(ctx context.Context, temp string, old, version tokens.Version) error {
 	lock, err := f.lock(ctx)
 	if err != nil {
@@ -218,8 +217,8 @@ func (f *File) replace(ctx context.Context, temp string, old, version tokens.Ver
 	return nil
 }
 
-// version returns the version that is there now, "" when there is no record,
-// whether or not it can be used.
+// version returns the version of the current record, also of a damaged one. It is "" when
+// there is no record.
 func (f *File) version() (tokens.Version, error) {
 	_, version, err := f.read(nil)
 	if errors.Is(err, tokens.ErrNone) || errors.Is(err, tokens.ErrDamaged) {
@@ -228,32 +227,32 @@ func (f *File) version() (tokens.Version, error) {
 	return version, err
 }
 
-// rename puts temp, of the given version, in place of the record, of version
-// old, and believes only what it then sees. If that is the old record, then an
-// error is a plain one only once temp is away, for as long as it is there a
-// network file system could yet carry out the rename.
+// rename replaces the record, of version old, by temp, of the given version. It then reads
+// the record to find out whether that happened. If the record is still old, the outcome is
+// known only once temp is removed: as long as temp exists, a network file system could
+// still carry out the rename.
 func (f *File) rename(temp string, old, version tokens.Version) error {
 	err := f.disk.rename(temp, f.record())
-	away := false
+	removed := false
 	if err != nil {
 		removeErr := f.disk.remove(temp)
-		away = removeErr == nil || errors.Is(removeErr, fs.ErrNotExist)
+		removed = removeErr == nil || errors.Is(removeErr, fs.ErrNotExist)
 	}
 	current, readErr := f.version()
 	switch {
 	case readErr == nil && current == version:
 		return nil
-	case readErr == nil && current == old && away:
+	case readErr == nil && current == old && removed:
 		return err
 	}
 	return fmt.Errorf("%s: %w: %w", f.path(), tokens.ErrUnknown,
 		errors.Join(err, readErr, errors.New("renaming: the new record is not to be seen")))
 }
 
-// lock locks the record against the Swap of every other process and goroutine.
+// lock locks the record against Swap in every other process and goroutine.
 func (f *File) lock(ctx context.Context) (io.Closer, error) {
 	name := f.name + ".lock"
-	lock, err := await(ctx, func() (io.Closer, error) { return f.disk.lock(name) })
+	lock, err := waitForLock(ctx, func() (io.Closer, error) { return f.disk.lock(name) })
 	if errors.Is(err, errLocked) {
 		return nil, hint.With(
 			fmt.Errorf("%s is %w", f.path(), err),

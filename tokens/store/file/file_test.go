@@ -44,10 +44,9 @@ func TestModesWhateverTheUmask(t *testing.T) {
 	}
 }
 
-// TestRefusedFiles: what stands in the place of a record and is not a record
-// that is ours alone is an error of Load and of Swap, and is not touched, until
-// who knows that it is damaged puts a record in its place. What a newer program
-// may have written is not damaged.
+// TestRefusedFiles tests files that are not a record, or that other users can access. Load
+// and Swap fail and do not touch them, except a Swap of the damaged version, which replaces
+// them. A record of a newer program is not damaged.
 func TestRefusedFiles(t *testing.T) {
 	t.Parallel()
 	good := storetest.Encode(t, storetest.Record(1))
@@ -63,7 +62,7 @@ func TestRefusedFiles(t *testing.T) {
 		"truncated":          {putFile(good[:len(good)/2], 0o600), "not a record", "login park"},
 		"zeros":              {putFile(make([]byte, len(good)), 0o600), "not a record", "login park"},
 		"another format":     {putFile([]byte(`{"format": 99}`), 0o600), "format 99", "login park"},
-		"a generation that nothing reaches": {
+		"a generation that is too high": {
 			putFile([]byte(`{"format": 1, "generation": 18446744073709551615, "refresh_token": "r"}`), 0o600),
 			"generation 18446744073709551615 is higher", "login park"},
 		"a generation that a signed number cannot hold": {
@@ -106,10 +105,10 @@ func TestRefusedFiles(t *testing.T) {
 			}
 			if _, err = f.Swap(t.Context(), version, storetest.Record(2)); damaged && name != "a directory" {
 				if got := storetest.MustLoad(t, f).Record.Generation; err != nil || got != 2 {
-					t.Errorf("putting the record back: generation %d, %v", got, err)
+					t.Errorf("Swap of the damaged version: generation %d, %v", got, err)
 				}
 			} else if err == nil || errors.Is(err, tokens.ErrUnknown) {
-				t.Errorf("writing over it: %v", err)
+				t.Errorf("Swap of a file that is not replaced: %v", err)
 			}
 			if got := names(t, filepath.Dir(f.path())); strings.Contains(got, ".tmp") {
 				t.Errorf("files left: %s", got)
@@ -131,7 +130,7 @@ func TestRecordTooLargeToLoadIsNotWritten(t *testing.T) {
 	}
 }
 
-// A record of the most bytes that are read is written, too.
+// TestRecordOfMostBytes tests that Swap writes the largest record that Load reads.
 func TestRecordOfMostBytes(t *testing.T) {
 	t.Parallel()
 	f := openTest(t, t.TempDir()).Account("park")
@@ -156,14 +155,14 @@ func TestAccountNames(t *testing.T) {
 		}
 	}
 	storetest.MustSwap(t, d.Account("park-2"), "", storetest.Record(1))
-	if got := names(t, d.folder.path); got != holderFile(d.Holder())+" park-2.json park-2.lock" {
+	if got := names(t, d.disk.path); got != holderFile(d.Holder())+" park-2.json park-2.lock" {
 		t.Errorf("files: %s", got)
 	}
 }
 
-// TestVanishedVolume: a directory that went away is not an account with no
-// record, whose seed would then be spent again. Who holds the record may put it
-// into the directory's successor, or make one.
+// TestVanishedVolume tests that an unmounted directory does not look like an account without
+// a record, whose seed would be spent again. A Swap of the damaged version creates the
+// directory again, or writes into its replacement.
 func TestVanishedVolume(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
@@ -179,7 +178,7 @@ func TestVanishedVolume(t *testing.T) {
 	_, version, err := f.Load(t.Context())
 	requirePlain(t, err, path, "no longer the directory", "mounted")
 	if _, err := f.Swap(t.Context(), version, storetest.Record(3)); err != nil {
-		t.Errorf("putting the record where no directory is: %v", err)
+		t.Errorf("Swap without a directory: %v", err)
 	}
 	if got := storetest.MustLoad(t, f).Record.Generation; got != 3 {
 		t.Errorf("generation %d, want 3", got)
@@ -276,8 +275,8 @@ func names(t *testing.T, path string) string {
 	return strings.Join(list, " ")
 }
 
-// requirePlain requires an error that promises that nothing was written, names
-// its object and says what is wrong, and the hint, where it is to have one.
+// requirePlain requires an error that is not ErrNone, ErrConflict or ErrUnknown, and that
+// contains object and want. Its hint must contain advice.
 func requirePlain(t *testing.T, err error, object, want, advice string) {
 	t.Helper()
 	if err == nil {

@@ -10,15 +10,15 @@ import (
 	"ticketproxy/tokens"
 )
 
-// A tempFile is what the name of a record that is being written says.
+// A tempFile is the content of the name of a temporary file.
 type tempFile struct {
 	account string
 	holder  string
-	old     tokens.Version // the version that it replaces
+	old     tokens.Version // the version that it is to replace
 }
 
-// tempName names a file of its own to each attempt to write. No account's name
-// has a dot, so it is never the name of a record.
+// tempName returns a unique name for each attempt to write. No account's name has a dot, so
+// it is never the name of a record.
 func tempName(account, holder string, old tokens.Version) string {
 	if old == "" {
 		old = "none"
@@ -37,16 +37,16 @@ func parseTemp(name string) (tempFile, bool) {
 // finishTimeout bounds the wait for the record's lock.
 const finishTimeout = 5 * time.Second
 
-// Gone implements tokens.Presence. Before it says that holder has ended, it
-// finishes the Swap that holder was killed in, if a new grant had reached the
-// disk: the record then has another version, and nobody spends the old one.
+// Gone implements tokens.Presence. If holder was killed during a Swap and had written a new
+// grant to the disk, Gone first finishes that Swap. The record then has another version, so
+// no process spends the old refresh token.
 func (f *File) Gone(holder string) bool {
 	return f.presence.gone(holder) && f.finish(holder) == nil
 }
 
-// finish carries out what a holder that has ended was about to store, if it
-// is whole and of a newer generation than the record that it was to replace.
-// A Swap that returned nothing to anybody may still succeed.
+// finish completes the Swap of a holder that has ended, if its temporary file is complete
+// and has a newer generation than the record. That is allowed, because no caller got a
+// result of that Swap.
 func (f *File) finish(holder string) error {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
@@ -78,7 +78,7 @@ func (f *File) finishTemp(name string, old tokens.Version) error {
 	}
 	next, data, err := f.readTemp(name)
 	if err != nil || version != old || next.Generation <= record.Generation {
-		return f.disk.remove(name) // not whole, or overtaken
+		return f.disk.remove(name) // incomplete, or the record is newer
 	}
 	if err := f.rename(name, old, versionOf(data)); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (f *File) finishTemp(name string, old tokens.Version) error {
 	return f.disk.sync()
 }
 
-// readTemp reads a record that was being written, and makes it durable.
+// readTemp reads the record in a temporary file, and makes it durable.
 func (f *File) readTemp(name string) (tokens.Record, []byte, error) {
 	h, err := f.disk.open(name)
 	if err != nil {

@@ -10,9 +10,8 @@ import (
 	"ticketproxy/tokens/store/storetest"
 )
 
-// TestKilledBetweenWriteAndRename: a grant that reached the disk in a killed
-// process's temporary file is found by whoever asks whether that process is
-// gone, and by nobody when it is of no use any more.
+// TestKilledBetweenWriteAndRename tests that Gone stores the grant in a killed process's
+// temporary file, unless the file is incomplete or the record is newer.
 func TestKilledBetweenWriteAndRename(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -46,10 +45,10 @@ func TestKilledBetweenWriteAndRename(t *testing.T) {
 			if err := putFile(test.data(t), 0o600)(temp); err != nil {
 				t.Fatal(err)
 			}
-			openTest(t, path) // tidies, and must leave it
+			openTest(t, path) // must not remove the temporary file
 
 			if !park.Gone(killed) {
-				t.Error("the killed process is not known to be gone")
+				t.Error("Gone is false for the killed process")
 			}
 			got, now, err := park.Load(t.Context())
 			if err != nil || got.Generation != test.want {
@@ -65,8 +64,9 @@ func TestKilledBetweenWriteAndRename(t *testing.T) {
 	}
 }
 
-// TestUnfinishedHolderIsNotGone: while another process keeps the record locked, the
-// killed one's write cannot be finished, and nobody may spend the record's token.
+// TestUnfinishedHolderIsNotGone tests that Gone is false while another process holds the
+// record's lock: the killed process's write cannot be finished, and the record's token must
+// not be spent.
 func TestUnfinishedHolderIsNotGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -87,11 +87,11 @@ func TestUnfinishedHolderIsNotGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if park.Gone(killed) {
-			t.Error("the killed process is taken to be gone, and its write is not finished")
+			t.Error("Gone is true before the killed process's write is finished")
 		}
 		lock.Close()
 		if !park.Gone(killed) || storetest.MustLoad(t, park).Record.Generation != 2 {
-			t.Error("the write is not finished once the record is free")
+			t.Error("the write is not finished after the lock was released")
 		}
 	})
 }

@@ -14,14 +14,14 @@ import (
 	"ticketproxy/hint"
 )
 
-// lockInterval is how often a lock that is held is asked for again. It is held
-// for the time of one rename and one fsync.
+// lockInterval is the time between two attempts to take a lock. Processes hold it for one
+// rename and one fsync.
 const lockInterval = 5 * time.Millisecond
 
 var errLocked = errors.New("locked by another process")
 
-// await calls try until its error is not errLocked, or ctx is done.
-func await(ctx context.Context, try func() (io.Closer, error)) (io.Closer, error) {
+// waitForLock calls try until its error is not errLocked, or ctx is done.
+func waitForLock(ctx context.Context, try func() (io.Closer, error)) (io.Closer, error) {
 	for {
 		lock, err := try()
 		if !errors.Is(err, errLocked) {
@@ -35,10 +35,10 @@ func await(ctx context.Context, try func() (io.Closer, error)) (io.Closer, error
 	}
 }
 
-// takeLock takes a flock(2) on a file of the directory, which it opens for
-// reading and writing with flag. It does not wait: the error is errLocked when
-// another has the lock, or when the file that was locked has left its name.
-func (d folder) takeLock(name string, flag, how int) (*os.File, error) {
+// takeLock takes a flock(2) on a file of the directory, which it opens for reading and
+// writing with flag. It does not wait: the error is errLocked when another has the lock, or
+// when the file was removed or replaced meanwhile.
+func (d osDisk) takeLock(name string, flag, how int) (*os.File, error) {
 	path := d.join(name)
 	f, err := d.openAt(name, unix.O_RDWR|flag)
 	switch {
@@ -70,8 +70,8 @@ func lockOpen(f *os.File, path string, how int) error {
 	if err := ownLock(path, info, os.Geteuid()); err != nil {
 		return err
 	}
-	// The umask may have taken from the owner what open gave, and others who
-	// can open the file can lock it.
+	// The umask may have removed permissions of the owner. And users who can open the
+	// file could lock it.
 	if info.Mode().Perm() != 0o600 {
 		if err := f.Chmod(0o600); err != nil {
 			return err
@@ -83,7 +83,7 @@ func lockOpen(f *os.File, path string, how int) error {
 	case err != nil:
 		return hint.With(fmt.Errorf("locking %s: %w", path, err), "keep the state on a local file system")
 	}
-	// Who removed the file meanwhile has made the next one's lock another one.
+	// If the file was removed meanwhile, a new file has another lock.
 	there, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -22,11 +22,11 @@ func TestLockHeldUntilTheDeadline(t *testing.T) {
 		d := openTest(t, t.TempDir())
 		f := d.Account("park")
 		version := storetest.MustSwap(t, f, "", storetest.Record(1))
-		lock, err := d.folder.lock("park.lock")
+		lock, err := d.disk.lock("park.lock")
 		if err != nil {
 			t.Fatal(err)
 		}
-		before := names(t, d.folder.path)
+		before := names(t, d.disk.path)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err = f.Swap(ctx, version, storetest.Record(2))
@@ -37,7 +37,7 @@ func TestLockHeldUntilTheDeadline(t *testing.T) {
 		if got := storetest.MustLoad(t, f); got.Version != version {
 			t.Errorf("generation %d was written without the lock", got.Record.Generation)
 		}
-		if after := names(t, d.folder.path); after != before {
+		if after := names(t, d.disk.path); after != before {
 			t.Errorf("files after: %s\nbefore: %s", after, before)
 		}
 		if err := lock.Close(); err != nil {
@@ -62,8 +62,8 @@ func TestLockOfAKilledProcess(t *testing.T) {
 	storetest.MustSwap(t, f, "", storetest.Record(1))
 }
 
-// TestLockFileRemoved: a lock on a file that is no longer there excludes
-// nobody.
+// TestLockFileRemoved tests that locking a removed file fails: another process would lock
+// the new file of that name.
 func TestLockFileRemoved(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "park.lock")
@@ -86,8 +86,8 @@ func TestLockFileRemoved(t *testing.T) {
 	}
 }
 
-// TestKilledWriter: what Swap said was written is there after kill -9, and the
-// next process goes on from it.
+// TestKilledWriter tests that a record for which Swap returned nil survives kill -9, and
+// that the next process can replace it.
 func TestKilledWriter(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -105,7 +105,7 @@ func TestKilledWriter(t *testing.T) {
 	c.kill(t)
 	got := storetest.MustLoad(t, f)
 	if got.Record.Generation < last {
-		t.Errorf("generation %d, the killed process had been told that %d was durable", got.Record.Generation, last)
+		t.Errorf("generation %d, but Swap of %d had succeeded in the killed process", got.Record.Generation, last)
 	}
 	storetest.MustSwap(t, f, got.Version, storetest.Record(got.Record.Generation+1))
 	openTest(t, path)
@@ -114,14 +114,14 @@ func TestKilledWriter(t *testing.T) {
 	}
 }
 
-func TestNoRoomToWrite(t *testing.T) {
+func TestNoSpaceToWrite(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	f := openTest(t, path).Account("park")
 	version := storetest.MustSwap(t, f, "", storetest.Record(1))
 	c := startChild(t, "fill", path)
 	if got := c.line(t); !strings.Contains(got, unix.EFBIG.Error()) {
-		t.Errorf("Swap with no room: %s, want %q", got, unix.EFBIG.Error())
+		t.Errorf("Swap with too little space: %s, want %q", got, unix.EFBIG.Error())
 	}
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)

@@ -17,13 +17,13 @@ import (
 	"ticketproxy/tokens/store/storetest"
 )
 
-// childVariable makes the test binary another process in the story of a test:
-// its value is the part that it plays, its argument the directory.
+// childVariable makes the test binary run as a child process of a test. Its value is the
+// child's role; the directory is the argument.
 const childVariable = "STORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if part, ok := os.LookupEnv(childVariable); ok {
-		if err := play(part, os.Args[1]); err != nil {
+	if role, ok := os.LookupEnv(childVariable); ok {
+		if err := runChild(role, os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -32,17 +32,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// play plays a part until stdin ends. What the parent is to know goes to
-// stdout, a line each.
-func play(part, path string) error {
-	unix.Umask(0o777) // no mode may depend on it
+// runChild runs a role until stdin ends. It prints its results, one on each line.
+func runChild(role, path string) error {
+	unix.Umask(0o777) // no file mode may depend on the umask
 	ctx := context.Background()
 	d, err := Open(path)
 	if err != nil {
 		return err
 	}
 	f := d.Account("park")
-	switch part {
+	switch role {
 	case "stay":
 		fmt.Println(d.Holder())
 	case "lock":
@@ -80,20 +79,20 @@ func play(part, path string) error {
 	return err
 }
 
-// A child is this test binary in another process.
+// A child is a child process that runs this test binary.
 type child struct {
 	*exec.Cmd
 	lines *bufio.Scanner
 }
 
-func startChild(t *testing.T, part, path string) *child {
+func startChild(t *testing.T, role, path string) *child {
 	t.Helper()
 	executable, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(executable, path)
-	cmd.Env = append(os.Environ(), childVariable+"="+part)
+	cmd.Env = append(os.Environ(), childVariable+"="+role)
 	cmd.Stderr = t.Output()
 	if _, err := cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -114,7 +113,7 @@ func startChild(t *testing.T, part, path string) *child {
 	return &child{cmd, bufio.NewScanner(stdout)}
 }
 
-// line waits for the next line that the child writes.
+// line waits for the child's next line.
 func (c *child) line(t *testing.T) string {
 	t.Helper()
 	if !c.lines.Scan() {
@@ -123,7 +122,7 @@ func (c *child) line(t *testing.T) string {
 	return strings.TrimSpace(c.lines.Text())
 }
 
-// kill ends the child with SIGKILL, and waits until it is no more.
+// kill ends the child with SIGKILL and waits for its end.
 func (c *child) kill(t *testing.T) {
 	t.Helper()
 	if err := c.Process.Kill(); err != nil {

@@ -12,30 +12,29 @@ import (
 	"ticketproxy/hint"
 )
 
-// A folder is the disk of the operating system.
+// An osDisk is a disk in a directory of the operating system.
 //
-// Each operation opens the directory, checks on the open handle that it is
-// this user's alone, and goes through that handle. Whoever can write to a
-// parent can therefore take the directory away, but cannot put another user's
-// directory in its place between a check and its use.
-type folder struct {
+// Each operation opens the directory, checks on the open handle that no other user owns it
+// or can write to it, and uses that handle. A user who can write to a parent can therefore
+// remove the directory, but cannot replace it between a check and its use.
+type osDisk struct {
 	path string
 	info fs.FileInfo // of the directory, when it was opened
 }
 
-func (d folder) join(name string) string { return filepath.Join(d.path, name) }
+func (d osDisk) join(name string) string { return filepath.Join(d.path, name) }
 
-func (d folder) ensure() error {
+func (d osDisk) ensure() error {
 	_, err := ensureDir(d.path)
 	return err
 }
 
-// directory opens the directory. The error is tokens.ErrDamaged when it is
-// gone, or is no longer this user's alone.
-func (d folder) directory() (*os.File, error) {
+// directory opens the directory. The error is tokens.ErrDamaged when it does not exist, or
+// another user owns it or can write to it.
+func (d osDisk) directory() (*os.File, error) {
 	dir, _, err := openDirectory(d.path)
 	if isGone(err) {
-		return nil, d.replaced()
+		return nil, d.replacedError()
 	}
 	if advice := hint.Of(err); advice != "" {
 		return nil, damage(advice, "%w", err)
@@ -43,14 +42,14 @@ func (d folder) directory() (*os.File, error) {
 	return dir, err
 }
 
-// openAt opens a file of the directory, and does not follow a symbolic link.
-func (d folder) openAt(name string, flag int) (*os.File, error) {
+// openAt opens a file of the directory. It does not follow a symbolic link.
+func (d osDisk) openAt(name string, flag int) (*os.File, error) {
 	dir, err := d.directory()
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	// O_NONBLOCK: opening a named pipe would wait for its writer.
+	// Without O_NONBLOCK, opening a named pipe would wait for its writer.
 	flag |= unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 	var fd int
 	err = uninterrupted(func() error {
@@ -58,7 +57,7 @@ func (d folder) openAt(name string, flag int) (*os.File, error) {
 		return err
 	})
 	if isGone(err) {
-		return nil, d.missing(dir, &fs.PathError{Op: "open", Path: d.join(name), Err: err})
+		return nil, d.notFoundError(dir, &fs.PathError{Op: "open", Path: d.join(name), Err: err})
 	}
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: d.join(name), Err: err}
@@ -66,7 +65,7 @@ func (d folder) openAt(name string, flag int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), d.join(name)), nil
 }
 
-// uninterrupted repeats a system call that a signal interrupts.
+// uninterrupted repeats a system call that a signal has interrupted.
 func uninterrupted(call func() error) error {
 	for {
 		if err := call(); !errors.Is(err, unix.EINTR) {
@@ -75,12 +74,12 @@ func uninterrupted(call func() error) error {
 	}
 }
 
-func (d folder) create(name string) (handle, error) {
+func (d osDisk) create(name string) (handle, error) {
 	f, err := d.openAt(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
 		return nil, err
 	}
-	// The umask may have taken from the owner what open gave.
+	// The umask may have removed permissions of the owner.
 	if err := f.Chmod(0o600); err != nil {
 		f.Close()
 		return nil, err
@@ -88,14 +87,14 @@ func (d folder) create(name string) (handle, error) {
 	return f, nil
 }
 
-func (d folder) open(name string) (handle, error) {
+func (d osDisk) open(name string) (handle, error) {
 	path := d.join(name)
 	f, err := d.openAt(name, unix.O_RDONLY)
 	switch {
 	case errors.Is(err, unix.ELOOP):
 		return nil, damage("put the file itself in place of the link", "%s is a symbolic link", path)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, d.forbidden(err, path)
+		return nil, d.permissionError(err, path)
 	case err != nil:
 		return nil, err
 	}
@@ -110,34 +109,34 @@ func (d folder) open(name string) (handle, error) {
 	return f, nil
 }
 
-// isGone reports whether a file, or the directory around it, is not there.
+// isGone reports whether a file or its directory does not exist.
 func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR)
 }
 
-// missing tells a file that is missing in dir from a directory that is another
-// one: a volume that went away must not look like an account that never had a
-// record.
-func (d folder) missing(dir *os.File, err error) error {
+// notFoundError returns err when the file does not exist in dir, and another error when the
+// directory was replaced: an unmounted volume must not look like an account that never had
+// a record.
+func (d osDisk) notFoundError(dir *os.File, err error) error {
 	info, statErr := dir.Stat()
 	if statErr != nil || !os.SameFile(d.info, info) {
-		return d.replaced()
+		return d.replacedError()
 	}
-	// A directory that was removed while it was open has no files either.
+	// A directory that was removed while it was open has no files, either.
 	if info, statErr = os.Stat(d.path); statErr != nil || !os.SameFile(d.info, info) {
-		return d.replaced()
+		return d.replacedError()
 	}
 	return err
 }
 
-func (d folder) replaced() error {
+func (d osDisk) replacedError() error {
 	return damage("see that its volume is mounted, then start again",
 		"%s is no longer the directory that it was when it was opened", d.path)
 }
 
-// forbidden tells a file that may not be opened, which another may replace,
-// from a directory in which nothing may be looked up.
-func (d folder) forbidden(err error, path string) error {
+// permissionError returns a tokens.ErrDamaged, which allows a replacement, when the file may
+// not be opened, and err when the directory may not be searched.
+func (d osDisk) permissionError(err error, path string) error {
 	info, statErr := os.Lstat(path)
 	if statErr != nil {
 		return err
@@ -148,20 +147,20 @@ func (d folder) forbidden(err error, path string) error {
 	return damage("chmod 600 "+path, "%w", err)
 }
 
-func (d folder) lock(name string) (io.Closer, error) {
+func (d osDisk) lock(name string) (io.Closer, error) {
 	return d.takeLock(name, unix.O_CREAT, unix.LOCK_EX)
 }
 
-func (d folder) rename(from, to string) error {
-	return d.within("rename", from, func(dir int) error { return unix.Renameat(dir, from, dir, to) })
+func (d osDisk) rename(from, to string) error {
+	return d.withDir("rename", from, func(dir int) error { return unix.Renameat(dir, from, dir, to) })
 }
 
-func (d folder) remove(name string) error {
-	return d.within("remove", name, func(dir int) error { return unix.Unlinkat(dir, name, 0) })
+func (d osDisk) remove(name string) error {
+	return d.withDir("remove", name, func(dir int) error { return unix.Unlinkat(dir, name, 0) })
 }
 
-// within makes a system call that changes the directory.
-func (d folder) within(op, name string, call func(dir int) error) error {
+// withDir makes a system call that changes the directory.
+func (d osDisk) withDir(op, name string, call func(dir int) error) error {
 	dir, err := d.directory()
 	if err != nil {
 		return err
@@ -173,7 +172,7 @@ func (d folder) within(op, name string, call func(dir int) error) error {
 	return nil
 }
 
-func (d folder) sync() error {
+func (d osDisk) sync() error {
 	dir, err := d.directory()
 	if err != nil {
 		return err

@@ -9,33 +9,33 @@ import (
 	"ticketproxy/tokens"
 )
 
-// exclusive refuses a directory that does not belong to user uid, or that
-// another user can write to. Root is no exception: the owner of a directory
-// decides what is in it, whoever reads it.
+// exclusive refuses a directory that does not belong to user uid, or that another user can
+// write to. This holds for root, too, because the owner of a directory can replace its
+// files.
 //
-// No hint names a path below such a directory: there, another user can make or
-// replace what root or uid then takes for its own.
+// No hint names a path below such a directory, because another user could create or replace
+// the files there.
 func exclusive(path string, info fs.FileInfo, uid int) error {
-	another := fmt.Sprintf("name a directory that user %d owns and nobody else can write to; "+
+	nameAnother := fmt.Sprintf("name a directory that user %d owns and nobody else can write to; "+
 		"one that does not exist is created so (on a Kubernetes volume, name a subdirectory)", uid)
-	others := info.Mode().Perm()&0o022 != 0
+	othersWrite := info.Mode().Perm()&0o022 != 0
 	switch owner := ownerOf(info); {
-	case owner != uid && others:
-		return hint.With(ownedByAnother(path, owner, uid), another)
+	case owner != uid && othersWrite:
+		return hint.With(ownedByAnother(path, owner, uid), nameAnother)
 	case owner != uid:
-		advice := fmt.Sprintf("if it is for ticketproxy alone, chown %d %s; otherwise %s", uid, path, another)
+		advice := fmt.Sprintf("if it is for ticketproxy alone, chown %d %s; otherwise %s", uid, path, nameAnother)
 		return hint.With(ownedByAnother(path, owner, uid), advice)
-	case others && info.Mode()&fs.ModeSticky != 0: // shared on purpose, like /tmp
-		return hint.With(shared(path, info), another)
-	case others:
-		advice := fmt.Sprintf("if it is for ticketproxy alone, chmod 700 %s; otherwise %s", path, another)
+	case othersWrite && info.Mode()&fs.ModeSticky != 0: // shared on purpose, like /tmp
+		return hint.With(shared(path, info), nameAnother)
+	case othersWrite:
+		advice := fmt.Sprintf("if it is for ticketproxy alone, chmod 700 %s; otherwise %s", path, nameAnother)
 		return hint.With(shared(path, info), advice)
 	}
 	return nil
 }
 
-// private refuses a file that does not belong to user uid, or that another
-// user can read or change.
+// private refuses a file that does not belong to user uid, or that another user can read
+// or change.
 func private(path string, info fs.FileInfo, uid int) error {
 	if !info.Mode().IsRegular() {
 		return damage("move it away", "%s is not a regular file", path)
@@ -50,8 +50,8 @@ func private(path string, info fs.FileInfo, uid int) error {
 	return nil
 }
 
-// ownLock refuses a lock file that does not belong to user uid, who could keep
-// the lock, or is no regular file.
+// ownLock refuses a lock file that is not regular, or that does not belong to user uid:
+// its owner could hold the lock forever.
 func ownLock(path string, info fs.FileInfo, uid int) error {
 	if !info.Mode().IsRegular() {
 		return hint.With(fmt.Errorf("%s is not a regular file", path), "move it away")
@@ -62,8 +62,8 @@ func ownLock(path string, info fs.FileInfo, uid int) error {
 	return nil
 }
 
-// trustedLink refuses a symbolic link to the directory that neither user uid
-// nor root has made: its owner chooses the directory.
+// trustedLink refuses a symbolic link to the directory that neither user uid nor root owns,
+// because its owner chooses the directory.
 func trustedLink(path string, info fs.FileInfo, uid int) error {
 	owner := ownerOf(info)
 	if info.Mode()&fs.ModeSymlink == 0 || owner == uid || owner == 0 {
@@ -88,7 +88,7 @@ func ownerOf(info fs.FileInfo) int {
 	return int(info.Sys().(*syscall.Stat_t).Uid)
 }
 
-// damage is an error, with its advice, of a record that is of no use to anybody.
+// damage returns a tokens.ErrDamaged with a hint.
 func damage(advice, format string, args ...any) error {
 	return hint.With(fmt.Errorf("%w: %w", fmt.Errorf(format, args...), tokens.ErrDamaged), advice)
 }

@@ -88,8 +88,8 @@ func TestOwners(t *testing.T) {
 	}
 }
 
-// requireNoPathBelow requires that the error's hint names no path below a
-// directory in which another user may have put something.
+// requireNoPathBelow requires that the error's hint names no path below a directory in which
+// another user may have created files.
 func requireNoPathBelow(t *testing.T, err error, path string) {
 	t.Helper()
 	if strings.Contains(hint.Of(err), path+"/") {
@@ -97,21 +97,21 @@ func requireNoPathBelow(t *testing.T, err error, path string) {
 	}
 }
 
-// anothersDir returns a directory of another user, with that user's id. Only
-// root can make one; for others it is one of root's.
+// anothersDir returns a directory of another user, with that user's id. Only root can create
+// one; for other users it returns one of root's.
 func anothersDir(t *testing.T) (path string, uid int) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return "/", 0
 	}
 	path = t.TempDir()
-	give(t, path)
+	chown(t, path)
 	return path, anotherUser
 }
 
 const anotherUser = 65532
 
-func give(t *testing.T, path string) {
+func chown(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Lchown(path, anotherUser, anotherUser); err != nil {
 		t.Fatal(err)
@@ -133,9 +133,9 @@ func TestAnothersDirectory(t *testing.T) {
 	}
 }
 
-// TestDirectoryReplacedByAShared: who can write to a parent can put another
-// directory in the place of ours, and gets nothing into it.
-func TestDirectoryReplacedByAShared(t *testing.T) {
+// TestDirectoryReplacedByASharedOne tests that a user who can write to a parent and replaces
+// the directory gets no record in it.
+func TestDirectoryReplacedByASharedOne(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "state")
 	d, err := Open(path)
@@ -155,7 +155,7 @@ func TestDirectoryReplacedByAShared(t *testing.T) {
 	_, _, err = f.Load(t.Context())
 	requirePlain(t, err, path, "can be written to by others", "")
 	if !errors.Is(err, tokens.ErrDamaged) {
-		t.Errorf("the record is not lost to a reader: %v", err)
+		t.Errorf("Load: %v, want ErrDamaged", err)
 	}
 	if got := names(t, path); got != "" {
 		t.Errorf("files in the other directory: %s", got)
@@ -169,8 +169,8 @@ func TestDirectoryReplacedByAShared(t *testing.T) {
 	}
 }
 
-// TestAnothersFiles needs root, who alone can give files away; TestOwners has
-// the rules for everybody.
+// TestAnothersFiles needs root, because only root can change the owner of a file. TestOwners
+// tests the rules for all users.
 func TestAnothersFiles(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -185,8 +185,8 @@ func TestAnothersFiles(t *testing.T) {
 			d := openTest(t, t.TempDir())
 			f := d.Account("park")
 			version := storetest.MustSwap(t, f, "", storetest.Record(1))
-			path := d.folder.join(x.file)
-			give(t, path)
+			path := d.disk.join(x.file)
+			chown(t, path)
 			_, err := f.Swap(t.Context(), version, storetest.Record(2))
 			requirePlain(t, err, path, "belongs to user 65532, and this process is user 0", x.hint)
 			if err := os.Lchown(path, 0, 0); err != nil {
@@ -209,7 +209,7 @@ func TestAnothersFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.Close()
-		give(t, path)
+		chown(t, path)
 		_, err = Open(path)
 		requirePlain(t, err, path, "symbolic link that belongs to user 65532", "name the directory itself")
 	})
@@ -221,7 +221,7 @@ func TestLinkedLock(t *testing.T) {
 		d := openTest(t, t.TempDir())
 		f := d.Account("park")
 		target := filepath.Join(t.TempDir(), "target")
-		path := d.folder.join("park.lock")
+		path := d.disk.join("park.lock")
 		if err := os.Symlink(target, path); err != nil {
 			t.Fatal(err)
 		}

@@ -15,29 +15,28 @@ import (
 	"ticketproxy/tokens"
 )
 
-// A presence is the lock that a process keeps on a file of its own for as long
-// as it lives: the kernel releases it however the process ends, and not while
-// it is merely stopped.
+// A presence is the lock that a process holds on a file of its own while it runs. The
+// kernel releases the lock whenever the process ends, but not while it is stopped (SIGSTOP).
 //
-// That a process has ended is believed only of one that ran under the present
-// boot of this kernel, because a file system may keep the locks of another
-// machine from us; the holder's id tells. It is believed for as long as the
-// lock's file exists, so the file stays while a record names the holder.
+// A free lock proves that a process has ended only if the process ran under the current
+// boot of this kernel, because a file system may not show the locks of another machine.
+// The holder's id has the boot. The proof needs the lock's file, so the file stays while a
+// record names the holder.
 type presence struct {
-	folder folder
+	disk   osDisk
 	holder string
 	lock   io.Closer
 }
 
 const (
-	kernelDigits = 16 // of an id: a hash of the kernel's boot
+	kernelDigits = 16 // of an id: the hash of the boot
 	holderDigits = kernelDigits + 32
 )
 
-// announce takes the lock of a new holder.
-func announce(d folder) (*presence, error) {
-	p := &presence{folder: d, holder: newHolder(bootID())}
-	lock, err := await(context.Background(), func() (io.Closer, error) {
+// newPresence takes the lock of a new holder.
+func newPresence(d osDisk) (*presence, error) {
+	p := &presence{disk: d, holder: newHolder(bootID())}
+	lock, err := waitForLock(context.Background(), func() (io.Closer, error) {
 		return d.lock(holderFile(p.holder))
 	})
 	if err != nil {
@@ -47,8 +46,8 @@ func announce(d folder) (*presence, error) {
 	return p, nil
 }
 
-// newHolder returns a random id. One of an unknown boot is of a boot that
-// nobody shares.
+// newHolder returns a random id. If the boot is unknown, the id has a random boot that no
+// other id shares.
 func newHolder(boot string) string {
 	kernel := randomHex(kernelDigits / 2)
 	if boot != "" {
@@ -58,16 +57,16 @@ func newHolder(boot string) string {
 	return kernel + randomHex((holderDigits-kernelDigits)/2)
 }
 
-// validHolder reports whether id, which may come from a stored record, has the
-// form of an id and so is fit for a path.
+// validHolder reports whether id, which may come from a stored record, has the format of an
+// id and is safe in a path.
 func validHolder(id string) bool {
 	return len(id) == holderDigits && strings.Trim(id, "0123456789abcdef") == ""
 }
 
 func holderFile(id string) string { return "." + id + ".holder" }
 
-// gone reports whether holder is known to have ended. A wrong false costs the
-// time that an intent is respected; a wrong true spends a token twice.
+// gone reports whether holder is known to have ended. A wrong false delays the next refresh
+// until the intent expires. A wrong true spends a token twice.
 func (p *presence) gone(holder string) bool {
 	if !validHolder(holder) || holder == p.holder || holder[:kernelDigits] != p.holder[:kernelDigits] {
 		return false
@@ -76,12 +75,12 @@ func (p *presence) gone(holder string) bool {
 	return ended && err == nil
 }
 
-// unlocked reports whether nobody has holder's lock. The error is
-// fs.ErrNotExist when there is no such file.
+// unlocked reports whether holder's lock is free. The error is fs.ErrNotExist when there is
+// no lock file.
 func (p *presence) unlocked(holder string) (bool, error) {
-	// Shared: of two who look at the same time neither takes the other for
-	// the holder.
-	lock, err := p.folder.takeLock(holderFile(holder), 0, unix.LOCK_SH)
+	// The lock is shared, so that two processes that check at the same time do not take
+	// each other for the holder.
+	lock, err := p.disk.takeLock(holderFile(holder), 0, unix.LOCK_SH)
 	if errors.Is(err, errLocked) {
 		return false, nil
 	}
@@ -91,24 +90,24 @@ func (p *presence) unlocked(holder string) (bool, error) {
 	return true, lock.Close()
 }
 
-// leave ends the presence. The lock's file stays if a record names us, for
-// a process that finds that intent must be able to tell that we are gone.
-func (p *presence) leave() error {
-	if p.named(p.holder) {
+// close ends the presence. The lock's file stays if a record names this holder, so that
+// another process can find out that the holder of the intent has ended.
+func (p *presence) close() error {
+	if p.mayBeNamed(p.holder) {
 		return p.lock.Close()
 	}
-	err := p.folder.remove(holderFile(p.holder))
+	err := p.disk.remove(holderFile(p.holder))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, tokens.ErrDamaged) {
 		err = nil
 	}
 	return errors.Join(err, p.lock.Close())
 }
 
-// tidy removes what processes that were killed have left behind: their
-// temporary files, but for what finish may need, and the files of their locks.
-// What it cannot remove does no harm.
+// tidy removes the files that killed processes have left: their temporary files, except
+// those that finish may need, and their lock files. Files that it cannot remove do no
+// harm.
 func (p *presence) tidy() {
-	entries, err := os.ReadDir(p.folder.path)
+	entries, err := os.ReadDir(p.disk.path)
 	if err != nil {
 		return
 	}
@@ -118,33 +117,32 @@ func (p *presence) tidy() {
 		switch {
 		case ok:
 			ended, err := p.unlocked(temp.holder)
-			if (ended || errors.Is(err, fs.ErrNotExist)) && !p.named(temp.holder) {
-				p.folder.remove(entry.Name())
+			if (ended || errors.Is(err, fs.ErrNotExist)) && !p.mayBeNamed(temp.holder) {
+				p.disk.remove(entry.Name())
 			}
 		case len(parts) == 3 && parts[2] == "holder" && validHolder(parts[1]):
-			if !p.named(parts[1]) {
-				p.forget(parts[1])
+			if !p.mayBeNamed(parts[1]) {
+				p.removeLockFile(parts[1])
 			}
 		}
 	}
 }
 
-// forget removes the file of holder's lock if nobody has the lock. It keeps
-// the lock meanwhile, so that of two who do this neither removes a file that
-// was made anew.
-func (p *presence) forget(holder string) {
-	lock, err := p.folder.takeLock(holderFile(holder), 0, unix.LOCK_EX)
+// removeLockFile removes the file of holder's lock if the lock is free. It holds the lock
+// meanwhile, so that two processes do not remove a file that was created again.
+func (p *presence) removeLockFile(holder string) {
+	lock, err := p.disk.takeLock(holderFile(holder), 0, unix.LOCK_EX)
 	if err != nil {
 		return
 	}
 	defer lock.Close()
-	p.folder.remove(holderFile(holder))
+	p.disk.remove(holderFile(holder))
 }
 
-// named reports whether a record may name holder. Once a holder has ended and
-// no record names it, none ever will: a Swap carries over only what it found.
-func (p *presence) named(holder string) bool {
-	entries, err := os.ReadDir(p.folder.path)
+// mayBeNamed reports whether a record may name holder. Once a holder has ended and no record
+// names it, no record will: other processes write only the holders that they read.
+func (p *presence) mayBeNamed(holder string) bool {
+	entries, err := os.ReadDir(p.disk.path)
 	if err != nil {
 		return true
 	}
@@ -152,7 +150,7 @@ func (p *presence) named(holder string) bool {
 		if !strings.HasSuffix(entry.Name(), ".json") {
 			continue
 		}
-		h, err := p.folder.open(entry.Name())
+		h, err := p.disk.open(entry.Name())
 		if err != nil {
 			return true
 		}

@@ -28,23 +28,23 @@ func TestKilledHolderIsGone(t *testing.T) {
 	next.Intent = intentOf(holder)
 	storetest.MustSwap(t, f, "", next)
 	if f.Gone(holder) {
-		t.Error("a living process is gone")
+		t.Error("Gone is true for a running process")
 	}
 	c.kill(t)
-	// It stays known: to us, to who looks at the same time, and to a process
-	// that starts later.
-	lock, err := f.presence.folder.takeLock(holderFile(holder), 0, unix.LOCK_SH) // as Gone does
+	// Gone stays true: also while another process checks, and in a process that starts
+	// later.
+	lock, err := f.presence.disk.takeLock(holderFile(holder), 0, unix.LOCK_SH) // as Gone does
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !f.Gone(holder) {
-		t.Error("a killed process is not gone while another looks")
+		t.Error("Gone is false for a killed process while another process checks")
 	}
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if later := openTest(t, path); !later.Account("shop").Gone(holder) {
-		t.Error("a killed process is not gone for one that starts later")
+		t.Error("Gone is false for a killed process in a process that starts later")
 	}
 }
 
@@ -62,33 +62,33 @@ func TestStoppedHolderIsNotGone(t *testing.T) {
 		t.Fatalf("waiting for the child to stop: %v, status %v", err, status)
 	}
 	if f.Gone(holder) {
-		t.Error("a stopped process is gone")
+		t.Error("Gone is true for a stopped process")
 	}
 	c.kill(t)
 	if !f.Gone(holder) {
-		t.Error("a killed process is not gone")
+		t.Error("Gone is false for a killed process")
 	}
 }
 
-func TestGoneIsFalseWhenItCannotBeTold(t *testing.T) {
+func TestGoneIsFalseWhenUnknown(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	d := openTest(t, path)
 	f := d.Account("park")
 	unlocked := func(id string) string {
-		if err := putFile(nil, 0o600)(d.folder.join(holderFile(id))); err != nil {
+		if err := putFile(nil, 0o600)(d.disk.join(holderFile(id))); err != nil {
 			t.Fatal(err)
 		}
 		return id
 	}
 	linked := newHolder(bootID())
-	if err := os.Symlink(unlocked(newHolder(bootID())), d.folder.join(holderFile(linked))); err != nil {
+	if err := os.Symlink(unlocked(newHolder(bootID())), d.disk.join(holderFile(linked))); err != nil {
 		t.Fatal(err)
 	}
 	for name, holder := range map[string]string{
-		"ourselves":            d.Holder(),
-		"another in here":      openTest(t, path).Holder(),
-		"never heard of":       newHolder(bootID()),
+		"own holder":           d.Holder(),
+		"same process":         openTest(t, path).Holder(),
+		"unknown holder":       newHolder(bootID()),
 		"of another kernel":    unlocked(newHolder("another boot")),
 		"of an unknown kernel": unlocked(newHolder("")),
 		"empty":                "",
@@ -98,11 +98,11 @@ func TestGoneIsFalseWhenItCannotBeTold(t *testing.T) {
 		"a link":               linked,
 	} {
 		if f.Gone(holder) {
-			t.Errorf("%s is gone", name)
+			t.Errorf("%s: Gone is true", name)
 		}
 	}
 	if holder := unlocked(newHolder(bootID())); !f.Gone(holder) {
-		t.Error("a holder that has let go of its lock is not gone")
+		t.Error("Gone is false for a holder that released its lock")
 	}
 }
 
@@ -119,17 +119,17 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := os.Lstat(quiet.folder.join(holderFile(quiet.Holder()))); !os.IsNotExist(err) {
-		t.Errorf("a closed presence has left its file: %v", err)
+	if _, err := os.Lstat(quiet.disk.join(holderFile(quiet.Holder()))); !os.IsNotExist(err) {
+		t.Errorf("Close left the lock file: %v", err)
 	}
 	if !f.Gone(busy.Holder()) {
-		t.Error("who closed with an intent in the record is not known to be gone")
+		t.Error("Gone is false for a closed holder with an intent in the record")
 	}
 }
 
-// TestPresencesComeAndGo: a tidying process and one that takes its lock at the
-// same moment do not rob one another.
-func TestPresencesComeAndGo(t *testing.T) {
+// TestConcurrentOpenAndClose tests that a process that tidies does not remove the lock file of
+// a process that takes its lock at the same time.
+func TestConcurrentOpenAndClose(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	var group sync.WaitGroup
@@ -141,8 +141,8 @@ func TestPresencesComeAndGo(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if _, err := os.Lstat(d.folder.join(holderFile(d.Holder()))); err != nil {
-					t.Errorf("the file of a held lock: %v", err)
+				if _, err := os.Lstat(d.disk.join(holderFile(d.Holder()))); err != nil {
+					t.Errorf("lock file of a running process: %v", err)
 				}
 				if err := d.Close(); err != nil {
 					t.Error(err)

@@ -9,29 +9,29 @@ import (
 	"ticketproxy/tokens"
 )
 
-// Probe proves that records can be kept in the directory: it writes one of an
-// account that nobody has, replaces it, reads it back, and removes it.
+// Probe proves that records can be stored in the directory: it writes the record of an
+// account that no user can have, replaces it, reads it back, and removes it.
 func (d *Dir) Probe(ctx context.Context) error {
 	f := d.Account("probe")
-	f.name = ".probe." + d.Holder() // no account's, for it begins with a dot
+	f.name = ".probe." + d.Holder() // not a valid account name, because of the dot
 	defer func() {
-		d.folder.remove(f.record())
-		d.folder.remove(f.name + ".lock")
+		d.disk.remove(f.record())
+		d.disk.remove(f.name + ".lock")
 	}()
 	var version tokens.Version
 	for generation := range uint64(2) {
 		next := tokens.Record{Generation: generation, Grant: tokens.Grant{RefreshToken: secret.New("probe")}}
 		var err error
 		if version, err = f.Swap(ctx, version, next); err != nil {
-			return fmt.Errorf("probing %s: %w", d.folder.path, err)
+			return fmt.Errorf("probing %s: %w", d.disk.path, err)
 		}
 	}
 	read, readVersion, err := f.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("probing %s: %w", d.folder.path, err)
+		return fmt.Errorf("probing %s: %w", d.disk.path, err)
 	}
 	if readVersion != version || read.Generation != 1 {
-		return fmt.Errorf("probing %s: %w", d.folder.path, errors.New("what was written is not what is read"))
+		return fmt.Errorf("probing %s: %w", d.disk.path, errors.New("what was written is not what is read"))
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package memory keeps records for as long as the process lives, which is enough
-// for accounts whose refresh tokens never change.
+// Package memory stores records until the process ends, which is enough for accounts whose
+// refresh tokens never change.
 package memory
 
 import (
@@ -11,12 +11,12 @@ import (
 	"ticketproxy/tokens"
 )
 
-// A Store keeps one record. The zero Store is empty and ready for use. It is safe
-// for concurrent use. It implements tokens.Store but for durability, and never
-// returns tokens.ErrUnknown.
+// A Store stores one record. The zero Store is empty and ready for use. It is safe for
+// concurrent use. It implements tokens.Store without durability, and never returns
+// tokens.ErrUnknown.
 type Store struct {
 	mu     sync.Mutex
-	data   []byte // encoded, so that no caller shares memory with another
+	data   []byte // encoded, so that callers share no memory
 	writes uint64 // 0 when there is no record
 }
 

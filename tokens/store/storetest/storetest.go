@@ -1,5 +1,5 @@
-// Package storetest is the contract of tokens.Store as tests. Every store passes
-// it: one that is new calls [Run].
+// Package storetest tests the contract of tokens.Store. The tests of every store call
+// [Run].
 package storetest
 
 import (
@@ -15,19 +15,19 @@ import (
 	"ticketproxy/tokens"
 )
 
-// Run tests the contract that every tokens.Store keeps. Each call of open makes two
-// handles, as of two processes, on one record that does not exist.
+// Run tests the contract of tokens.Store. Each call of open makes two handles, like those
+// of two processes, on one record that does not exist.
 func Run(t *testing.T, open func(t *testing.T) (a, b tokens.Store)) {
 	for name, test := range map[string]func(*testing.T, tokens.Store, tokens.Store){
-		"a record begins":                   testBegin,
-		"every field is kept":               testFields,
-		"records are values":                testValues,
-		"a stale version conflicts":         testConflict,
-		"versions tell records apart":       testVersions,
-		"no update is lost":                 testNoLostUpdate,
-		"one of many first writers wins":    testFirstWriter,
-		"nothing is done for a done ctx":    testDone,
-		"what cannot be encoded is no loss": testNotEncodable,
+		"a first record is written":                     testBegin,
+		"every field is kept":                           testFields,
+		"records share no memory":                       testValues,
+		"a stale version conflicts":                     testConflict,
+		"versions tell records apart":                   testVersions,
+		"no update is lost":                             testNoLostUpdate,
+		"one of many first writers wins":                testFirstWriter,
+		"a done ctx changes nothing":                    testDone,
+		"a record that cannot be encoded loses nothing": testNotEncodable,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,7 +119,7 @@ func testVersions(t *testing.T, a, b tokens.Store) {
 }
 
 func testNoLostUpdate(t *testing.T, a, b tokens.Store) {
-	const writers, updates = 4, 4 // of each handle, of each writer
+	const writers, updates = 4, 4 // for each handle, for each writer
 	MustSwap(t, a, "", Record(0))
 	var (
 		group sync.WaitGroup
@@ -144,7 +144,7 @@ func testNoLostUpdate(t *testing.T, a, b tokens.Store) {
 	group.Wait()
 	for generation, times := range wrote {
 		if times != 1 {
-			t.Errorf("generation %d was written by %d", generation, times)
+			t.Errorf("generation %d was written %d times", generation, times)
 		}
 	}
 	if got := MustLoad(t, a).Record.Generation; got != 2*writers*updates {
@@ -172,7 +172,7 @@ func testFirstWriter(t *testing.T, a, b tokens.Store) {
 		t.Fatalf("%d writers made the record first, want 1", len(won))
 	}
 	if got, want := MustLoad(t, b).Record.Generation, <-won; got != want {
-		t.Errorf("the record is writer %d's, the winner was told to be %d", got, want)
+		t.Errorf("the record is writer %d's, but Swap succeeded for writer %d", got, want)
 	}
 }
 
@@ -205,7 +205,7 @@ func testNotEncodable(t *testing.T, a, b tokens.Store) {
 	}
 }
 
-// Loaded is what a store returned.
+// Loaded is a record with its version.
 type Loaded struct {
 	Record  tokens.Record
 	Version tokens.Version
@@ -231,7 +231,7 @@ func MustSwap(t *testing.T, s tokens.Store, old tokens.Version, next tokens.Reco
 	return version
 }
 
-// Increment adds 1 to the generation, as often as it takes to win.
+// Increment adds 1 to the generation. It retries after conflicts.
 func Increment(ctx context.Context, s tokens.Store) (uint64, error) {
 	for {
 		r, version, err := s.Load(ctx)
@@ -247,7 +247,7 @@ func Increment(ctx context.Context, s tokens.Store) (uint64, error) {
 	}
 }
 
-// Record returns a small record that is like no other generation's.
+// Record returns a small record that is unique to the generation.
 func Record(generation uint64) tokens.Record {
 	return tokens.Record{
 		Generation: generation,
@@ -285,7 +285,7 @@ func FullRecord() tokens.Record {
 	}
 }
 
-// requireFull fails for a field that FullRecord forgot.
+// requireFull fails the test for an empty field.
 func requireFull(t *testing.T, path string, v reflect.Value) {
 	t.Helper()
 	if v.IsZero() {
@@ -302,7 +302,7 @@ func requireFull(t *testing.T, path string, v reflect.Value) {
 	}
 }
 
-// Encode returns the record as a store keeps it.
+// Encode returns the encoded record.
 func Encode(t *testing.T, r tokens.Record) []byte {
 	t.Helper()
 	data, err := r.Encode()
