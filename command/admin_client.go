@@ -14,13 +14,13 @@ import (
 	"ticketproxy/loopback"
 )
 
-// An adminClient asks the admin listener of a running instance.
+// An adminClient sends requests to the admin listener of a running instance.
 type adminClient struct {
 	address string
 	client  *http.Client
 }
 
-// adminClient returns the client of the instance that the environment's ADMIN_LISTEN names.
+// adminClient returns the client for the instance at the environment's ADMIN_LISTEN.
 func (e *Env) adminClient() (*adminClient, error) {
 	address, err := config.ParseAdminListen(e.environment())
 	if err != nil {
@@ -47,7 +47,7 @@ func (e *Env) adminClient() (*adminClient, error) {
 	return &adminClient{address, &http.Client{Transport: transport, Timeout: 10 * time.Second}}, nil
 }
 
-// ask sends one request; its error has a hint.
+// ask sends one request. An error to reach the instance has a hint.
 func (a *adminClient) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+a.address+path, nil)
 	if err != nil {

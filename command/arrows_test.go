@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// arrows returns what each package may import: packages of ours by their path
-// below the module, and modules of others. Of the standard library, only what
-// starts and ends a process is named.
-func arrows() map[string]string {
+// allowedImports returns the imports that each package may have: packages of this module by
+// their path below it, and other modules. Of the standard library it lists only os/exec and
+// os/signal.
+func allowedImports() map[string]string {
 	const (
 		env        = " github.com/caarlos0/env"
 		net        = " golang.org/x/net"
@@ -45,9 +45,9 @@ func arrows() map[string]string {
 	}
 }
 
-// TestArrows holds that imports are those of arrows, and that none of those is
-// superfluous.
-func TestArrows(t *testing.T) {
+// TestImports tests that packages import only what allowedImports lists, and that each entry
+// is needed.
+func TestImports(t *testing.T) {
 	t.Parallel()
 	const module = "ticketproxy"
 	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...")
@@ -57,15 +57,15 @@ func TestArrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	unused := map[string][]string{}
-	for path, may := range arrows() {
-		unused[path] = strings.Fields(may)
+	for path, allowed := range allowedImports() {
+		unused[path] = strings.Fields(allowed)
 	}
 	for line := range strings.Lines(string(out)) {
 		imports := strings.Fields(line)
 		path := strings.TrimPrefix(strings.TrimPrefix(imports[0], module), "/")
-		may, ok := arrows()[path]
+		allowed, ok := allowedImports()[path]
 		if !ok {
-			t.Errorf("package %q is not in arrows", path)
+			t.Errorf("package %q is not in allowedImports", path)
 		}
 		for _, imported := range imports[1:] {
 			domain, _, _ := strings.Cut(imported, "/")
@@ -74,12 +74,12 @@ func TestArrows(t *testing.T) {
 				continue
 			}
 			if !ours && strings.Contains(domain, ".") {
-				i := slices.IndexFunc(strings.Fields(may), func(m string) bool { return strings.HasPrefix(imported, m) })
+				i := slices.IndexFunc(strings.Fields(allowed), func(m string) bool { return strings.HasPrefix(imported, m) })
 				if i >= 0 {
-					name = strings.Fields(may)[i]
+					name = strings.Fields(allowed)[i]
 				}
 			}
-			if !slices.Contains(strings.Fields(may), name) {
+			if !slices.Contains(strings.Fields(allowed), name) {
 				t.Errorf("%q imports %s", path, imported)
 			}
 			unused[path] = slices.DeleteFunc(unused[path], func(m string) bool { return m == name })
@@ -87,7 +87,7 @@ func TestArrows(t *testing.T) {
 	}
 	for _, path := range slices.Sorted(maps.Keys(unused)) {
 		if len(unused[path]) > 0 {
-			t.Errorf("%q does not import %q: take it out of arrows", path, unused[path])
+			t.Errorf("%q does not import %q: remove it from allowedImports", path, unused[path])
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"ticketproxy/server"
 )
 
-// Check proves what can be proved without spending a refresh token. It prints a
-// line for each proof, and a hint for each that fails.
+// Check runs the checks that do not spend a refresh token. It prints a line for each check,
+// and a hint for each that fails.
 func Check(ctx context.Context, env *Env, args []string) error {
 	if err := noArguments(env, "check", args); err != nil {
 		return err
@@ -25,7 +25,7 @@ func Check(ctx context.Context, env *Env, args []string) error {
 		printFinding(env.Stdout, f)
 	})
 	if failed {
-		return errSaid
+		return errReported
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// checked runs check and returns its exit code and what it printed.
-func checked(t *testing.T, f *fixture, more ...string) (int, string) {
+// runCheck runs check and returns its exit code and output.
+func runCheck(t *testing.T, f *fixture, more ...string) (int, string) {
 	t.Helper()
 	p := f.env()
 	var out lockedBuffer
@@ -25,7 +25,7 @@ func checked(t *testing.T, f *fixture, more ...string) (int, string) {
 func TestCheckSpendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{})
-		code, out := checked(t, f)
+		code, out := runCheck(t, f)
 		if code != 0 || strings.Count(out, "\nok    ") != 10 || strings.Contains(out, "FAIL") {
 			t.Errorf("exit %d:\n%s", code, out)
 		}
@@ -46,7 +46,7 @@ func TestCheckWhileServing(t *testing.T) {
 		f := newFixture(t, sandbox.Options{})
 		f.serve()
 		f.mustAnswer("ticketpark")
-		if code, out := checked(t, f); code != 0 || !strings.Contains(out, "account ticketpark: generation 1") {
+		if code, out := runCheck(t, f); code != 0 || !strings.Contains(out, "account ticketpark: generation 1") {
 			t.Errorf("exit %d:\n%s", code, out)
 		}
 	})
@@ -92,7 +92,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFixture(t, sandbox.Options{})
-				code, out := checked(t, f, wrong.with(t, f)...)
+				code, out := runCheck(t, f, wrong.with(t, f)...)
 				if code != 1 || !strings.Contains(out, wrong.want) || !strings.Contains(out, "hint: ") {
 					t.Errorf("exit %d:\n%s", code, out)
 				}

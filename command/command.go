@@ -15,22 +15,22 @@ import (
 	"ticketproxy/server"
 )
 
-// An Env is what a verb may use of the world around it.
+// An Env is the environment of a verb.
 type Env struct {
 	Version   string
 	Environ   []string // NAME=value, as os.Environ gives them
 	Stdin     io.Reader
 	Stdout    io.Writer
 	Stderr    io.Writer
-	Terminal  bool                       // Stderr is one
-	LogOutput *process.LossyWriter       // what Stderr is; nil when no line of it can be lost
-	Signals   process.Signals            // for the verbs that drain
-	Limits    process.Limits             // of this process
+	Terminal  bool                       // whether Stderr is a terminal
+	LogOutput *process.LossyWriter       // the writer behind Stderr; nil when no line can be lost
+	Signals   process.Signals            // for verbs that drain
+	Limits    process.Limits             // limits of this process
 	Network   server.Network             // how apps and issuers are reached
-	Browse    func(address string) error // shows a web page; nil is the person's browser
+	Browse    func(address string) error // opens a web page; nil opens the person's browser
 }
 
-// A verb is what the program does when it is called by that name.
+// A verb is a command of the program.
 type verb struct {
 	name string
 	does string
@@ -53,7 +53,7 @@ func verbs() []verb {
 	}
 }
 
-// Run runs the verb that the arguments name; it is serve when there are none.
+// Run runs the verb that the arguments name. Without arguments it runs serve.
 func Run(ctx context.Context, env *Env, args []string) error {
 	name := "serve"
 	if len(args) > 0 {
@@ -91,8 +91,8 @@ func (e *Env) getenv(name string) string {
 	return ""
 }
 
-// noArguments is for verbs that take none. Asked for help, they print that of
-// the whole program.
+// noArguments checks the arguments of a verb that takes none. For --help it prints the
+// program's help.
 func noArguments(env *Env, verb string, args []string) error {
 	switch {
 	case len(args) == 0:
@@ -105,7 +105,7 @@ func noArguments(env *Env, verb string, args []string) error {
 		"configuration comes from the environment: ticketproxy help env")
 }
 
-// parseFlags parses a verb's flags; it takes no other arguments.
+// parseFlags parses the flags of a verb that takes no other arguments.
 func parseFlags(env *Env, flags *flag.FlagSet, args []string) error {
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {

@@ -29,7 +29,7 @@ func TestWrongCommandLines(t *testing.T) {
 	}
 }
 
-func TestWrongConfigurationSaysAllAtOnce(t *testing.T) {
+func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	var out lockedBuffer
 	p := &Env{Stdout: &out, Stderr: &out, Environ: []string{
@@ -38,7 +38,7 @@ func TestWrongConfigurationSaysAllAtOnce(t *testing.T) {
 	code := ExitCode(p.Stderr, Run(t.Context(), p, nil))
 	for _, want := range []string{"TICKETPROXY_CLIENT_ID: ", "TICKETPROXY_CLIENT_SECRET: ", "TICKETPROXY_TIMEOUT: ", "TICKETPROXY_STATE: ", "TICKETPROXY_ADMN_LISTEN: ", "TICKETPROXY_ADMIN_LISTEN"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("nothing of %s in:\n%s", want, out.String())
+			t.Errorf("%s is missing in:\n%s", want, out.String())
 		}
 	}
 	if code != 2 {
@@ -65,11 +65,11 @@ func TestStatusWaitAndShutdown(t *testing.T) {
 		f.serve()
 		p := f.env()
 
-		began := time.Now()
-		if err := Run(t.Context(), p, []string{"wait", "--timeout", "2s"}); err == nil || time.Since(began) != 2*time.Second {
-			t.Errorf("waited %v: %v", time.Since(began), err)
+		start := time.Now()
+		if err := Run(t.Context(), p, []string{"wait", "--timeout", "2s"}); err == nil || time.Since(start) != 2*time.Second {
+			t.Errorf("waited %v: %v", time.Since(start), err)
 		}
-		if err := Run(t.Context(), p, []string{"status"}); !errors.Is(err, errSaid) {
+		if err := Run(t.Context(), p, []string{"status"}); !errors.Is(err, errReported) {
 			t.Errorf("status while starting: %v", err)
 		}
 		if err := Run(t.Context(), p, []string{"wait"}); err != nil {
@@ -94,15 +94,15 @@ func TestStatusWaitAndShutdown(t *testing.T) {
 	})
 }
 
-func TestSignalFinishesTheRefreshUnderWay(t *testing.T) {
+func TestDrainFinishesARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{ReuseDetection: true})
 		f.sandbox.OpenTicket.SetFaults(sandbox.Faults{SlowAfterCommit: 4 * time.Second})
 		f.serve()
 		time.Sleep(time.Second)
-		began := time.Now()
-		f.stop() // the token is spent, and its answer three seconds away
-		if waited := time.Since(began); waited < 2*time.Second {
+		start := time.Now()
+		f.stop() // the token is spent, and the answer comes in three seconds
+		if waited := time.Since(start); waited < 2*time.Second {
 			t.Errorf("stopped after %v", waited)
 		}
 		f.sandbox.OpenTicket.SetFaults(sandbox.Faults{})
@@ -114,12 +114,12 @@ func TestSignalFinishesTheRefreshUnderWay(t *testing.T) {
 	})
 }
 
-func TestDrainAnswersWhatIsInFlight(t *testing.T) {
+func TestDrainAnswersRequestsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{}, "TICKETPROXY_DRAIN_DELAY=5s")
 		f.serve()
 		f.mustAnswer("ticketpark")
-		began := time.Now()
+		start := time.Now()
 		f.stopping()
 		time.Sleep(time.Second)
 		if code, _ := f.admin("/readyz"); code != http.StatusServiceUnavailable {
@@ -130,13 +130,13 @@ func TestDrainAnswersWhatIsInFlight(t *testing.T) {
 		}
 		f.mustAnswer("ticketpark")
 		f.stop()
-		if took := time.Since(began); took != 5*time.Second {
+		if took := time.Since(start); took != 5*time.Second {
 			t.Errorf("drained in %v", took)
 		}
 	})
 }
 
-func TestTakenPortIsNamed(t *testing.T) {
+func TestListenHintForATakenPort(t *testing.T) {
 	t.Parallel()
 	n := newNetwork()
 	l, err := n.listen(context.Background(), "tcp", "127.0.0.1:8080")

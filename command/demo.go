@@ -24,7 +24,7 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// A sample is a request that the demo makes.
+// A sample is a request that the demo sends.
 type sample struct{ method, path, body string }
 
 // request makes the sample's request at an origin.
@@ -36,7 +36,7 @@ func (s sample) request(ctx context.Context, origin string) (*http.Request, erro
 	return req, err
 }
 
-// samples are one request to each API, as its vendor documents it.
+// samples returns one documented request to each API, by provider.
 func samples() map[string]sample {
 	return map[string]sample{
 		"socialboards": {http.MethodPost, "/tickets/list", `{"status":"open","take":2}`},
@@ -45,7 +45,7 @@ func samples() map[string]sample {
 	}
 }
 
-// Demo runs the whole product against the sandbox, on this machine alone.
+// Demo runs the proxy against the sandbox, on loopback only.
 func Demo(ctx context.Context, env *Env, args []string) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(env.Stderr)
@@ -65,15 +65,15 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 	defer stop()
 	environ := []string{
 		"TICKETPROXY_STATE=file:" + filepath.Join(dir, "state"),
-		"TICKETPROXY_ADMIN_LISTEN=" + free(ctx, env.Network, "127.0.0.1:9090"),
+		"TICKETPROXY_ADMIN_LISTEN=" + freeAddress(ctx, env.Network, "127.0.0.1:9090"),
 	}
 	if *once {
 		environ = append(environ, "TICKETPROXY_LOG_LEVEL=warn")
 	}
 	var names []string
-	play := sandbox.New(sandbox.Options{Rotate: true, ReuseDetection: true})
-	for i, provider := range []*sandbox.Provider{play.SocialBoards, play.OpenTicket, play.Ticketpark} {
-		origin, err := env.play(ctx, g, provider, "127.0.0.1:0")
+	vendors := sandbox.New(sandbox.Options{Rotate: true, ReuseDetection: true})
+	for i, provider := range []*sandbox.Provider{vendors.SocialBoards, vendors.OpenTicket, vendors.Ticketpark} {
+		origin, err := env.serveProvider(ctx, g, provider, "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 			return fmt.Errorf("obtaining a grant of %s: %w", provider.Name, err)
 		}
 		names = append(names, provider.Name)
-		listen := "TICKETPROXY_LISTEN=" + free(ctx, env.Network, fmt.Sprintf("127.0.0.1:%d", 8080+i))
+		listen := "TICKETPROXY_LISTEN=" + freeAddress(ctx, env.Network, fmt.Sprintf("127.0.0.1:%d", 8080+i))
 		lines := append(settings(provider, origin, seed.Reveal()), listen)
 		environ = append(environ, named(provider.Name, lines)...)
 	}
@@ -120,7 +120,7 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 	return errors.Join(g.Wait(), failed)
 }
 
-// show makes one request through the proxy, as an app would, and prints it.
+// show sends one request through the proxy, as an app would, and prints it with its answer.
 func (e *Env) show(ctx context.Context, name, address string, s sample) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -148,7 +148,7 @@ func (e *Env) show(ctx context.Context, name, address string, s sample) error {
 	return nil
 }
 
-// shorten makes a body fit a line or three.
+// shorten shortens a body to a few lines.
 func shorten(body []byte) string {
 	var value any
 	if json.Unmarshal(body, &value) == nil {
@@ -160,8 +160,8 @@ func shorten(body []byte) string {
 	return string(body)
 }
 
-// free returns the address, or, when it is taken, that of a free port.
-func free(ctx context.Context, network server.Network, address string) string {
+// freeAddress returns the address if it is free, otherwise one with a free port.
+func freeAddress(ctx context.Context, network server.Network, address string) string {
 	for _, a := range []string{address, "127.0.0.1:0"} {
 		if sockets, err := network.Bind(ctx, a); err == nil {
 			defer sockets[0].Close()
@@ -171,8 +171,8 @@ func free(ctx context.Context, network server.Network, address string) string {
 	return address
 }
 
-// firstGrant obtains a refresh token as each vendor has a person do it: with a
-// password, by consent in a browser, or copied from a settings page.
+// firstGrant obtains a refresh token by each vendor's method: with a password, by consent
+// in a browser, or from a settings page.
 func firstGrant(ctx context.Context, provider *sandbox.Provider, origin string) (secret.String, error) {
 	d, _ := dialect.Lookup(provider.Name)
 	d.TokenURL, d.AuthorizeURL = origin+provider.TokenPath, origin+provider.AuthorizePath
@@ -187,12 +187,8 @@ func firstGrant(ctx context.Context, provider *sandbox.Provider, origin string) 
 		return grant.RefreshToken, err
 	case provider.AuthorizePath != "":
 		const callback = "http://127.0.0.1/callback"
-		req, err := http.NewRequestWithContext(
-			ctx,
-			http.MethodGet,
-			client.AuthorizeURL(callback, "demo", "")+"&approve=1",
-			nil,
-		)
+		address := client.AuthorizeURL(callback, "demo", "") + "&approve=1"
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return secret.String{}, err
 		}

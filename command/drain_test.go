@@ -14,8 +14,8 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// TestDrainNamesEveryLoss: a request that is cut off hides no lost refresh
-// token, and one lost account hides no other.
+// TestDrainNamesEveryLoss tests that a drain reports every lost refresh token, also when it
+// cuts off requests.
 func TestDrainNamesEveryLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{Rotate: true, ReuseDetection: true})
@@ -65,7 +65,7 @@ func TestDrainNamesEveryLoss(t *testing.T) {
 		}
 		for _, line := range lines {
 			if n := strings.Count(out.String(), "ticketproxy: "+line); n != 1 {
-				t.Errorf("%q is said %d times, want once:\n%s", line, n, out.String())
+				t.Errorf("%q is printed %d times, want once:\n%s", line, n, out.String())
 			}
 		}
 	})

@@ -10,14 +10,14 @@ import (
 	"ticketproxy/hint"
 )
 
-// errHelp ends a verb that was asked for help, and has printed it.
+// errHelp ends a verb that has printed its help.
 var errHelp = errors.New("help")
 
-// errSaid ends a verb with exit code 1 after it has said why.
-var errSaid = errors.New("said")
+// errReported ends a verb with exit code 1 after it has printed why.
+var errReported = errors.New("reported")
 
-// ExitCode prints what went wrong, each error on a line of its own with a hint where
-// a person can do something, and returns the exit code.
+// ExitCode prints each error once on its own line, with its hint, and returns the exit
+// code.
 func ExitCode(stderr io.Writer, err error) int {
 	code := 0
 	printed := map[string]bool{}
@@ -26,7 +26,7 @@ func ExitCode(stderr io.Writer, err error) int {
 		switch {
 		case errors.Is(one, errHelp):
 			continue
-		case errors.Is(one, errSaid):
+		case errors.Is(one, errReported):
 			code = max(code, 1)
 			continue
 		case errors.As(one, &mistakes):
@@ -52,8 +52,8 @@ func ExitCode(stderr io.Writer, err error) int {
 	return code
 }
 
-// flatten returns the errors that errors.Join has put together, whose texts are
-// lines of the whole.
+// flatten returns the errors that errors.Join has joined. It recognizes them by their
+// texts, which are the lines of the joined text.
 func flatten(err error) []error {
 	if err == nil {
 		return nil

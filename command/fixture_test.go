@@ -23,28 +23,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A fixture is the sandbox, the program in front of it, and an app, on a network
-// of their own.
+// A fixture is the sandbox, the program in front of it, and an app, on a network in memory.
 type fixture struct {
-	t        *testing.T
-	network  *network
-	sandbox  *sandbox.Sandbox
-	dir      string
-	environ  []string
-	seeds    map[string]string
-	output   *lockedBuffer        // what the program printed and logged
-	broken   *process.LossyWriter // takes what the program logs, in place of output; may be nil
-	app      *http.Client
-	stopping context.CancelFunc
-	stopped  chan error
+	t         *testing.T
+	network   *network
+	sandbox   *sandbox.Sandbox
+	dir       string
+	environ   []string
+	seeds     map[string]string
+	output    *lockedBuffer        // the program's output and log
+	brokenLog *process.LossyWriter // gets the log instead of output; may be nil
+	app       *http.Client
+	stopping  context.CancelFunc
+	stopped   chan error
 }
 
-// ports are where the fixture's APIs are reached through the program.
+// ports returns the program's address for each of the fixture's APIs.
 func ports() map[string]string {
 	return map[string]string{"socialboards": "127.0.0.1:8080", "openticket": "127.0.0.1:8081", "ticketpark": "127.0.0.1:8082"}
 }
 
-// newFixture opens the sandbox. Everything of the fixture closes with the test.
+// newFixture starts the sandbox. Everything in the fixture ends with the test.
 func newFixture(t *testing.T, o sandbox.Options, more ...string) *fixture {
 	t.Helper()
 	f := &fixture{t: t, network: newNetwork(), sandbox: sandbox.New(o), dir: t.TempDir(), seeds: map[string]string{}, output: new(lockedBuffer)}
@@ -55,7 +54,7 @@ func newFixture(t *testing.T, o sandbox.Options, more ...string) *fixture {
 	}, more...)
 	for i, p := range f.sandbox.Providers() {
 		at := fmt.Sprintf("127.0.0.1:%d", 9100+i)
-		f.play(p, at)
+		f.serveProvider(p, at)
 		f.seeds[p.Name] = p.Seed()
 		f.environ = append(f.environ, named(p.Name, settings(p, "http://"+at, f.seeds[p.Name]))...)
 		f.environ = append(f.environ, named(p.Name, []string{"TICKETPROXY_LISTEN=" + ports()[p.Name]})...)
@@ -66,8 +65,8 @@ func newFixture(t *testing.T, o sandbox.Options, more ...string) *fixture {
 	return f
 }
 
-// play serves a provider until the test ends.
-func (f *fixture) play(p *sandbox.Provider, address string) {
+// serveProvider serves a provider until the test ends.
+func (f *fixture) serveProvider(p *sandbox.Provider, address string) {
 	f.t.Helper()
 	l, err := f.network.listen(f.t.Context(), "tcp", address)
 	if err != nil {
@@ -99,8 +98,8 @@ func (f *fixture) env() *Env {
 func (f *fixture) serve() {
 	f.t.Helper()
 	env := f.env()
-	if f.broken != nil {
-		env.Stderr, env.LogOutput = f.broken, f.broken
+	if f.brokenLog != nil {
+		env.Stderr, env.LogOutput = f.brokenLog, f.brokenLog
 	}
 	c, err := env.configure()
 	if err != nil {
@@ -124,7 +123,7 @@ func (f *fixture) serve() {
 	f.t.Cleanup(func() { f.stop() })
 }
 
-// stop ends the program as SIGTERM does, and checks that it ends well.
+// stop ends the program like SIGTERM, and checks that it returns no error.
 func (f *fixture) stop() {
 	f.t.Helper()
 	if f.stopping == nil {
@@ -200,7 +199,7 @@ func (b *lockedBuffer) String() string {
 	return b.buffer.String()
 }
 
-// mustNotShow fails the test if text holds a secret, as it is or encoded.
+// mustNotShow fails the test if text contains a secret, plain or encoded.
 func mustNotShow(t *testing.T, where, text string, secrets ...string) {
 	t.Helper()
 	for _, s := range secrets {

@@ -8,8 +8,8 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// TestLocalhostNeedsNoResolverAndNoProxy names everything by localhost. The
-// network of the test knows no names, and nobody is at the proxy.
+// TestLocalhostNeedsNoResolverAndNoProxy uses names below localhost for all addresses. The
+// test's network resolves no names, and nothing listens at the proxy's address.
 func TestLocalhostNeedsNoResolverAndNoProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{}, "TICKETPROXY_ADMIN_LISTEN=localhost:9090",

@@ -9,11 +9,11 @@ import (
 	"ticketproxy/config"
 )
 
-// logger returns the program's log, on stderr.
+// logger returns the program's logger, which writes to stderr.
 func (e *Env) logger(c config.Config) *zap.Logger {
 	level, err := zapcore.ParseLevel(c.LogLevel)
 	if err != nil {
-		panic(err) // config lets only levels pass
+		panic(err) // config accepts only valid levels
 	}
 	format := zap.NewProductionEncoderConfig()
 	format.EncodeTime = zapcore.RFC3339NanoTimeEncoder

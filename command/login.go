@@ -15,8 +15,8 @@ import (
 	"ticketproxy/server"
 )
 
-// Login obtains the first grant of an account from a person, and stores it. A
-// running instance adopts it when it next looks at the state.
+// Login obtains the first grant of an account from a person, and stores it. A running
+// instance uses it as soon as it reads the state again.
 func Login(ctx context.Context, env *Env, args []string) error {
 	name, o, err := loginFlags(env, args)
 	if err != nil {
@@ -55,8 +55,8 @@ func Login(ctx context.Context, env *Env, args []string) error {
 	return errors.Join(flow.Run(ctx), account.Close())
 }
 
-// browse returns what shows a web page to the person. Variables with our secrets
-// are kept from the browser.
+// browse returns the function that opens a web page for the person. The browser does not get
+// the TICKETPROXY_ variables, which hold secrets.
 func (e *Env) browse() func(address string) error {
 	if e.Browse != nil {
 		return e.Browse
@@ -66,8 +66,7 @@ func (e *Env) browse() func(address string) error {
 	}))
 }
 
-// loginFlags reads login's command line; flags may stand on both sides of the
-// account.
+// loginFlags parses login's command line. Flags may come before and after the account.
 func loginFlags(env *Env, args []string) (account string, o login.Options, err error) {
 	flags := flag.NewFlagSet("login", flag.ContinueOnError)
 	flags.SetOutput(env.Stderr)
@@ -75,24 +74,12 @@ func loginFlags(env *Env, args []string) (account string, o login.Options, err e
 		fmt.Fprint(env.Stderr, "usage: ticketproxy login [ACCOUNT]\n\n")
 		flags.PrintDefaults()
 	}
-	flags.IntVar(
-		&o.CallbackPort,
-		"callback-port",
-		0,
-		"`port` on 127.0.0.1 to which the issuer sends the browser back (default: a free one)",
-	)
-	flags.StringVar(
-		&o.RedirectURI,
-		"redirect-uri",
-		"",
-		"the whole redirect `URI`, as it is registered for the client: http://localhost:1234/callback",
-	)
-	flags.BoolVar(
-		&o.NoBrowser,
-		"no-browser",
-		false,
-		"open no browser: ask for the address at which one on another machine ends up",
-	)
+	flags.IntVar(&o.CallbackPort, "callback-port", 0,
+		"`port` on 127.0.0.1 to which the issuer sends the browser back (default: a free one)")
+	flags.StringVar(&o.RedirectURI, "redirect-uri", "",
+		"the whole redirect `URI`, as it is registered for the client: http://localhost:1234/callback")
+	flags.BoolVar(&o.NoBrowser, "no-browser", false,
+		"open no browser: ask for the address at which one on another machine ends up")
 	flags.StringVar(&o.Username, "username", "", "the user's `name`, where the issuer takes name and password")
 	flags.StringVar(&o.TokenFile, "refresh-token-file", "", "`file` that holds a refresh token")
 	flags.DurationVar(&o.Timeout, "timeout", 5*time.Minute, "how long to wait for a person, and for the state")
@@ -126,8 +113,8 @@ func loginFlags(env *Env, args []string) (account string, o login.Options, err e
 	return account, o, nil
 }
 
-// accountOwner returns the upstream that owns the account of that name; the name
-// may be empty when there is one account.
+// accountOwner returns the upstream that owns the named account. The name may be empty if
+// there is only one account.
 func (e *Env) accountOwner(c config.Config, name string) (config.Upstream, error) {
 	var known []string
 	owners := map[string]config.Upstream{}

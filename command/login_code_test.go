@@ -21,16 +21,15 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// press answers the consent page and goes where the issuer sends it, as a
-// person's browser does. It returns the last page.
-func (f *fixture) press(address, approve string) (page string, visited *http.Response) {
+// answerConsent answers the consent page and follows the redirects, as a person's browser
+// does. It returns the last page.
+func (f *fixture) answerConsent(address, approve string) (page string, visited *http.Response) {
 	f.t.Helper()
-	return f.visit(f.started(address) + "&approve=" + approve)
+	return f.visit(f.openStart(address) + "&approve=" + approve)
 }
 
-// started opens the address that starts the browser, and returns where that
-// leads.
-func (f *fixture) started(address string) string {
+// openStart opens the login's start address, and returns the address that it redirects to.
+func (f *fixture) openStart(address string) string {
 	f.t.Helper()
 	if f.app.Jar == nil {
 		f.app.Jar, _ = cookiejar.New(nil)
@@ -43,12 +42,12 @@ func (f *fixture) started(address string) string {
 	}
 	res.Body.Close()
 	if res.StatusCode != http.StatusSeeOther {
-		f.t.Fatalf("the start answered %s", res.Status)
+		f.t.Fatalf("the start address answered %s", res.Status)
 	}
 	return res.Header.Get("Location")
 }
 
-// visit is a page that the started browser loads.
+// visit loads a page in the browser that opened the start address.
 func (f *fixture) visit(address string) (page string, visited *http.Response) {
 	f.t.Helper()
 	res, err := f.app.Get(address)
@@ -63,9 +62,9 @@ func (f *fixture) visit(address string) (page string, visited *http.Response) {
 	return string(body), res
 }
 
-// allow is a person who allows all.
+// allow gives consent.
 func (f *fixture) allow(address string) error {
-	f.press(address, "1")
+	f.answerConsent(address, "1")
 	return nil
 }
 
@@ -78,7 +77,7 @@ func TestLoginThroughTheBrowser(t *testing.T) {
 		}
 		var code string
 		status, out := f.login(pipe(), func(address string) error {
-			page, res := f.press(address, "1")
+			page, res := f.answerConsent(address, "1")
 			code = res.Request.URL.Query().Get("code")
 			if code == "" || res.StatusCode != http.StatusOK || strings.Contains(page, code) ||
 				res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("Referrer-Policy") != "no-referrer" ||
@@ -87,7 +86,7 @@ func TestLoginThroughTheBrowser(t *testing.T) {
 			}
 			return nil
 		}, "openticket")
-		mustSay(t, status, 0, out, "account openticket: logged in, generation 1, access token until 2000-01-0", "refresh token until 2000-12-3")
+		mustPrint(t, status, 0, out, "account openticket: logged in, generation 1, access token until 2000-01-0", "refresh token until 2000-12-3")
 		mustNotShow(t, "login", out, append(f.stored("openticket"), code, f.sandbox.OpenTicket.ClientSecret)...)
 		time.Sleep(2 * time.Second)
 		f.mustAnswer("openticket")
@@ -97,14 +96,14 @@ func TestLoginThroughTheBrowser(t *testing.T) {
 	})
 }
 
-func TestLoginWaitsPastStrangersAtTheCallback(t *testing.T) {
+func TestLoginIgnoresForgedCallbacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newUnseededFixture(t, sandbox.Options{})
 		f.app.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			return f.network.dial(ctx, network, strings.Replace(address, "localhost:", "[::1]:", 1))
 		}
 		status, out := f.login(pipe(), func(address string) error {
-			u, err := url.Parse(f.started(address))
+			u, err := url.Parse(f.openStart(address))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +139,7 @@ func TestLoginWaitsPastStrangersAtTheCallback(t *testing.T) {
 			}
 			return f.allow(address)
 		}, "openticket", "--redirect-uri", "http://localhost:1234/cb?from=x")
-		mustSay(t, status, 0, out, "logged in, generation 1")
+		mustPrint(t, status, 0, out, "logged in, generation 1")
 	})
 }
 
@@ -148,22 +147,22 @@ func TestLoginRefusedAtTheConsentPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newUnseededFixture(t, sandbox.Options{})
 		status, out := f.login(pipe(), func(address string) error {
-			f.press(address, "0")
+			f.answerConsent(address, "0")
 			return nil
 		}, "openticket")
-		mustSay(t, status, 1, out, "logging in account openticket: consent was refused (access_denied)", "\nhint: run ticketproxy login openticket again")
+		mustPrint(t, status, 1, out, "logging in account openticket: consent was refused (access_denied)", "\nhint: run ticketproxy login openticket again")
 
 		status, out = f.login(pipe(), func(address string) error {
-			u, _ := url.Parse(f.started(address))
+			u, _ := url.Parse(f.openStart(address))
 			_, res := f.visit(u.Query().Get("redirect_uri") + "?error=%1b%5b31mevil&state=" + u.Query().Get("state"))
 			if res.StatusCode != http.StatusOK {
 				t.Error(res.Status)
 			}
 			return nil
 		}, "openticket")
-		mustSay(t, status, 1, out, "not in RFC 6749")
+		mustPrint(t, status, 1, out, "not in RFC 6749")
 		if strings.Contains(out, "evil") {
-			t.Errorf("a stranger's text is shown:\n%q", out)
+			t.Errorf("the error text of the request is shown:\n%q", out)
 		}
 	})
 }
@@ -171,7 +170,7 @@ func TestLoginRefusedAtTheConsentPage(t *testing.T) {
 func TestLoginByPastedAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newUnseededFixture(t, sandbox.Options{})
-		// paste logs in while a person elsewhere copies an address, changed.
+		// paste logs in with the address of a browser on another machine, after change.
 		paste := func(change func(address string) string, args ...string) (int, string) {
 			stdin, typed := io.Pipe()
 			out := new(lockedBuffer)
@@ -205,17 +204,17 @@ func TestLoginByPastedAddress(t *testing.T) {
 		}
 		same := func(s string) string { return s }
 		status, out := paste(same)
-		mustSay(t, status, 0, out, "logged in, generation 1")
+		mustPrint(t, status, 0, out, "logged in, generation 1")
 		status, out = paste(same, "--redirect-uri", "http://localhost:8081/callback")
-		mustSay(t, status, 0, out, "logged in, generation 2")
+		mustPrint(t, status, 0, out, "logged in, generation 2")
 		status, out = paste(func(s string) string { return strings.Replace(s, "state=", "state=X", 1) })
-		mustSay(t, status, 1, out, "that address is no answer to this login", "\nhint: copy the whole address")
+		mustPrint(t, status, 1, out, "that address is no answer to this login", "\nhint: copy the whole address")
 		status, out = paste(func(s string) string { return strings.Replace(s, "code=", "code=X", 1) })
-		mustSay(t, status, 1, out, "the issuer does not accept the request: issuer answered 400 invalid_request", "is registered for the client")
+		mustPrint(t, status, 1, out, "the issuer does not accept the request: issuer answered 400 invalid_request", "is registered for the client")
 	})
 }
 
-func TestLoginAtAnyIssuer(t *testing.T) {
+func TestLoginAtAGenericIssuer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		l, err := n.listen(t.Context(), "tcp", "127.0.0.1:9100")
@@ -239,7 +238,7 @@ func TestLoginAtAnyIssuer(t *testing.T) {
 		}}
 		var asked url.Values
 		browse := func(address string) error {
-			u, err := url.Parse(f.started(address))
+			u, err := url.Parse(f.openStart(address))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -248,7 +247,7 @@ func TestLoginAtAnyIssuer(t *testing.T) {
 			return nil
 		}
 		status, out := f.login(pipe(), browse)
-		mustSay(t, status, 1, out, "the issuer gave no refresh token, so the account would end with its access token, until ", "\nhint: nothing was stored")
+		mustPrint(t, status, 1, out, "the issuer gave no refresh token, so the account would end with its access token, until ", "\nhint: nothing was stored")
 		verifier := form.Get("code_verifier")
 		challenge := sha256.Sum256([]byte(verifier)) // S256 (RFC 7636, section 4.2)
 		if len(verifier) < 43 || asked.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(challenge[:]) || asked.Get("code_challenge_method") != "S256" || form.Get("redirect_uri") != asked.Get("redirect_uri") {
@@ -258,81 +257,81 @@ func TestLoginAtAnyIssuer(t *testing.T) {
 
 		answer = `{"access_token":"access-token-2","refresh_token":"refresh-token-2","token_type":"bearer"}`
 		status, out = f.login(pipe(), browse)
-		mustSay(t, status, 0, out, "account generic: logged in, generation 1, access token without a stated end, refresh token without a stated end")
+		mustPrint(t, status, 0, out, "account generic: logged in, generation 1, access token without a stated end, refresh token without a stated end")
 		answer = `{"access_token":"access-token-3"}`
 		file := filepath.Join(dir, "token")
 		if err := os.WriteFile(file, []byte("made-by-hand\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		status, out = f.login(pipe(), nil, "--refresh-token-file", file)
-		mustSay(t, status, 0, out, "account generic: logged in, generation 2")
+		mustPrint(t, status, 0, out, "account generic: logged in, generation 2")
 		if kept := f.stored("generic"); !slices.Contains(kept, "made-by-hand") {
 			t.Errorf("the record holds %v", kept)
 		}
 		answer = `{"access_token":"access-token-4","refresh_token":"refresh-token-4"}`
 		status, out = f.login(pipe("a-password"), nil, "--username", "me")
-		mustSay(t, status, 0, out, "account generic: logged in, generation 3")
+		mustPrint(t, status, 0, out, "account generic: logged in, generation 3")
 		if form.Get("username") != "me" || form.Get("password") != "a-password" {
 			t.Errorf("sent %v", form)
 		}
 	})
 }
 
-// What all users of the machine can read of the browser's arguments does not
-// answer the login: it holds no state, and works in one browser alone.
-func TestLoginIsNotAnsweredByWhoReadsTheArguments(t *testing.T) {
-	visit := func(t *testing.T, who *fixture, address string) int {
-		res, err := who.app.Get(address)
+// TestLoginAddressInArguments tests that users who read the browser's arguments cannot answer
+// the login: the address in them holds no state, and works in one browser only.
+func TestLoginAddressInArguments(t *testing.T) {
+	visit := func(t *testing.T, visitor *fixture, address string) int {
+		res, err := visitor.app.Get(address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		res.Body.Close()
 		return res.StatusCode
 	}
-	for name, story := range map[string]struct {
-		browse       func(t *testing.T, f, stranger *fixture, address string)
+	for name, test := range map[string]struct {
+		browse       func(t *testing.T, f, attacker *fixture, address string)
 		status       int
-		says         string
+		want         string
 		tokenRequest int
 	}{
-		"the stranger is second": {func(t *testing.T, f, stranger *fixture, address string) {
+		"the attacker is second": {func(t *testing.T, f, attacker *fixture, address string) {
 			if strings.Contains(address, "state") || strings.Contains(address, "redirect_uri") {
 				t.Errorf("the browser is started with %s", address)
 			}
-			f.started(address)
-			if got := visit(t, stranger, address); got != http.StatusForbidden {
-				t.Errorf("the stranger's start: %d", got)
+			f.openStart(address)
+			if got := visit(t, attacker, address); got != http.StatusForbidden {
+				t.Errorf("the attacker's request: %d", got)
 			}
 		}, 1, "two browsers opened the address of this login", 0},
-		"the stranger is first, and answers at once": {func(t *testing.T, f, stranger *fixture, address string) {
-			stranger.press(address, "1")
+		"the attacker is first, and answers at once": {func(t *testing.T, f, attacker *fixture, address string) {
+			attacker.answerConsent(address, "1")
 			time.Sleep(5*time.Second - time.Second)
 			if got := visit(t, f, address); got != http.StatusForbidden {
-				t.Errorf("the person's start: %d", got)
+				t.Errorf("the person's request: %d", got)
 			}
 		}, 1, "another user of this machine may have opened it", 0},
-		"the answer lacks the cookie": {func(t *testing.T, f, stranger *fixture, address string) {
-			u, err := url.Parse(f.started(address))
+		"the answer lacks the cookie": {func(t *testing.T, f, attacker *fixture, address string) {
+			u, err := url.Parse(f.openStart(address))
 			if err != nil {
 				t.Fatal(err)
 			}
 			back := u.Query().Get("redirect_uri") + "?code=evil&state=" + u.Query().Get("state")
-			if got := visit(t, stranger, back); got != http.StatusBadRequest {
+			if got := visit(t, attacker, back); got != http.StatusBadRequest {
 				t.Errorf("an answer without the cookie: %d", got)
 			}
-			f.press(address, "1") // loads the start again, which the same browser may
+			f.answerConsent(address, "1") // opens the start address again, which the same browser may
 		}, 0, "logged in, generation 1", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newUnseededFixture(t, sandbox.Options{})
-				stranger := &fixture{t: t, app: &http.Client{Transport: f.app.Transport}}
+				attacker := &fixture{t: t, app: &http.Client{Transport: f.app.Transport}}
 				status, out := f.login(pipe(), func(address string) error {
-					story.browse(t, f, stranger, address)
+					test.browse(t, f, attacker, address)
 					return nil
 				}, "openticket")
-				mustSay(t, status, story.status, out, story.says)
-				if c := f.sandbox.OpenTicket.Counters(); c.TokenRequests != story.tokenRequest {
+				mustPrint(t, status, test.status, out, test.want)
+				if c := f.sandbox.OpenTicket.Counters(); c.TokenRequests != test.tokenRequest {
 					t.Errorf("%d token requests", c.TokenRequests)
 				}
 			})

@@ -14,7 +14,7 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// stored returns the texts of an account's record that are its tokens.
+// stored returns the tokens in an account's record.
 func (f *fixture) stored(account string) []string {
 	f.t.Helper()
 	data, err := os.ReadFile(filepath.Join(f.dir, "state", account+".json"))
@@ -53,7 +53,7 @@ func TestLoginRevivesDeadAccounts(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			status, out := logins[p.Name]()
-			mustSay(t, status, 0, out, "account "+p.Name+": logged in, generation ")
+			mustPrint(t, status, 0, out, "account "+p.Name+": logged in, generation ")
 			time.Sleep(time.Second)
 			f.mustAnswer(p.Name)
 			time.Sleep(3 * time.Minute)
@@ -63,7 +63,7 @@ func TestLoginRevivesDeadAccounts(t *testing.T) {
 			}
 		}
 		f.stop()
-		f.serve() // with the seeds of old, which the logins outrank
+		f.serve() // with the old seeds, which the logins outrank
 		for name := range ports() {
 			f.mustAnswer(name)
 		}
@@ -74,7 +74,7 @@ func TestLoginOutranksTheSeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{})
 		status, out := f.login(pipe(), f.allow, "openticket")
-		mustSay(t, status, 0, out, "logged in, generation 1")
+		mustPrint(t, status, 0, out, "logged in, generation 1")
 		f.serve()
 		f.mustAnswer("openticket")
 		if c := f.sandbox.OpenTicket.Counters(); c.TokenRequests != 1 {
@@ -86,20 +86,20 @@ func TestLoginOutranksTheSeed(t *testing.T) {
 func TestLoginWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newUnseededFixture(t, sandbox.Options{})
-		began := time.Now()
+		start := time.Now()
 		status, out := f.login(pipe(), func(string) error { return errors.New("no such program") }, "openticket", "--timeout", "90s")
-		mustSay(t, status, 1, out, "No browser could be opened (no such program)", "waiting for the browser: nobody answered in time (1m30s)", "\nhint: ", "--timeout")
-		if took := time.Since(began); took < 90*time.Second || took > 92*time.Second {
+		mustPrint(t, status, 1, out, "No browser could be opened (no such program)", "waiting for the browser: nobody answered in time (1m30s)", "\nhint: ", "--timeout")
+		if took := time.Since(start); took < 90*time.Second || took > 92*time.Second {
 			t.Errorf("took %v", took)
 		}
-		silent, hangUp := io.Pipe()
-		defer hangUp.Close()
+		silent, closeInput := io.Pipe()
+		defer closeInput.Close()
 		status, out = f.login(silent, nil, "ticketpark", "--timeout=10s")
-		mustSay(t, status, 1, out, "asking for the user name: nobody answered in time (10s)", "\nhint: ")
+		mustPrint(t, status, 1, out, "asking for the user name: nobody answered in time (10s)", "\nhint: ")
 	})
 }
 
-func TestLoginWhileTheStateIsAway(t *testing.T) {
+func TestLoginWhileTheStateIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newUnseededFixture(t, sandbox.Options{})
 		state := filepath.Join(f.dir, "state")
@@ -112,7 +112,7 @@ func TestLoginWhileTheStateIsAway(t *testing.T) {
 			f.allow(address)
 			return os.Rename(state, state+"-away")
 		}, "openticket")
-		mustSay(t, status, 0, out, "The grant was obtained, but cannot be stored", "hint: see that its volume is mounted", "Trying again in 15s", "logged in, generation 1")
+		mustPrint(t, status, 0, out, "The grant was obtained, but cannot be stored", "hint: see that its volume is mounted", "Trying again in 15s", "logged in, generation 1")
 		mustNotShow(t, "login", out, f.stored("openticket")...)
 		f.serve()
 		f.mustAnswer("openticket")
@@ -132,29 +132,29 @@ func TestLoginInterrupted(t *testing.T) {
 			return ExitCode(p.Stderr, Run(ctx, p, []string{"login", "openticket"})), out.String()
 		}
 		status, out := login(func(string) error { return nil })
-		mustSay(t, status, 1, out, "waiting for the browser: interrupted", "\nhint: no token was asked for")
+		mustPrint(t, status, 1, out, "waiting for the browser: interrupted", "\nhint: no token was asked for")
 
 		f.sandbox.OpenTicket.SetFaults(sandbox.Faults{SlowAfterCommit: 4 * time.Second})
 		status, out = login(func(address string) error {
 			time.Sleep(28 * time.Second)
 			return f.allow(address)
 		})
-		mustSay(t, status, 0, out, "logged in, generation 1")
+		mustPrint(t, status, 0, out, "logged in, generation 1")
 		f.sandbox.OpenTicket.SetFaults(sandbox.Faults{})
 
-		began := time.Now()
+		start := time.Now()
 		status, out = login(func(address string) error {
 			f.allow(address)
 			return os.Rename(state, state+"-away")
 		})
-		mustSay(t, status, 1, out, "the grant could not be stored and is lost", "\nhint: make the state writable")
-		if took := time.Since(began); took < 30*time.Second || took > 32*time.Second {
+		mustPrint(t, status, 1, out, "the grant could not be stored and is lost", "\nhint: make the state writable")
+		if took := time.Since(start); took < 30*time.Second || took > 32*time.Second {
 			t.Errorf("took %v", took)
 		}
 	})
 }
 
-func TestLoginToADamagedStateAsksNobody(t *testing.T) {
+func TestLoginWithADamagedRecordSendsNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newUnseededFixture(t, sandbox.Options{})
 		state := filepath.Join(f.dir, "state")
@@ -162,7 +162,7 @@ func TestLoginToADamagedStateAsksNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, out := f.login(pipe(f.sandbox.SocialBoards.Seed()), nil, "socialboards")
-		mustSay(t, status, 1, out, "not a record", "\nhint: restore the file")
+		mustPrint(t, status, 1, out, "not a record", "\nhint: restore the file")
 		if c := f.sandbox.SocialBoards.Counters(); c.TokenRequests != 0 {
 			t.Errorf("%+v", c)
 		}

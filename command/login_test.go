@@ -13,15 +13,14 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// newUnseededFixture is a house whose accounts have no refresh token yet.
+// newUnseededFixture returns a fixture whose accounts have no refresh token yet.
 func newUnseededFixture(t *testing.T, o sandbox.Options, more ...string) *fixture {
 	f := newFixture(t, o, more...)
 	f.environ = slices.DeleteFunc(f.environ, func(pair string) bool { return strings.Contains(pair, "_REFRESH_TOKEN=") })
 	return f
 }
 
-// login runs the verb for a person with this input and browser, and returns
-// its exit code and all that it printed.
+// login runs the verb with an input and a browser, and returns its exit code and output.
 func (f *fixture) login(stdin io.Reader, browse func(address string) error, args ...string) (int, string) {
 	f.t.Helper()
 	out := new(lockedBuffer)
@@ -31,8 +30,8 @@ func (f *fixture) login(stdin io.Reader, browse func(address string) error, args
 	return code, out.String()
 }
 
-// mustSay fails the test unless the exit code and each text are there.
-func mustSay(t *testing.T, code, want int, out string, texts ...string) {
+// mustPrint fails the test unless code is want and out contains each text.
+func mustPrint(t *testing.T, code, want int, out string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if code != want || !strings.Contains(out, text) {
@@ -53,19 +52,19 @@ func TestLoginWithPassword(t *testing.T) {
 				input = []string{p.Username, p.Password}
 			}
 			status, out := f.login(pipe(input...), nil, args...)
-			mustSay(t, status, 0, out, "account ticketpark: logged in, generation ")
+			mustPrint(t, status, 0, out, "account ticketpark: logged in, generation ")
 			mustNotShow(t, "login", out, append(f.stored("ticketpark"), p.Password, p.ClientSecret)...)
 		}
 		f.serve()
 		f.mustAnswer("ticketpark")
 
 		status, out := f.login(pipe(p.Username, "wrong-"+p.Password), nil, "ticketpark")
-		mustSay(t, status, 1, out, "user name or password is wrong: issuer answered 400 invalid_grant", "\nhint: try them on the website of ticketpark")
+		mustPrint(t, status, 1, out, "user name or password is wrong: issuer answered 400 invalid_grant", "\nhint: try them on the website of ticketpark")
 		mustNotShow(t, "login", out, p.Password)
 		status, out = f.login(pipe(p.Username), nil, "ticketpark")
-		mustSay(t, status, 1, out, "asking for the password: the input has ended", "\nhint: ")
+		mustPrint(t, status, 1, out, "asking for the password: the input has ended", "\nhint: ")
 		status, out = f.login(pipe(p.Username, ""), nil, "ticketpark")
-		mustSay(t, status, 1, out, "empty", "\nhint: ")
+		mustPrint(t, status, 1, out, "empty", "\nhint: ")
 		f.mustAnswer("ticketpark")
 	})
 }
@@ -77,7 +76,7 @@ func TestLoginWithRefreshToken(t *testing.T) {
 				f := newUnseededFixture(t, sandbox.Options{Rotate: rotate})
 				token := f.sandbox.SocialBoards.Seed()
 				status, out := f.login(pipe("  "+token), nil, "socialboards")
-				mustSay(t, status, 0, out, "account socialboards: logged in, generation 1, access token until ", "refresh token without a stated end")
+				mustPrint(t, status, 0, out, "account socialboards: logged in, generation 1, access token until ", "refresh token without a stated end")
 				mustNotShow(t, "login", out, append(f.stored("socialboards"), token)...)
 				if kept := slices.Contains(f.stored("socialboards"), token); !kept {
 					t.Error("the pasted token is kept neither as the refresh token nor as its fallback")
@@ -87,14 +86,14 @@ func TestLoginWithRefreshToken(t *testing.T) {
 
 				asked := f.sandbox.SocialBoards.Counters().TokenRequests
 				status, out = f.login(pipe(token), nil, "socialboards")
-				mustSay(t, status, 1, out, "has this refresh token already", "\nhint: ")
+				mustPrint(t, status, 1, out, "has this refresh token already", "\nhint: ")
 				status, out = f.login(pipe("“"+token), nil, "socialboards")
-				mustSay(t, status, 1, out, "that is no refresh token", "\nhint: copy it again")
+				mustPrint(t, status, 1, out, "that is no refresh token", "\nhint: copy it again")
 				if now := f.sandbox.SocialBoards.Counters().TokenRequests; now != asked {
 					t.Errorf("%d more token requests", now-asked)
 				}
 				status, out = f.login(pipe("not"+token), nil, "socialboards")
-				mustSay(t, status, 1, out, "the issuer does not know this refresh token: issuer answered 400 invalid_grant", "\nhint: copy the whole token")
+				mustPrint(t, status, 1, out, "the issuer does not know this refresh token: issuer answered 400 invalid_grant", "\nhint: copy the whole token")
 				mustNotShow(t, "login", out, token)
 
 				file := filepath.Join(f.dir, "token")
@@ -102,7 +101,7 @@ func TestLoginWithRefreshToken(t *testing.T) {
 					t.Fatal(err)
 				}
 				status, out = f.login(pipe(), nil, "socialboards", "--refresh-token-file", file)
-				mustSay(t, status, 0, out, "account socialboards: logged in")
+				mustPrint(t, status, 0, out, "account socialboards: logged in")
 				f.mustAnswer("socialboards")
 			})
 		})
@@ -118,13 +117,13 @@ func TestLoginWrongClient(t *testing.T) {
 			}
 		}
 		status, out := f.login(pipe(), f.allow, "openticket")
-		mustSay(t, status, 1, out, "the issuer does not accept this client: issuer answered 401 invalid_client", "\nhint: check CLIENT_ID and CLIENT_SECRET of account openticket")
+		mustPrint(t, status, 1, out, "the issuer does not accept this client: issuer answered 401 invalid_client", "\nhint: check CLIENT_ID and CLIENT_SECRET of account openticket")
 		f.sandbox.Ticketpark.SetFaults(sandbox.Faults{Throttle: 1, RetryAfter: 20})
 		status, out = f.login(pipe("a", "b"), nil, "ticketpark")
-		mustSay(t, status, 1, out, "asks for silence", "again in 20s")
+		mustPrint(t, status, 1, out, "asks for silence", "again in 20s")
 		f.sandbox.Ticketpark.SetFaults(sandbox.Faults{DropAfterCommit: 1})
 		status, out = f.login(pipe("a", "b"), nil, "ticketpark")
-		mustSay(t, status, 1, out, "\nhint: ")
+		mustPrint(t, status, 1, out, "\nhint: ")
 	})
 }
 

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// A network carries the program's connections in memory, so that whole
-// programs run in a synctest bubble. Its addresses look like TCP's.
+// A network has connections in memory, so that the program runs in a synctest bubble. Its
+// addresses look like TCP addresses.
 type network struct {
 	mu        sync.Mutex
 	listeners map[string]*memoryListener
@@ -88,7 +88,7 @@ type memoryConn struct {
 func (c memoryConn) LocalAddr() net.Addr  { return c.addr }
 func (c memoryConn) RemoteAddr() net.Addr { return c.addr }
 
-// A netListener opens real sockets.
+// A netListener listens on real sockets.
 type netListener struct{ net.ListenConfig }
 
 func (l *netListener) listen(ctx context.Context, network, address string) (net.Listener, error) {

@@ -16,7 +16,7 @@ import (
 	"ticketproxy/server"
 )
 
-func TestErrorsAreToldOfOnceEach(t *testing.T) {
+func TestErrorsArePrintedOnce(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	again := errors.New("park is lost")
@@ -47,7 +47,7 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// A peer whose answer holds terminal escapes reaches no terminal with them.
+// TestPeersTextIsPrintable tests that a peer's terminal escapes are not printed.
 func TestPeersTextIsPrintable(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
@@ -67,7 +67,7 @@ func TestPeersTextIsPrintable(t *testing.T) {
 	}
 }
 
-// A peer's text reaches the log as text that a terminal shows and JSON reads.
+// TestLogIsPrintable tests that a peer's text in the log harms no terminal and is valid JSON.
 func TestLogIsPrintable(t *testing.T) {
 	t.Parallel()
 	const hostile = "\x1b[2J\u009b31m\u202e\x7f"

@@ -9,10 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// printable makes visible what could change how a terminal shows a text that a
-// peer may have written: control characters, those that turn its direction, and
-// bytes that are not UTF-8. Line breaks and tabs stay. The escapes of characters
-// are those of JSON.
+// printable escapes the parts of a text, possibly from a peer, that could change how a
+// terminal shows it: control characters, characters that change the direction, and bytes
+// that are not UTF-8. Line breaks and tabs stay. Characters are escaped as in JSON.
 func printable(text string) string {
 	if utf8.ValidString(text) && !strings.ContainsFunc(text, harmful) {
 		return text
@@ -37,7 +36,7 @@ func printable(text string) string {
 
 func harmful(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 
-// A printableWriter writes printable text. Each Write holds whole characters.
+// A printableWriter writes printable text. Each Write must hold complete characters.
 type printableWriter struct{ out io.Writer }
 
 // Write implements io.Writer.

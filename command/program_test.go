@@ -73,7 +73,7 @@ func TestTenThousandRequestsOverTwentyLifetimes(t *testing.T) {
 				t.Errorf("%s: %+v", p.Name, c)
 			}
 			if p.Name != "openticket" && c.APIUnauthorized != 0 { // openticket ends the old access token at once
-				t.Errorf("%s: an API request met a 401: %+v", p.Name, c)
+				t.Errorf("%s: an API request was answered 401: %+v", p.Name, c)
 			}
 		}
 	})
@@ -108,11 +108,11 @@ func TestIssuerDownForAWhile(t *testing.T) {
 		down.SetFaults(sandbox.Faults{Unavailable: sandbox.UntilOff})
 		before := down.Counters().TokenRequests
 
-		for began := time.Now(); time.Since(began) < 55*time.Second; time.Sleep(time.Second) {
+		for start := time.Now(); time.Since(start) < 55*time.Second; time.Sleep(time.Second) {
 			f.mustAnswer("ticketpark")
 		}
 		time.Sleep(10 * time.Second)
-		for began := time.Now(); time.Since(began) < 5*time.Minute; time.Sleep(300 * time.Millisecond) {
+		for start := time.Now(); time.Since(start) < 5*time.Minute; time.Sleep(300 * time.Millisecond) {
 			res, body, err := f.ask("ticketpark")
 			if err != nil || res.StatusCode != http.StatusServiceUnavailable ||
 				res.Header.Get("Ticketproxy-Error") != "token_unavailable" || res.Header.Get("Retry-After") == "" {
@@ -132,7 +132,7 @@ func TestIssuerDownForAWhile(t *testing.T) {
 
 		down.SetFaults(sandbox.Faults{})
 		up := time.Now()
-		f.mustAnswer("ticketpark") // which waits for the next token request
+		f.mustAnswer("ticketpark") // waits for the next token request
 		if waited := time.Since(up); waited > 3*time.Second {
 			t.Errorf("the first answer came after %v", waited)
 		}
@@ -142,7 +142,7 @@ func TestIssuerDownForAWhile(t *testing.T) {
 	})
 }
 
-func TestRevokedTokenIsHealedUnseen(t *testing.T) {
+func TestRevokedTokenIsReplacedTransparently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{ReuseDetection: true, Rotate: true})
 		f.serve()
@@ -167,7 +167,7 @@ func TestRevokedTokenIsHealedUnseen(t *testing.T) {
 	})
 }
 
-func TestDeadAccountAsksForAPerson(t *testing.T) {
+func TestDeadAccountRequiresLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{AccessLifetime: time.Minute})
 		f.serve()
@@ -181,18 +181,18 @@ func TestDeadAccountAsksForAPerson(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if c := f.sandbox.OpenTicket.Counters(); c.TokenRequests > 2 {
-			t.Errorf("a dead account is asked about: %+v", c)
+			t.Errorf("token requests for a dead account: %+v", c)
 		}
 	})
 }
 
-// TestCanary puts known secrets everywhere, makes everything go wrong that
-// the sandbox knows, and searches all that the program said.
+// TestCanary runs the program with known secrets and every fault of the sandbox, and
+// searches its whole output for the secrets.
 func TestCanary(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{AccessLifetime: 30 * time.Second, Rotate: true})
 		f.serve()
-		var said strings.Builder
+		var output strings.Builder
 		faults := []sandbox.Faults{
 			{}, {HTML: 1}, {HalfBody: 1}, {Throttle: 1, RetryAfter: 1}, {Unavailable: 1}, {Redirect: 1}, {DropBeforeRead: 1}, {DropAfterCommit: 1}, {APIUnauthorized: 2},
 		}
@@ -205,21 +205,21 @@ func TestCanary(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					said.WriteString(res.Status + body)
+					output.WriteString(res.Status + body)
 					for key, values := range res.Header {
-						said.WriteString(key + strings.Join(values, " "))
+						output.WriteString(key + strings.Join(values, " "))
 					}
 					time.Sleep(20 * time.Second)
 				}
 				for _, path := range []string{"/status", "/metrics", "/readyz?verbose", "/startupz"} {
 					_, body := f.admin(path)
-					said.WriteString(body)
+					output.WriteString(body)
 				}
 			}
 		}
 		Status(t.Context(), f.env(), nil)
 		f.stop()
-		said.WriteString(f.output.String())
+		output.WriteString(f.output.String())
 
 		secrets := []string{}
 		for _, p := range f.sandbox.Providers() {
@@ -243,12 +243,12 @@ func TestCanary(t *testing.T) {
 		if len(secrets) < 12 {
 			t.Fatalf("only %d secrets were found to look for", len(secrets))
 		}
-		mustNotShow(t, "the program", said.String(), secrets...)
+		mustNotShow(t, "the program", output.String(), secrets...)
 	})
 }
 
-// TestAppsOfEachVendorDoTheirOwnOAuth holds that what an app sends to the token
-// path goes nowhere, and that the answer has the vendor's form.
+// TestAppsOfEachVendorDoTheirOwnOAuth tests that an app's token requests are not forwarded,
+// and that the answer has the vendor's format.
 func TestAppsOfEachVendorDoTheirOwnOAuth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{})

@@ -24,12 +24,8 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 	listen := flags.String("listen", "127.0.0.1:9100", "`address` of the first vendor; the others take the next ports")
 	flags.DurationVar(&o.AccessLifetime, "access-lifetime", 0, "lifetime of access tokens (default: each vendor's)")
 	flags.BoolVar(&o.Rotate, "rotate", false, "let socialboards rotate its refresh tokens too")
-	flags.BoolVar(
-		&o.ReuseDetection,
-		"reuse-detection",
-		false,
-		"revoke everything when a spent refresh token comes again",
-	)
+	flags.BoolVar(&o.ReuseDetection, "reuse-detection", false,
+		"revoke everything when a spent refresh token comes again")
 	flags.DurationVar(&o.Grace, "grace", 0, "how long a spent refresh token still works")
 	if err := parseFlags(env, flags, args); err != nil {
 		return err
@@ -52,7 +48,7 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 		if first != 0 {
 			at += i
 		}
-		origin, err := env.play(ctx, g, provider, net.JoinHostPort(host, fmt.Sprint(at)))
+		origin, err := env.serveProvider(ctx, g, provider, net.JoinHostPort(host, fmt.Sprint(at)))
 		if err != nil {
 			return err
 		}
@@ -68,13 +64,9 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 	return g.Wait()
 }
 
-// play serves a provider of the sandbox until ctx is done, and returns its
-// origin.
-func (e *Env) play(
-	ctx context.Context,
-	g *errgroup.Group,
-	provider *sandbox.Provider,
-	address string,
+// serveProvider serves a provider of the sandbox until ctx is done, and returns its origin.
+func (e *Env) serveProvider(
+	ctx context.Context, g *errgroup.Group, provider *sandbox.Provider, address string,
 ) (string, error) {
 	sockets, err := e.Network.Bind(ctx, address)
 	if err != nil {
@@ -96,8 +88,8 @@ func (e *Env) play(
 	return "http://" + sockets[0].Addr().String(), nil
 }
 
-// settings returns the variables which make the proxy use a provider of the
-// sandbox as its only upstream.
+// settings returns the variables that configure a provider of the sandbox as the only
+// upstream.
 func settings(provider *sandbox.Provider, origin, seed string) []string {
 	lines := []string{
 		"TICKETPROXY_PROVIDER=" + provider.Name,
@@ -117,7 +109,7 @@ func settings(provider *sandbox.Provider, origin, seed string) []string {
 	return lines
 }
 
-// named gives the variables of an only upstream the name of one of several.
+// named adds the name of one of several upstreams to the variables of a single upstream.
 func named(name string, lines []string) []string {
 	var all []string
 	for _, line := range lines {

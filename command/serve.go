@@ -14,7 +14,7 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 	if err := noArguments(env, "serve", args); err != nil {
 		return err
 	}
-	// Until the configuration is read, a second signal ends the process at once: a
+	// A second signal ends the process at once until the configuration is read, because a
 	// file may be on a disk that does not answer.
 	c, err := env.configure()
 	if err != nil {
@@ -25,13 +25,13 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if env.getenv("GOGC") == "" { // otherwise the user has tuned the collector
+	if env.getenv("GOGC") == "" { // otherwise the user has tuned the garbage collector
 		defer runtime.KeepAlive(process.Ballast())
 	}
 	return s.Run(ctx, nil)
 }
 
-// server puts together the server that the configuration describes.
+// server returns the server for the configuration.
 func (e *Env) server(c config.Config) (*server.Server, error) {
 	return server.New(c, server.Options{
 		Version:   e.Version,

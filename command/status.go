@@ -61,7 +61,7 @@ func Status(ctx context.Context, env *Env, args []string) error {
 		}
 	}
 	if !usable {
-		return errSaid
+		return errReported
 	}
 	return nil
 }

@@ -10,11 +10,11 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// TestStatusSaysThatTheLogIsLost also holds that the program stays ready.
+// TestStatusSaysThatTheLogIsLost also tests that the program stays ready.
 func TestStatusSaysThatTheLogIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, sandbox.Options{})
-		f.broken = process.NewLossyWriter(brokenPipe{})
+		f.brokenLog = process.NewLossyWriter(brokenPipe{})
 		f.serve()
 		for name := range ports() {
 			f.mustAnswer(name)
