@@ -17,11 +17,11 @@ import (
 
 const chart = "ticketproxy"
 
-// cluster is the version that Helm is to render for: its own idea of one
-// depends on how it was built.
+// cluster sets the Kubernetes version to render for. Helm's default depends on how Helm was
+// built.
 const cluster = "--kube-version=v1.33.0"
 
-// helm runs Helm, which keeps nothing of this machine's user.
+// helm runs Helm with empty directories for cache, configuration and data.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program(t, "HELM"), args...)
@@ -40,7 +40,7 @@ func program(t *testing.T, variable string) string {
 	return path
 }
 
-// files are the values with which the chart must render.
+// files returns the files with values that the chart must render.
 func files(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob(chart + "/ci/*-values.yaml")
@@ -88,7 +88,7 @@ func TestEveryRendering(t *testing.T) {
 			hosts := strings.Split(environment(pod.Spec.Containers[0])["TICKETPROXY_ALLOWED_HOSTS"], ",")
 			for _, end := range []string{"", ".shop", ".shop.svc"} {
 				if !slices.Contains(hosts, service.Name+end) {
-					t.Errorf("the gateway does not answer to %s", service.Name+end)
+					t.Errorf("TICKETPROXY_ALLOWED_HOSTS lacks %s", service.Name+end)
 				}
 			}
 
@@ -96,7 +96,7 @@ func TestEveryRendering(t *testing.T) {
 				t.Errorf("the NetworkPolicy does not select the Pod: %v", pod.Labels)
 			}
 			if claim, ok := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim); ok && pod.Spec.Volumes[0].PersistentVolumeClaim.ClaimName != claim.Name {
-				t.Errorf("the claim %s is not the Pod's", claim.Name)
+				t.Errorf("the Pod does not use the claim %s", claim.Name)
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func TestDefaults(t *testing.T) {
 	objects := render(t, "-f", chart+"/ci/one-values.yaml")
 	policy := objects["NetworkPolicy"].(*networkingv1.NetworkPolicy)
 	if len(policy.Spec.Ingress) != 1 || len(policy.Spec.Ingress[0].From) != 1 || policy.Spec.Ingress[0].From[0].PodSelector.MatchLabels["tickets-ticketproxy-client"] != "true" {
-		t.Errorf("the NetworkPolicy lets in others than labelled Pods: %+v", policy.Spec.Ingress)
+		t.Errorf("the NetworkPolicy allows peers without the label: %+v", policy.Spec.Ingress)
 	}
 	if got := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim).Annotations["helm.sh/resource-policy"]; got != "keep" {
 		t.Errorf("resource-policy of the claim = %q, want keep", got)
@@ -117,7 +117,7 @@ func TestDefaults(t *testing.T) {
 	}
 	spec := objects["Deployment"].(*appsv1.Deployment).Spec
 	if *spec.Replicas != 1 || spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType {
-		t.Errorf("%d replicas, by %s; want one at a time", *spec.Replicas, spec.Strategy.Type)
+		t.Errorf("%d replicas, strategy %s; want 1, Recreate", *spec.Replicas, spec.Strategy.Type)
 	}
 	env := environment(spec.Template.Spec.Containers[0])
 	for name, want := range map[string]string{"TICKETPROXY_STATE": "file:/state/ticketproxy", "GOMEMLIMIT": "115MiB"} {
@@ -127,7 +127,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestExistingSecretsOnly: what the user keeps in Secrets is copied nowhere.
+// TestExistingSecretsOnly tests that the chart does not copy the user's Secrets.
 func TestExistingSecretsOnly(t *testing.T) {
 	t.Parallel()
 	objects := render(t, "-f", chart+"/ci/existing-secret-values.yaml")
@@ -138,7 +138,7 @@ func TestExistingSecretsOnly(t *testing.T) {
 	}
 }
 
-// TestKeys: which key of which Secret becomes which file.
+// TestKeys tests which key of which Secret becomes which file.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	pod := render(t, "-f", chart+"/ci/several-values.yaml")["Deployment"].(*appsv1.Deployment).Spec.Template.Spec
@@ -179,36 +179,36 @@ func TestSecretsAreNotInTheEnvironment(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	const said, park = "image.repository=r,gateway.allowUnauthenticated=true", ",upstreams.park.provider=ticketpark,upstreams.park.clientId=x"
+	const base, park = "image.repository=r,gateway.allowUnauthenticated=true", ",upstreams.park.provider=ticketpark,upstreams.park.clientId=x"
 	for name, test := range map[string]struct{ set, want string }{
-		"nothing said":             {"", "whoever reaches it uses its accounts"},
-		"no word on callers":       {"image.repository=r" + park, "whoever reaches it uses its accounts"},
-		"no image":                 {"gateway.allowUnauthenticated=true" + park, "image.repository is empty"},
-		"no upstream":              {said, "upstreams is empty"},
-		"no provider":              {said + ",upstreams.park.clientId=x", "upstreams.park.provider is missing"},
-		"no client":                {said + ",upstreams.park.provider=ticketpark", "upstreams.park.clientId is missing"},
-		"secrets twice":            {said + park + ",upstreams.park.existingSecret=park,upstreams.park.refreshToken=x", "keep one of the two"},
-		"keys of no Secret":        {said + park + ",upstreams.park.existingSecretKeys.clientSecret=x", "no existingSecret"},
-		"account of nobody":        {said + park + ",upstreams.shop.account=bark", `upstreams.shop.account is "bark", which is not another upstream`},
-		"account of itself":        {said + park + ",upstreams.shop.account=shop", "which is not another upstream"},
-		"credentials for shared":   {said + park + ",upstreams.shop.account=park,upstreams.shop.clientId=x", "uses the account of"},
-		"two in one place":         {said + park + ",upstreams.shop.account=park", "same port, host and prefix"},
-		"the admin port":           {said + park + ",upstreams.park.port=9090", "health and metrics"},
-		"a misspelt value":         {said + park + ",gateway.allowedHost=x", "'allowedHost' not allowed"},
-		"a misspelt upstream's":    {said + park + ",upstreams.park.client=x", "'client' not allowed"},
-		"a name in capitals":       {said + park + ",upstreams.Park.account=park", "'Park' not allowed"},
-		"an unknown provider":      {said + park + ",upstreams.park.provider=ticketspark", "/upstreams/park/provider"},
-		"plain HTTP to the issuer": {said + park + ",upstreams.park.tokenUrl=http://issuer.example.com", "/upstreams/park/tokenUrl"},
-		"a privileged port":        {said + park + ",upstreams.park.port=80", "/upstreams/park/port"},
+		"no values":                       {"", "whoever reaches it uses its accounts"},
+		"callers not allowed":             {"image.repository=r" + park, "whoever reaches it uses its accounts"},
+		"no image":                        {"gateway.allowUnauthenticated=true" + park, "image.repository is empty"},
+		"no upstream":                     {base, "upstreams is empty"},
+		"no provider":                     {base + ",upstreams.park.clientId=x", "upstreams.park.provider is missing"},
+		"no client":                       {base + ",upstreams.park.provider=ticketpark", "upstreams.park.clientId is missing"},
+		"secrets twice":                   {base + park + ",upstreams.park.existingSecret=park,upstreams.park.refreshToken=x", "keep one of the two"},
+		"keys without a Secret":           {base + park + ",upstreams.park.existingSecretKeys.clientSecret=x", "no existingSecret"},
+		"unknown account":                 {base + park + ",upstreams.shop.account=bark", `upstreams.shop.account is "bark", which is not another upstream`},
+		"account of itself":               {base + park + ",upstreams.shop.account=shop", "which is not another upstream"},
+		"credentials for shared":          {base + park + ",upstreams.shop.account=park,upstreams.shop.clientId=x", "uses the account of"},
+		"same port, host and prefix":      {base + park + ",upstreams.shop.account=park", "same port, host and prefix"},
+		"the admin port":                  {base + park + ",upstreams.park.port=9090", "health and metrics"},
+		"a misspelt value":                {base + park + ",gateway.allowedHost=x", "'allowedHost' not allowed"},
+		"a misspelt value of an upstream": {base + park + ",upstreams.park.client=x", "'client' not allowed"},
+		"a name in capitals":              {base + park + ",upstreams.Park.account=park", "'Park' not allowed"},
+		"an unknown provider":             {base + park + ",upstreams.park.provider=ticketspark", "/upstreams/park/provider"},
+		"plain HTTP to the issuer":        {base + park + ",upstreams.park.tokenUrl=http://issuer.example.com", "/upstreams/park/tokenUrl"},
+		"a privileged port":               {base + park + ",upstreams.park.port=80", "/upstreams/park/port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			out, err := helm(t, "template", "tickets", chart, cluster, "--set", test.set)
 			if err == nil {
-				t.Fatal("it was rendered")
+				t.Fatal("helm template succeeded")
 			}
 			if !strings.Contains(out, test.want) {
-				t.Errorf("helm says %q, want %q in it", out, test.want)
+				t.Errorf("helm printed %q, want %q in it", out, test.want)
 			}
 		})
 	}
@@ -224,11 +224,11 @@ func TestSidecarExample(t *testing.T) {
 	pod := objects["Pod"].(*corev1.Pod).Spec
 	sidecar := pod.InitContainers[0]
 	if sidecar.RestartPolicy == nil || *sidecar.RestartPolicy != corev1.ContainerRestartPolicyAlways {
-		t.Error("the init container is no sidecar")
+		t.Error("the init container is not a sidecar")
 	}
 	checkPod(t, pod, sidecar)
 	if claim := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim); pod.Volumes[0].PersistentVolumeClaim.ClaimName != claim.Name {
-		t.Errorf("the claim %s is not the Pod's", claim.Name)
+		t.Errorf("the Pod does not use the claim %s", claim.Name)
 	}
 }
 
@@ -246,10 +246,10 @@ func TestREADMEListsEveryValue(t *testing.T) {
 	if err := yaml.UnmarshalStrict(data, &values); err != nil {
 		t.Fatal(err)
 	}
-	free := []string{"upstreams", "resources", "podSecurityContext", "securityContext"}
+	leaves := []string{"upstreams", "resources", "podSecurityContext", "securityContext"}
 	var walk func(at string, value any)
 	walk = func(at string, value any) {
-		if group, ok := value.(map[string]any); ok && len(group) > 0 && !slices.Contains(free, at) {
+		if group, ok := value.(map[string]any); ok && len(group) > 0 && !slices.Contains(leaves, at) {
 			for key, value := range group {
 				walk(strings.TrimPrefix(at+"."+key, "."), value)
 			}

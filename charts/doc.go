@@ -1,7 +1,7 @@
-// Package charts holds the chart to what Kubernetes and the program take. It is
-// a module of its own, so that the program's has no dependency of Kubernetes.
+// Package charts tests that Kubernetes and the program accept what the chart renders. It is
+// a module of its own, so that the program's module does not depend on Kubernetes.
 //
-// Its tests need two programs, by their paths:
+// Its tests need the paths of two programs:
 //
 //	HELM=/path/to/helm TICKETPROXY=/path/to/ticketproxy go test
 package charts

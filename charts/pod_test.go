@@ -24,7 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 )
 
-// A serviceMonitor is what the chart uses of the Prometheus operator's kind.
+// A serviceMonitor has the fields of the Prometheus operator's kind that the chart uses.
 type serviceMonitor struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -40,8 +40,8 @@ type serviceMonitor struct {
 
 func (m *serviceMonitor) DeepCopyObject() runtime.Object { c := *m; return &c }
 
-// decode decodes manifests as the API server does that is told to be strict:
-// an unknown or doubled field is an error. It returns them by kind.
+// decode decodes manifests like an API server with strict validation: an unknown or
+// duplicate field is an error. It returns the objects by kind.
 func decode(t *testing.T, manifests string) map[string]runtime.Object {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -68,7 +68,7 @@ func decode(t *testing.T, manifests string) map[string]runtime.Object {
 	return objects
 }
 
-// covers reports whether the selector selects the labels.
+// covers reports whether the selector matches the labels.
 func covers(selector, labels map[string]string) bool {
 	for key, value := range selector {
 		if labels[key] != value {
@@ -95,7 +95,7 @@ func portNamed(c corev1.Container, name string) int32 {
 	return 0
 }
 
-// checkPod checks what a Pod and the program in it owe each other.
+// checkPod checks that the Pod and the configuration of the program in it fit together.
 func checkPod(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
 	t.Helper()
 	env := environment(c)
@@ -109,15 +109,15 @@ func checkPod(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
 		t.Errorf("the Pod is killed after %v, but a drain takes %v and 5s for a token request", grace, drain)
 	}
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken || pod.EnableServiceLinks == nil || *pod.EnableServiceLinks {
-		t.Error("the Pod is given a token of the cluster's or variables of its Services")
+		t.Error("the Pod gets a ServiceAccount token or variables of Services")
 	}
 	if *pod.SecurityContext.FSGroupChangePolicy != corev1.FSGroupChangeOnRootMismatch {
-		t.Error("the kubelet would open the records to the group")
+		t.Error("the kubelet would let the group read the records")
 	}
 	checkConfiguration(t, env, mounted(t, pod, c))
 }
 
-// duration parses a variable; unset is what the program makes of that.
+// duration parses a variable. unset is the program's default.
 func duration(t *testing.T, value string, unset time.Duration) time.Duration {
 	t.Helper()
 	if value == "" {
@@ -130,8 +130,8 @@ func duration(t *testing.T, value string, unset time.Duration) time.Duration {
 	return d
 }
 
-// checkRestricted holds the gateway to the "restricted" Pod Security Standard,
-// and to a root file system that is read-only.
+// checkRestricted checks that the gateway meets the "restricted" Pod Security Standard and
+// has a read-only root file system.
 func checkRestricted(t *testing.T, pod corev1.PodSecurityContext, c corev1.SecurityContext) {
 	t.Helper()
 	if !*pod.RunAsNonRoot || *pod.RunAsUser != 65532 || *pod.RunAsGroup != 65532 || *pod.FSGroup != 65532 ||
@@ -142,8 +142,8 @@ func checkRestricted(t *testing.T, pod corev1.PodSecurityContext, c corev1.Secur
 	}
 }
 
-// mounted returns the paths of the files that volumes give to the container,
-// and the directories where it may write.
+// mounted returns the paths of the files from volumes in the container, and of the
+// directories where it may write.
 func mounted(t *testing.T, pod corev1.PodSpec, c corev1.Container) map[string]bool {
 	t.Helper()
 	paths := map[string]bool{}
@@ -175,7 +175,7 @@ func mounted(t *testing.T, pod corev1.PodSpec, c corev1.Container) map[string]bo
 				}
 				for _, item := range items {
 					if item.Key == "" {
-						t.Errorf("no key is named for %s", item.Path)
+						t.Errorf("there is no key for %s", item.Path)
 					}
 					paths[path.Join(mount.MountPath, item.Path)] = true
 				}
@@ -192,8 +192,8 @@ func checkMode(t *testing.T, mode *int32) {
 	}
 }
 
-// checkConfiguration asks the program itself whether it takes the environment.
-// One variable is wrong on purpose, so that it ends after it has said what is wrong.
+// checkConfiguration runs the program to check that it accepts the environment. One variable
+// is wrong on purpose, so that the program prints the mistakes and ends.
 func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]bool) {
 	t.Helper()
 	const wrong = "TICKETPROXY_WRONG_ON_PURPOSE"
@@ -216,7 +216,7 @@ func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]b
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
 	if dir, ok := strings.CutPrefix(env["TICKETPROXY_STATE"], "file:"); ok && !mounts[path.Dir(dir)] {
-		t.Errorf("the state, %s, is on no volume", dir)
+		t.Errorf("the state %s is not on a volume", dir)
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -227,11 +227,11 @@ func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]b
 	}
 	for line := range strings.Lines(stderr.String()) {
 		if strings.HasPrefix(line, "ticketproxy: ") && !strings.Contains(line, wrong) {
-			t.Errorf("the program refuses what the chart tells it: %s", line)
+			t.Errorf("the program refuses the chart's configuration: %s", line)
 		}
 	}
 	if !strings.Contains(stderr.String(), wrong) {
-		t.Errorf("the program does not say what is wrong: %s", &stderr)
+		t.Errorf("the program does not report the mistake: %s", &stderr)
 	}
 }
 

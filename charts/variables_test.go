@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestChartSetsEveryVariable holds the chart to the program's own list: a variable
-// of an upstream has a value in the chart, or is named here with the reason.
+// TestChartSetsEveryVariable tests that the chart has a value for every variable of the
+// program's help, except those that are listed here with the reason.
 func TestChartSetsEveryVariable(t *testing.T) {
 	t.Parallel()
 	help, err := exec.CommandContext(t.Context(), program(t, "TICKETPROXY"), "help", "env").Output()
@@ -34,7 +34,7 @@ func TestChartSetsEveryVariable(t *testing.T) {
 			}
 			name, _, _ = strings.Cut(strings.TrimSpace(name), ",")
 			variables++
-			if slices.Contains(notInTheChart, name) || name == "ADMIN_QUIT" { // a Pod is stopped by the kubelet
+			if slices.Contains(notInTheChart, name) || name == "ADMIN_QUIT" { // the kubelet stops a Pod
 				continue
 			}
 			set := []string{`"` + name + `" "`, "_" + name + "\n", "_" + name + "_FILE\n"}

@@ -59,7 +59,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* Where an upstream's credentials are: the Secret, and the key of each in it. */}}
+{{- /* The Secret of an upstream's credentials, and the key of each. */}}
 {{- define "ticketproxy.credentials" -}}
 {{- $u := .upstream }}
 {{- if $u.existingSecret }}
@@ -75,7 +75,7 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- end }}
 {{- end }}
 
-{{- /* The data of the chart's own Secret; nothing when all are existing ones. */}}
+{{- /* The data of the chart's own Secret; empty if all Secrets are existing ones. */}}
 {{- define "ticketproxy.secretData" -}}
 {{- range $name, $u := .Values.upstreams }}
 {{- with $u.clientSecret }}
@@ -87,7 +87,7 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- end }}
 {{- end }}
 
-{{- /* Nine tenths of the memory limit, so that the collector works harder before the kernel kills. */}}
+{{- /* 90% of the memory limit: near it, the garbage collector runs more often, before the kernel kills. */}}
 {{- define "ticketproxy.goMemLimit" -}}
 {{- $limit := dig "limits" "memory" "" .Values.resources | toString }}
 {{- if regexMatch "^[0-9]+[MG]i$" $limit }}
@@ -97,7 +97,7 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- end }}
 {{- end }}
 
-{{- /* What the schema cannot say. */}}
+{{- /* The checks that the schema cannot express. */}}
 {{- define "ticketproxy.validate" -}}
 {{- if not .Values.gateway.allowUnauthenticated }}
 {{- fail "\n\nThe gateway does not ask who calls: whoever reaches it uses its accounts.\nSay that this is meant with gateway.allowUnauthenticated=true, and keep networkPolicy.enabled=true,\nso that only Pods with its label reach it." }}
@@ -108,7 +108,7 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- if not .Values.upstreams }}
 {{- fail "\n\nupstreams is empty: name at least one API." }}
 {{- end }}
-{{- $places := dict }}
+{{- $endpoints := dict }}
 {{- range $name, $u := .Values.upstreams }}
 {{- $at := printf "upstreams.%s" $name }}
 {{- if $u.account }}
@@ -137,10 +137,10 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- if eq $port 9090 }}
 {{- fail (printf "\n\n%s.port is 9090, which is that of health and metrics: choose another." $at) }}
 {{- end }}
-{{- $place := printf "%d %s %s" $port (default "" $u.host) (default "/" $u.prefix) }}
-{{- if hasKey $places $place }}
-{{- fail (printf "\n\n%s and upstreams.%s have the same port, host and prefix: give them different ones." $at (get $places $place)) }}
+{{- $endpoint := printf "%d %s %s" $port (default "" $u.host) (default "/" $u.prefix) }}
+{{- if hasKey $endpoints $endpoint }}
+{{- fail (printf "\n\n%s and upstreams.%s have the same port, host and prefix: give them different ones." $at (get $endpoints $endpoint)) }}
 {{- end }}
-{{- $_ := set $places $place $name }}
+{{- $_ := set $endpoints $endpoint $name }}
 {{- end }}
 {{- end }}
