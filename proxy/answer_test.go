@@ -208,6 +208,30 @@ func TestUpstreamDiesWithinItsAnswerDuringAnUpload(t *testing.T) {
 	}
 }
 
+// What has arrived of an answer goes to the app, although the answer breaks off.
+func TestPartOfABrokenAnswerArrives(t *testing.T) {
+	for _, status := range []string{"200 OK", "404 Not Found"} {
+		t.Run(status, func(t *testing.T) {
+			virtual(t, func(t *testing.T) {
+				w := &world{TB: t, front: newMemory(), back: newMemory()}
+				w.serveConns(func(c net.Conn) {
+					if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+						io.WriteString(c, "HTTP/1.1 "+status+"\r\nContent-Length: 10\r\n\r\npart")
+					}
+				})
+				w.start()
+				c := w.dial()
+				c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+				res := c.receive("GET")
+				b, err := io.ReadAll(res.Body)
+				is(t, "status", res.Status, status)
+				is(t, "body", string(b), "part")
+				is(t, "end", err, io.ErrUnexpectedEOF)
+			})
+		})
+	}
+}
+
 // An app that waits for a 100 is answered, though there is nobody to say it.
 func TestContinueWithNoUpstream(t *testing.T) {
 	t.Parallel()

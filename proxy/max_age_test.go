@@ -2,7 +2,9 @@ package proxy_test
 
 import (
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -66,4 +68,32 @@ func TestTransportIsLeftWhenAsked(t *testing.T) {
 		aging.Leave()
 	}
 	is(t, "transports", made, 2)
+}
+
+// Idle connections can be closed at any time, also before the first request.
+func TestMaxAgeTransportClosesIdleConnections(t *testing.T) {
+	t.Parallel()
+	closed := make(chan bool, 1)
+	api := httptest.NewUnstartedServer(http.NotFoundHandler())
+	api.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- true
+		}
+	}
+	api.Start()
+	defer api.Close()
+	transport := proxy.NewMaxAgeTransport(func() *http.Transport { return new(http.Transport) })
+	transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	transport.CloseIdleConnections()
+	<-closed
 }

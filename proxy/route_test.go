@@ -19,6 +19,7 @@ func TestRoutes(t *testing.T) {
 			{"http://deep.test", "", "/park/deep"},
 			{"http://own.test", "own.local", "/"},
 			{"http://shop.test/a%2Fb", "Shop.Local", "/shop"},
+			{"http://second.test", "", "/based"}, // never served
 		} {
 			w.others = append(w.others, proxy.UpstreamConfig{URL: parse(w, u.url), Host: u.host, Prefix: u.prefix, Source: w.source, Transport: w.upstream.Transport})
 		}

@@ -441,14 +441,14 @@ func TestAppThatLeavesEndsTheExchange(t *testing.T) {
 		}))
 		c := w.dial()
 		c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx")
-		synctest.Wait()
+		time.Sleep(time.Second)
 		c.Close()
 		if err := <-left; !errors.Is(err, context.Canceled) {
 			t.Errorf("the API's request ended with %v", err)
 		}
 		synctest.Wait()
 		is(t, "in flight", w.observer.inFlight, 0)
-		is(t, "counted as", w.observer.exchanges[0].Status, 499)
+		is(t, "exchange", w.observer.exchanges[0], proxy.Exchange{Method: "POST", Status: 499, Took: time.Second})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"ticketproxy/proxy/inbound"
 )
@@ -129,7 +130,7 @@ func escapesBase(path string) bool {
 // plainDots undoes what some servers take for a dot or a slash: longer forms than
 // UTF-8 has, and those of full width.
 func plainDots(path string) string {
-	if strings.IndexByte(path, 0xc0) < 0 && strings.IndexByte(path, 0xe0) < 0 && strings.IndexByte(path, 0xef) < 0 {
+	if !strings.ContainsFunc(path, func(r rune) bool { return r > unicode.MaxASCII }) {
 		return path
 	}
 	return strings.NewReplacer(

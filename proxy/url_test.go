@@ -187,3 +187,40 @@ func TestQueryWithoutAToken(t *testing.T) {
 		}
 	}
 }
+
+// A percent sign that begins no encoding is left as it is.
+func TestDecoded(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/%41%2f": "/A/", "/%4": "/%4", "/%": "/%", "/%4g": "/%4g", "/%%41": "/%A", "/%2541": "/%41", "%41": "A", "/a": "/a",
+	} {
+		if got := decoded(path); got != want {
+			t.Errorf("%s became %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestCutPath(t *testing.T) {
+	t.Parallel()
+	for reference, want := range map[string][2]string{
+		"?a":     {"", "?a"},
+		"#a?b":   {"", "#a?b"},
+		"/x?a#b": {"/x", "?a#b"},
+		"/x":     {"/x", ""},
+	} {
+		if path, tail := cutPath(reference); path != want[0] || tail != want[1] {
+			t.Errorf("%s was cut into %q and %q", reference, path, tail)
+		}
+	}
+}
+
+func TestPathOf(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"/a?b": "/a", "*": "*", "http://host": "/", "http://host?a": "/", "http://host/a//b?c": "/a//b", "http:///a": "/a",
+	} {
+		if got := pathOf(&http.Request{RequestURI: uri}); got != want {
+			t.Errorf("%s has path %s, want %s", uri, got, want)
+		}
+	}
+}

@@ -54,6 +54,18 @@ func TestFramedInTwoWays(t *testing.T) {
 	}
 }
 
+// No more of a long line is kept than is looked at.
+func TestFramingKeepsLittleOfALine(t *testing.T) {
+	t.Parallel()
+	var f framing
+	for range 100 {
+		f.follow(bytes.Repeat([]byte("x"), 50))
+		if len(f.line) > longLine {
+			t.Fatalf("%d bytes of a line are kept", len(f.line))
+		}
+	}
+}
+
 // FuzzFraming holds that only a header of a request which net/http comes to is
 // broken, so that it refuses the request, and every one that is framed in two
 // ways.

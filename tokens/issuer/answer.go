@@ -223,13 +223,10 @@ func lifetimeOf(raw json.RawMessage) time.Duration {
 		}
 	}
 	seconds, err := strconv.ParseFloat(number, 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) || !(seconds > 0) {
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // out of range is infinite
 		return 0
 	}
-	if seconds >= forever.Seconds() {
-		return forever
-	}
-	return time.Duration(seconds * float64(time.Second))
+	return time.Duration(min(max(seconds, 0), forever.Seconds()) * float64(time.Second))
 }
 
 // retryAfter reads Retry-After (RFC 9110, section 10.2.3), at most forever, and
@@ -246,9 +243,6 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	if text == "" || strings.Trim(text, "0123456789") != "" {
 		return 0, false
 	}
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || seconds > int64(forever/time.Second) {
-		return forever, true
-	}
-	return time.Duration(seconds) * time.Second, true
+	seconds, _ := strconv.ParseInt(text, 10, 64) // the largest number when out of range
+	return time.Duration(min(seconds, int64(forever/time.Second))) * time.Second, true
 }

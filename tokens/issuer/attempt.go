@@ -41,7 +41,7 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 		return tokens.Grant{}, failed
 	}
 	text, broken := readText(resp)
-	if status >= 200 && status < 300 {
+	if status/100 == 2 {
 		return a.accept(failed, text, broken)
 	}
 	code := errorCode(text)

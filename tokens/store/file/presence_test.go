@@ -159,3 +159,13 @@ func TestConcurrentOpenAndClose(t *testing.T) {
 func intentOf(holder string) *tokens.Intent {
 	return &tokens.Intent{ID: "intent", Holder: holder, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Try: 1}
 }
+
+// TestHolderOfAnUnknownBoot tests that a holder's id is valid where the kernel does not say
+// which boot this is.
+func TestHolderOfAnUnknownBoot(t *testing.T) {
+	t.Parallel()
+	first, second := newHolder(""), newHolder("")
+	if !validHolder(first) || !validHolder(second) || first[:kernelDigits] == second[:kernelDigits] {
+		t.Errorf("holders %s and %s", first, second)
+	}
+}
