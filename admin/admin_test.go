@@ -53,7 +53,7 @@ func newFixture(accounts ...tokens.Status) *fixture {
 	return d
 }
 
-// ask sends a request as a peer on loopback would, changed as told.
+// ask sends a request like one of a loopback peer, after the changes.
 func (d *fixture) ask(method, target string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	r.Host, r.RemoteAddr = "localhost:9090", "127.0.0.1:50000"
@@ -73,7 +73,7 @@ func host(name string) func(*http.Request) {
 	return func(r *http.Request) { r.Host = name }
 }
 
-// at is how a connection to one of our addresses names us.
+// at sets the address that the connection came to, and the Host.
 func at(local, name string) func(*http.Request) {
 	return func(r *http.Request) {
 		addr := &net.TCPAddr{IP: net.ParseIP(local), Port: 9090}
@@ -92,7 +92,7 @@ func status(account, state string, usable bool) tokens.Status {
 
 func TestLive(t *testing.T) {
 	t.Parallel()
-	d := newFixture(status("park", tokens.Dead, false)) // whatever the issuers say
+	d := newFixture(status("park", tokens.Dead, false)) // liveness does not depend on the accounts
 	d.draining.Store(true)
 	for _, path := range []string{"/livez", "/healthz"} {
 		is(t, path, d.ask("GET", path).Code, 200)
@@ -104,12 +104,12 @@ func TestLive(t *testing.T) {
 func TestStartedStaysStarted(t *testing.T) {
 	t.Parallel()
 	d := newFixture(status("park", tokens.Ready, true), status("shop", tokens.Starting, false))
-	is(t, "one account waits", d.ask("GET", "/startupz").Code, 503)
+	is(t, "one account has no token", d.ask("GET", "/startupz").Code, 503)
 	d.accounts[1] = status("shop", tokens.Ready, true)
 	is(t, "both have tokens", d.ask("GET", "/startupz").Code, 200)
 	d.accounts[0] = status("park", tokens.Dead, false)
 	d.accounts[0].Began = true
-	is(t, "one is lost again", d.ask("GET", "/startupz").Code, 200)
+	is(t, "one account has lost its token", d.ask("GET", "/startupz").Code, 200)
 }
 
 func TestReady(t *testing.T) {
@@ -119,14 +119,14 @@ func TestReady(t *testing.T) {
 		draining bool
 		want     int
 	}{
-		"starting":    {account: status("park", tokens.Starting, false), want: 503},
-		"ready":       {account: status("park", tokens.Ready, true), want: 200},
-		"degraded":    {account: status("park", tokens.Degraded, true), want: 200},
-		"unsaved":     {account: status("park", tokens.Unsaved, true), want: 503},
-		"unavailable": {account: status("park", tokens.Unavailable, false), want: 503},
-		"dead":        {account: status("park", tokens.Dead, false), want: 503},
-		"dying":       {account: status("park", tokens.Dead, true), want: 200}, // the living token is used to its end
-		"draining":    {account: status("park", tokens.Ready, true), draining: true, want: 503},
+		"starting":                {account: status("park", tokens.Starting, false), want: 503},
+		"ready":                   {account: status("park", tokens.Ready, true), want: 200},
+		"degraded":                {account: status("park", tokens.Degraded, true), want: 200},
+		"unsaved":                 {account: status("park", tokens.Unsaved, true), want: 503},
+		"unavailable":             {account: status("park", tokens.Unavailable, false), want: 503},
+		"dead":                    {account: status("park", tokens.Dead, false), want: 503},
+		"dead, token still valid": {account: status("park", tokens.Dead, true), want: 200},
+		"draining":                {account: status("park", tokens.Ready, true), draining: true, want: 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,7 +138,7 @@ func TestReady(t *testing.T) {
 	}
 }
 
-func TestReadyNamesTheCulprits(t *testing.T) {
+func TestReadyVerboseNamesAccounts(t *testing.T) {
 	t.Parallel()
 	dead := status("park", tokens.Dead, false)
 	dead.Error, dead.Hint = "the refresh token is spent", "run ticketproxy login park"
@@ -146,7 +146,7 @@ func TestReadyNamesTheCulprits(t *testing.T) {
 	warned.Warnings = []string{"the clock is wrong"}
 	d := newFixture(dead, warned)
 	if got := d.ask("GET", "/readyz").Body.String(); strings.Contains(got, "park") {
-		t.Errorf("names a culprit unasked: %q", got)
+		t.Errorf("names an account without ?verbose: %q", got)
 	}
 	got := d.ask("GET", "/readyz?verbose").Body.String()
 	for _, want := range []string{"account park: dead: " + dead.Error + "; hint: " + dead.Hint, "account shop: ready", "account shop: warning: the clock is wrong\n"} {
@@ -223,8 +223,8 @@ func TestQuit(t *testing.T) {
 	d := newFixture()
 	is(t, "GET", d.ask("GET", "/quit").Code, 405)
 	is(t, "from a web page", d.ask("POST", "/quit", header("Origin", "https://evil.example")).Code, 403)
-	is(t, "from afar", d.ask("POST", "/quit", from("192.0.2.1:1")).Code, 403)
-	is(t, "rebound", d.ask("POST", "/quit", host("evil.example")).Code, 421)
+	is(t, "from another machine", d.ask("POST", "/quit", from("192.0.2.1:1")).Code, 403)
+	is(t, "DNS rebinding", d.ask("POST", "/quit", host("evil.example")).Code, 421)
 	is(t, "quits", d.quits.Load(), 0)
 	is(t, "POST", d.ask("POST", "/quit").Code, http.StatusAccepted)
 	is(t, "quits", d.quits.Load(), 1)
@@ -232,40 +232,40 @@ func TestQuit(t *testing.T) {
 	w := d.ask("POST", "/quit")
 	is(t, "POST without permission", w.Code, http.StatusForbidden)
 	if !strings.Contains(w.Body.String(), "TICKETPROXY_ADMIN_QUIT=true") {
-		t.Errorf("no cure in %q", w.Body)
+		t.Errorf("no hint in %q", w.Body)
 	}
 }
 
-func TestWhoMayAsk(t *testing.T) {
+func TestAccessByPeerAndHost(t *testing.T) {
 	t.Parallel()
 	open := []string{"/livez", "/healthz", "/startupz", "/readyz", "/readyz?verbose", "/metrics"}
 	private := []string{"/status", "/"}
 	for name, test := range map[string]struct {
 		change        func(*http.Request)
-		open, private int // 0 is any answer of the page itself
+		open, private int // 0: any status below 400
 	}{
-		"loopback":                    {from("127.0.0.1:1"), 0, 0},
-		"loopback, IPv6":              {from("[::1]:1"), 0, 0},
-		"loopback, mapped":            {from("[::ffff:127.0.0.1]:1"), 0, 0},
-		"another machine":             {from("192.0.2.1:1"), 0, 403},
-		"another machine, IPv6":       {from("[2001:db8::1]:1"), 0, 403},
-		"a peer without an address":   {from("@"), 0, 403},
-		"claims to be loopback":       {func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1"; r.Header.Set("X-Forwarded-For", "127.0.0.1") }, 0, 403},
-		"the pod's address":           {host("10.0.0.7:9090"), 0, 421},
-		"a Service's name":            {host("park.svc:9090"), 0, 421},
-		"no Host":                     {host(""), 0, 421},
-		"a name rebound to loopback":  {at("127.0.0.1", "evil.example:9090"), 421, 421},
-		"the same, IPv6":              {at("::1", "evil.example:9090"), 421, 421},
-		"the pod, by a Service":       {at("10.0.0.7", "park.svc:9090"), 0, 421},
-		"a mesh's way to loopback":    {at("127.0.0.1", "10.0.0.7:9090"), 0, 421},
-		"the same, to IPv6":           {at("::1", "[fd00::7]:9090"), 0, 421},
-		"localhost at loopback":       {at("127.0.0.1", "localhost:9090"), 0, 0},
-		"allowed Host at loopback":    {at("127.0.0.1", "admin.test"), 0, 0},
-		"allowed Host":                {host("admin.test"), 0, 0},
-		"a web page":                  {header("Sec-Fetch-Site", "cross-site"), 403, 403},
-		"a web page of another port":  {header("Origin", "http://localhost:3000"), 403, 403},
-		"an allowed web page":         {header("Origin", "https://app.test"), 0, 0},
-		"a person who typed the name": {header("Sec-Fetch-Site", "none"), 0, 0},
+		"loopback":                            {from("127.0.0.1:1"), 0, 0},
+		"loopback, IPv6":                      {from("[::1]:1"), 0, 0},
+		"loopback, mapped":                    {from("[::ffff:127.0.0.1]:1"), 0, 0},
+		"another machine":                     {from("192.0.2.1:1"), 0, 403},
+		"another machine, IPv6":               {from("[2001:db8::1]:1"), 0, 403},
+		"a peer without an address":           {from("@"), 0, 403},
+		"claims to be loopback":               {func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1"; r.Header.Set("X-Forwarded-For", "127.0.0.1") }, 0, 403},
+		"the pod's address":                   {host("10.0.0.7:9090"), 0, 421},
+		"a Service's name":                    {host("park.svc:9090"), 0, 421},
+		"no Host":                             {host(""), 0, 421},
+		"DNS rebinding to loopback":           {at("127.0.0.1", "evil.example:9090"), 421, 421},
+		"DNS rebinding to loopback, IPv6":     {at("::1", "evil.example:9090"), 421, 421},
+		"the pod's address, a Service's name": {at("10.0.0.7", "park.svc:9090"), 0, 421},
+		"a mesh redirects to loopback":        {at("127.0.0.1", "10.0.0.7:9090"), 0, 421},
+		"a mesh redirects to loopback, IPv6":  {at("::1", "[fd00::7]:9090"), 0, 421},
+		"localhost at loopback":               {at("127.0.0.1", "localhost:9090"), 0, 0},
+		"allowed Host at loopback":            {at("127.0.0.1", "admin.test"), 0, 0},
+		"allowed Host":                        {host("admin.test"), 0, 0},
+		"a web page":                          {header("Sec-Fetch-Site", "cross-site"), 403, 403},
+		"a web page of another port":          {header("Origin", "http://localhost:3000"), 403, 403},
+		"an allowed web page":                 {header("Origin", "https://app.test"), 0, 0},
+		"a typed address":                     {header("Sec-Fetch-Site", "none"), 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -284,8 +284,7 @@ func TestWhoMayAsk(t *testing.T) {
 	}
 }
 
-// The listener is a inbound.Server like every other: what it serves, it serves
-// over a socket too.
+// TestOverASocket checks the handler's answers over a real connection.
 func TestOverASocket(t *testing.T) {
 	t.Parallel()
 	d := newFixture(status("park", tokens.Ready, true))
@@ -301,9 +300,8 @@ func TestOverASocket(t *testing.T) {
 	}
 }
 
-// An account that is asked for its status while requests come is read by many
-// goroutines at a time.
-func TestManyAskAtOnce(t *testing.T) {
+// TestConcurrentRequests lets many goroutines read the accounts' status at a time.
+func TestConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	d := newFixture(status("park", tokens.Ready, true))
 	h := admin.NewHandler(d.Config)

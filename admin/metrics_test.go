@@ -23,7 +23,7 @@ func scrape(t *testing.T, m *admin.Metrics) string {
 	return w.Body.String()
 }
 
-// traffic is metrics with one of everything.
+// traffic returns metrics with a sample of each kind.
 func traffic() *admin.Metrics {
 	m := admin.NewMetrics("1.2.3", func() []tokens.Status {
 		return []tokens.Status{
@@ -100,7 +100,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 			t.Errorf("missing %s", name)
 		}
 	}
-	for _, name := range []string{"token_expiry", "refresh_token_expiry"} { // not known is not 1970
+	for _, name := range []string{"token_expiry", "refresh_token_expiry"} { // an unknown expiry is not 0, which is in 1970
 		if strings.Contains(text, `ticketproxy_`+name+`_timestamp_seconds{account="shop"}`) {
 			t.Errorf("%s is shown for an account that has none", name)
 		}
@@ -115,12 +115,12 @@ func TestAnAccountIsInOneState(t *testing.T) {
 			ones++
 		}
 	}
-	is(t, "present states", ones, 1)
+	is(t, "states with the value 1", ones, 1)
 }
 
 // A counter that appears with its first increment hides that increment from
 // rate().
-func TestFailuresAreShownBeforeTheFirst(t *testing.T) {
+func TestCountersBeginAtZero(t *testing.T) {
 	t.Parallel()
 	m := admin.NewMetrics("1.2.3", func() []tokens.Status { return nil }, func() uint64 { return 0 })
 	m.Account("park")
