@@ -7,8 +7,8 @@ import (
 	"ticketproxy/config"
 )
 
-// TestListenerAnswersToItsAddress holds that LISTEN names a Host unless it is
-// the unspecified address, which is not an address of this machine.
+// TestListenerAnswersToItsAddress checks that a listener accepts the address of
+// LISTEN as Host, unless it is the unspecified one, which no machine has.
 func TestListenerAnswersToItsAddress(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string][]string{

@@ -10,7 +10,7 @@ import (
 	"ticketproxy/tokens"
 )
 
-func TestRemedies(t *testing.T) {
+func TestHintFor(t *testing.T) {
 	t.Parallel()
 	refused := func(code string) error {
 		return &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: code}
@@ -20,12 +20,12 @@ func TestRemedies(t *testing.T) {
 		cause error
 		want  string // "" for no hint
 	}{
-		"well":                   {tokens.Ready, nil, ""},
+		"ready":                  {tokens.Ready, nil, ""},
 		"dead":                   {tokens.Dead, errors.New("spent"), "ticketproxy login park"},
 		"wrong secret":           {tokens.Degraded, refused("invalid_client"), "CLIENT_SECRET of account park"},
 		"wrong grant":            {tokens.Unavailable, refused("unauthorized_client"), "CLIENT_ID"},
 		"not the token endpoint": {tokens.Unavailable, refused(""), "TOKEN_URL"},
-		"not now":                {tokens.Degraded, refused("temporarily_unavailable"), ""},
+		"refused for now":        {tokens.Degraded, refused("temporarily_unavailable"), ""},
 		"no connection":          {tokens.Unavailable, &tokens.IssuerError{Class: tokens.NotSent}, "ticketproxy check"},
 		"issuer is down":         {tokens.Degraded, &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500}, ""},
 		"throttled":              {tokens.Degraded, &tokens.IssuerError{Class: tokens.Throttled, Status: 429}, ""},

@@ -9,7 +9,7 @@ import (
 	"ticketproxy/process"
 )
 
-func TestConnectionsOfApps(t *testing.T) {
+func TestAppLimiter(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		descriptors uint64
@@ -22,7 +22,7 @@ func TestConnectionsOfApps(t *testing.T) {
 		{1024, math.MaxInt64, 1, 480},
 		{64, math.MaxInt64, 1, 16},
 		{3, math.MaxInt64, 1, 1},
-		{1 << 20, 115 << 20, 1, 719}, // the chart's
+		{1 << 20, 115 << 20, 1, 719}, // as in the chart
 		{1024, 115 << 20, 1, 480},
 		{1 << 20, 20 << 20, 1, 102},
 		{1 << 20, 1, 1, 1},

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestLocalhostTakesBothLoopbackAddresses(t *testing.T) {
+func TestLocalhostListensAtBothLoopbackAddresses(t *testing.T) {
 	t.Parallel()
 	var n Network
 	sockets, err := n.Bind(t.Context(), "localhost:0")
@@ -27,7 +27,7 @@ func TestLocalhostTakesBothLoopbackAddresses(t *testing.T) {
 	}
 }
 
-func TestLocalhostWhereAnAddressCannotBeHad(t *testing.T) {
+func TestLocalhostWithAnUnavailableAddress(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		errs map[string]error // by host
@@ -80,7 +80,7 @@ func TestIPv4AddressTakesNoIPv6Connections(t *testing.T) {
 	defer closeAll(sockets)
 	if conn, err := net.Dial("tcp6", strings.Replace(sockets[0].Addr().String(), "0.0.0.0", "[::1]", 1)); err == nil {
 		conn.Close()
-		t.Errorf("%v takes IPv6", sockets[0].Addr())
+		t.Errorf("%v accepts IPv6 connections", sockets[0].Addr())
 	}
 }
 

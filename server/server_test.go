@@ -23,8 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newServer returns a server of two upstreams, and the variables it was made
-// with.
+// newServer returns a server of two upstreams. More are variables, as NAME=value.
 func newServer(t *testing.T, more ...string) *Server {
 	t.Helper()
 	vars := []string{"TICKETPROXY_STATE=memory:", "TICKETPROXY_UPSTREAMS=park,shop", "TICKETPROXY_SHOP_LISTEN=127.0.0.1:8081"}
@@ -48,8 +47,8 @@ func newServer(t *testing.T, more ...string) *Server {
 	return s
 }
 
-// TestHungReloadDoesNotHoldUpTheDrain: a file on a disk that does not answer, read
-// again after SIGHUP, does not keep the program from ending.
+// TestHungReloadDoesNotHoldUpTheDrain checks that the program ends while a reload
+// after SIGHUP waits for a disk that does not answer.
 func TestHungReloadDoesNotHoldUpTheDrain(t *testing.T) {
 	t.Parallel()
 	hangup, reading, answer := make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
@@ -71,22 +70,22 @@ func TestHungReloadDoesNotHoldUpTheDrain(t *testing.T) {
 	close(answer)
 }
 
-// A holder is an issuer that gives another token each time.
-type holder struct{ tokens int }
+// A rotatingSource gives another token at each Renew.
+type rotatingSource struct{ tokens int }
 
-func (h *holder) Token(context.Context) (proxy.Token, error) {
+func (h *rotatingSource) Token(context.Context) (proxy.Token, error) {
 	return proxy.Token{AccessToken: secret.New(fmt.Sprint("token", h.tokens)), Generation: uint64(h.tokens)}, nil
 }
 
-func (h *holder) Renew(ctx context.Context, _ proxy.Token) (proxy.Token, error) {
+func (h *rotatingSource) Renew(ctx context.Context, _ proxy.Token) (proxy.Token, error) {
 	h.tokens++
 	return h.Token(ctx)
 }
 
-func (h *holder) Refused(proxy.Token) {}
+func (h *rotatingSource) Refused(proxy.Token) {}
 
-// The bodies that may be sent again take memory of one budget, however many
-// listeners there are, also after files were read again.
+// TestListenersShareTheReplayBudget checks that all listeners keep bodies for replay
+// in one memory budget, also after a reload.
 func TestListenersShareTheReplayBudget(t *testing.T) {
 	t.Parallel()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +100,7 @@ func TestListenersShareTheReplayBudget(t *testing.T) {
 		for ; s.kept.TryAcquire(1 << 10); kept += 1 << 10 {
 		}
 		for _, want := range []int{http.StatusUnauthorized, http.StatusOK} {
-			s.sources = map[string]proxy.TokenSource{"park": new(holder), "shop": new(holder)}
+			s.sources = map[string]proxy.TokenSource{"park": new(rotatingSource), "shop": new(rotatingSource)}
 			s.use(s.config)
 			for _, l := range s.apps {
 				app := httptest.NewServer(l)

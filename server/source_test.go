@@ -16,7 +16,7 @@ import (
 	"ticketproxy/tokens"
 )
 
-// A faultyStore holds a seed's record, and fails as it is told.
+// A faultyStore holds a seed's record. Load and Swap return the given errors.
 type faultyStore struct{ load, swap error }
 
 func (s faultyStore) Load(context.Context) (tokens.Record, tokens.Version, error) {
@@ -27,15 +27,15 @@ func (s faultyStore) Swap(context.Context, tokens.Version, tokens.Record) (token
 	return "2", s.swap
 }
 
-// A faultyIssuer answers each token request with that error.
+// A faultyIssuer fails each token request with err.
 type faultyIssuer struct{ err error }
 
 func (i faultyIssuer) Refresh(context.Context, secret.String) (tokens.Grant, error) {
 	return tokens.Grant{}, i.err
 }
 
-// Apps are told of what class a failure is. Files, processes and addresses are
-// for the operator: status has the whole error.
+// TestAppsSeeNoFilesOrProcesses checks that apps are told only the class of a failure.
+// The whole error, with files, processes and addresses, is in the status.
 func TestAppsSeeNoFilesOrProcesses(t *testing.T) {
 	t.Parallel()
 	full := fmt.Errorf("writing %s: %w", "/var/lib/ticketproxy/park.json.tmp123", syscall.ENOSPC)
@@ -49,12 +49,12 @@ func TestAppsSeeNoFilesOrProcesses(t *testing.T) {
 	}{
 		"full disk":  {faultyStore{swap: full}, nil, "the state cannot be written", full.Error()},
 		"unreadable": {faultyStore{load: held}, nil, "the state cannot be read", held.Error()},
-		"issuer that is away": {
+		"issuer without a connection": {
 			issuer: &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("connecting to 10.0.0.5:443: refused")},
 			app:    "the issuer cannot be reached",
 			status: "10.0.0.5",
 		},
-		"issuer that is silent": {
+		"issuer without an answer": {
 			issuer: &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("no answer in time")},
 			app:    "the issuer gave no answer",
 			status: "no answer in time",

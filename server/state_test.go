@@ -8,8 +8,7 @@ import (
 	"ticketproxy/tokens"
 )
 
-// TestOpenState: whichever kind of state it is, serve and login can use and
-// close what they get.
+// TestOpenState checks that each kind of state can be read and closed.
 func TestOpenState(t *testing.T) {
 	t.Parallel()
 	for _, c := range []config.State{{Kind: "memory"}, {Kind: "file", Dir: t.TempDir()}} {
@@ -21,7 +20,7 @@ func TestOpenState(t *testing.T) {
 			t.Errorf("%s: %v, want ErrNone", c.Kind, err)
 		}
 		if state.Holder() == "" {
-			t.Errorf("%s: this process has no name", c.Kind)
+			t.Errorf("%s: this process has no holder's name", c.Kind)
 		}
 		if err := state.Close(); err != nil {
 			t.Errorf("%s: %v", c.Kind, err)

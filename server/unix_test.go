@@ -11,9 +11,9 @@ import (
 	"ticketproxy/config"
 )
 
-// TestSocketIsBornWithItsMode holds that a socket has its mode before anybody
-// can reach it, and that nothing stays behind.
-func TestSocketIsBornWithItsMode(t *testing.T) {
+// TestSocketHasItsModeFromTheStart checks that a socket has its mode before anybody
+// can reach it, and that no file is left.
+func TestSocketHasItsModeFromTheStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "s")
@@ -32,12 +32,12 @@ func TestSocketIsBornWithItsMode(t *testing.T) {
 	}
 	closeAll(sockets)
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("%v stays behind, %v", left, err)
+		t.Errorf("%v is left, %v", left, err)
 	}
 }
 
-// TestSocketIsNotStolen starts many at once over a dead socket: one gets it,
-// and goes on to be reached.
+// TestSocketIsNotStolen opens a dead socket many times at once, and checks that one
+// listener gets it and can be reached.
 func TestSocketIsNotStolen(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -73,9 +73,9 @@ func TestSocketIsNotStolen(t *testing.T) {
 	}
 }
 
-// TestSocketThatComesAliveIsKept holds that an instance looks at a socket only
-// while no other changes it: a dead one may have been replaced by then.
-func TestSocketThatComesAliveIsKept(t *testing.T) {
+// TestLiveSocketIsKept checks that an instance inspects a socket only under the lock:
+// another instance may have replaced a dead socket before.
+func TestLiveSocketIsKept(t *testing.T) {
 	t.Parallel()
 	for range 20 {
 		dir := t.TempDir()
@@ -107,7 +107,7 @@ func TestSocketThatComesAliveIsKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := <-opened; err == nil {
-			t.Error("a living socket was taken")
+			t.Error("a live socket was replaced")
 		}
 		if conn, err := net.Dial("unix", l.address.Address); err != nil {
 			t.Error(err)
@@ -118,8 +118,8 @@ func TestSocketThatComesAliveIsKept(t *testing.T) {
 	}
 }
 
-// TestSocketOfAKilledProcessIsReplaced also holds that one which somebody
-// listens on is not.
+// TestSocketOfAKilledProcessIsReplaced also checks that a socket in use is not
+// replaced.
 func TestSocketOfAKilledProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
@@ -133,7 +133,7 @@ func TestSocketOfAKilledProcessIsReplaced(t *testing.T) {
 		t.Errorf("mode %v, error %v", info.Mode(), err)
 	}
 	if _, err := n.open(t.Context(), l); err == nil {
-		t.Error("a socket in use was taken")
+		t.Error("a socket in use was replaced")
 	}
 	first[0].(*unixListener).Listener.Close() // as kill -9 leaves it
 	second, err := n.open(t.Context(), l)
