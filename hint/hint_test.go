@@ -37,6 +37,6 @@ func TestUsage(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if hint.IsUsage(hint.With(io.EOF, "name an account")) || hint.IsUsage(nil) {
-		t.Error("an error that is no mistake in the command line is taken for one")
+		t.Error("an error that is not about the command line is taken for a usage error")
 	}
 }

@@ -16,8 +16,8 @@ import (
 
 const canary = "a-canary-in-the-mine"
 
-// A holder holds secrets where printers find them, and where they call no
-// methods.
+// A holder has secrets in exported fields, and in an unexported one, on which fmt
+// calls no methods.
 type holder struct {
 	Public  secret.String
 	private secret.String
@@ -30,33 +30,33 @@ func TestNoPrinterShowsASecret(t *testing.T) {
 	t.Parallel()
 	s := secret.New(canary)
 	h := holder{s, s, &s, []secret.String{s}, map[string]secret.String{"a": s}}
-	var said strings.Builder
+	var output strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p", "%t", "%10.3s"} {
-		fmt.Fprintf(&said, verb, s)
-		fmt.Fprintf(&said, verb, &s)
-		fmt.Fprintf(&said, verb, h)
-		fmt.Fprintf(&said, verb, &h)
+		fmt.Fprintf(&output, verb, s)
+		fmt.Fprintf(&output, verb, &s)
+		fmt.Fprintf(&output, verb, h)
+		fmt.Fprintf(&output, verb, &h)
 	}
-	fmt.Fprintln(&said, s, h, errors.Join(fmt.Errorf("%w: %v", errors.New("x"), h)), string(fmt.Append(nil, h)))
+	fmt.Fprintln(&output, s, h, errors.Join(fmt.Errorf("%w: %v", errors.New("x"), h)), string(fmt.Append(nil, h)))
 	for _, v := range []any{s, h, map[string]any{"h": h}} {
 		data, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		said.Write(data)
+		output.Write(data)
 	}
-	slog.New(slog.NewTextHandler(&said, nil)).Info("x", "s", s, "h", h)
-	slog.New(slog.NewJSONHandler(&said, nil)).Info("x", "s", s, "h", h)
+	slog.New(slog.NewTextHandler(&output, nil)).Info("x", "s", s, "h", h)
+	slog.New(slog.NewJSONHandler(&output, nil)).Info("x", "s", s, "h", h)
 	for _, encoder := range []zapcore.Encoder{zapcore.NewJSONEncoder(zapcore.EncoderConfig{}), zapcore.NewConsoleEncoder(zapcore.EncoderConfig{})} {
-		log := zap.New(zapcore.NewCore(encoder, zapcore.AddSync(&said), zapcore.DebugLevel))
+		log := zap.New(zapcore.NewCore(encoder, zapcore.AddSync(&output), zapcore.DebugLevel))
 		log.Info("x", zap.Any("s", s), zap.Any("h", h), zap.Stringer("t", s), zap.Reflect("r", h), zap.Any("l", h.List))
 	}
 	for _, form := range []string{canary, fmt.Sprintf("%x", canary), fmt.Sprintf("%X", canary), canary[:8]} {
-		if strings.Contains(said.String(), form) {
-			t.Errorf("%q is shown in %s", form, said.String())
+		if strings.Contains(output.String(), form) {
+			t.Errorf("%q is shown in %s", form, output.String())
 		}
 	}
-	if n := strings.Count(said.String(), secret.Redacted); n < 30 {
+	if n := strings.Count(output.String(), secret.Redacted); n < 30 {
 		t.Errorf("only %d times redacted", n)
 	}
 }
