@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// broken returns the bytes as the server gets them, in pieces of that size.
-func broken(text string, size int) string {
+// followed returns text as the server gets it when it comes in pieces of that size.
+func followed(text string, size int) string {
 	var f framing
 	got := []byte(text)
 	for p := got; len(p) > 0; {
@@ -46,7 +46,7 @@ func TestFramedInTwoWays(t *testing.T) {
 				want = request
 			}
 			for size := 1; size < 400; size += 1 + size/3 {
-				if got := broken(before+request, size); got != before+want {
+				if got := followed(before+request, size); got != before+want {
 					t.Errorf("in pieces of %d: got %q, want %q", size, got, before+want)
 				}
 			}
@@ -66,33 +66,32 @@ func TestFramingKeepsLittleOfALine(t *testing.T) {
 	}
 }
 
-// FuzzFraming holds that only a header of a request which net/http comes to is
-// broken, so that it refuses the request, and every one that is framed in two
-// ways.
+// FuzzFraming checks that one byte is changed in a request with two framings, so that
+// net/http refuses it, and that no other byte is changed.
 func FuzzFraming(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 7)
 	f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n"), 1000)
 	f.Fuzz(func(t *testing.T, text []byte, size int) {
-		got := []byte(broken(string(text), max(1, size)))
+		got := []byte(followed(string(text), max(1, size)))
 		taken, both := walk(text)
-		spoilt := 0
+		changed := 0
 		for i := range text {
 			if text[i] == got[i] {
 				continue
 			}
-			spoilt++
+			changed++
 			if reached, _ := walk(got); i < reached {
-				t.Errorf("byte %d of %q is changed, of which %d are taken", i, text, reached)
+				t.Errorf("byte %d of %q is changed, of which net/http reads %d", i, text, reached)
 			}
 		}
-		if spoilt > 1 || both && spoilt == 0 {
-			t.Errorf("%d bytes of %q are changed, of which %d are taken; framed in two ways: %t", spoilt, text, taken, both)
+		if changed > 1 || both && changed == 0 {
+			t.Errorf("%d bytes of %q are changed, of which net/http reads %d; framed in two ways: %t", changed, text, taken, both)
 		}
 	})
 }
 
-// walk returns how many bytes net/http takes for requests, and whether one of
-// them is plainly framed in two ways.
+// walk returns how many bytes net/http reads as whole requests, and whether one of these
+// plainly has two framings.
 func walk(text []byte) (taken int, both bool) {
 	source := bytes.NewReader(text)
 	r := bufio.NewReader(source)
