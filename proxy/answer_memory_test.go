@@ -19,7 +19,7 @@ import (
 	"ticketproxy/proxy"
 )
 
-// lines returns n lines of a header, of so many bytes each.
+// lines returns n header lines of size bytes each.
 func lines(n, size int) string {
 	var b strings.Builder
 	for i := range n {
@@ -31,8 +31,9 @@ func lines(n, size int) string {
 
 const okay = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
 
-// An answer's header may take 1 MiB of memory, in bytes, in lines, and with the
-// interim answers before it. What follows it is not counted.
+// TestAnswersHeaderIsBounded checks that an answer's header takes 1 MiB of memory at
+// most. Its bytes, its lines and the interim answers before it count; its body does
+// not.
 func TestAnswersHeaderIsBounded(t *testing.T) {
 	t.Parallel()
 	const hint = "HTTP/1.1 103 Early Hints\r\n"
@@ -40,23 +41,23 @@ func TestAnswersHeaderIsBounded(t *testing.T) {
 		answer string
 		good   bool
 	}{
-		"64 KiB":                         {okay + lines(64, 1024) + "\r\nok", true},
-		"300 KiB in one line":            {okay + lines(1, 300<<10) + "\r\nok", true},
-		"600 KiB in one line":            {okay + lines(1, 600<<10) + "\r\nok", false},
-		"600 KiB without an end":         {okay + "X: " + strings.Repeat("x", 600<<10), false},
-		"3000 lines":                     {okay + lines(3000, 8) + "\r\nok", true},
-		"4000 lines":                     {okay + lines(4000, 8) + "\r\nok", false},
-		"lines of one name":              {okay + strings.Repeat("a:\r\n", 4000) + "\r\nok", false},
-		"lines that end with LF":         {strings.ReplaceAll(okay+lines(4000, 8)+"\r\nok", "\r", ""), false},
-		"1000 interim answers":           {strings.Repeat(hint+"\r\n", 1000) + okay + "\r\nok", true},
-		"2000 interim answers":           {strings.Repeat(hint+"\r\n", 2000) + okay + "\r\nok", false},
-		"long interim answers":           {strings.Repeat(hint+lines(1, 100<<10)+"\r\n", 6) + okay + "\r\nok", false},
-		"interim answers, spelled oddly": {strings.Repeat("HTTP/1.1      103 x\n\n", 2000) + okay + "\r\nok", false},
-		"a body of lines":                {"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + strings.Repeat("\r\n", 1000000), true},
+		"64 KiB":                        {okay + lines(64, 1024) + "\r\nok", true},
+		"300 KiB in one line":           {okay + lines(1, 300<<10) + "\r\nok", true},
+		"600 KiB in one line":           {okay + lines(1, 600<<10) + "\r\nok", false},
+		"600 KiB without an end":        {okay + "X: " + strings.Repeat("x", 600<<10), false},
+		"3000 lines":                    {okay + lines(3000, 8) + "\r\nok", true},
+		"4000 lines":                    {okay + lines(4000, 8) + "\r\nok", false},
+		"lines of one name":             {okay + strings.Repeat("a:\r\n", 4000) + "\r\nok", false},
+		"lines that end with LF":        {strings.ReplaceAll(okay+lines(4000, 8)+"\r\nok", "\r", ""), false},
+		"1000 interim answers":          {strings.Repeat(hint+"\r\n", 1000) + okay + "\r\nok", true},
+		"2000 interim answers":          {strings.Repeat(hint+"\r\n", 2000) + okay + "\r\nok", false},
+		"long interim answers":          {strings.Repeat(hint+lines(1, 100<<10)+"\r\n", 6) + okay + "\r\nok", false},
+		"interim answers, oddly spaced": {strings.Repeat("HTTP/1.1      103 x\n\n", 2000) + okay + "\r\nok", false},
+		"a body of lines":               {"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + strings.Repeat("\r\n", 1000000), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := beginRaw(t, answering(test.answer), func(w *world) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
+			w := beginRaw(t, answering(test.answer), func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
 			for range 2 { // on the same connection, where the answer is good
 				res, body := w.do("GET", "/", nil)
 				if test.good {
@@ -70,7 +71,8 @@ func TestAnswersHeaderIsBounded(t *testing.T) {
 	}
 }
 
-// TLS takes what is read of a connection from net/http, which meters nothing.
+// TestAnswersHeaderIsBoundedOverTLS checks the same over TLS, which another dialer
+// makes.
 func TestAnswersHeaderIsBoundedOverTLS(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -81,7 +83,7 @@ func TestAnswersHeaderIsBoundedOverTLS(t *testing.T) {
 	t.Cleanup(s.Close)
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
-	w := begin(t, http.NotFoundHandler(), func(w *world) {
+	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
 		w.upstream.URL = parse(w, "https://example.com")
 		w.upstream.Transport = proxy.NewTransport(time.Minute, pool, nil, func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", s.Listener.Addr().String())
@@ -93,10 +95,10 @@ func TestAnswersHeaderIsBoundedOverTLS(t *testing.T) {
 	}
 }
 
-// 50 answers with 64 KiB of header share memory that is not enough for what each
-// may take: they wait for one another, and all come through, also where the apps
-// keep half of them open.
-func TestHonestLongAnswersWaitForOneAnother(t *testing.T) {
+// TestLongAnswersWaitForMemory sends 50 answers with 64 KiB of header, which share less
+// memory than all may take. They wait for one another, and all reach their apps, also
+// while half of them stay open.
+func TestLongAnswersWaitForMemory(t *testing.T) {
 	t.Parallel()
 	hold := make(chan bool)
 	w := beginRaw(t, func(c net.Conn) {
@@ -112,7 +114,7 @@ func TestHonestLongAnswersWaitForOneAnother(t *testing.T) {
 			}
 			io.WriteString(c, "ok")
 		}
-	}, func(w *world) { w.upstream.Answers = proxy.NewAnswerMemory(5 << 20) })
+	}, func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(5 << 20) })
 	var held, all sync.WaitGroup
 	for i := range 50 {
 		path := []string{"/", "/held"}[i%2]
@@ -120,7 +122,7 @@ func TestHonestLongAnswersWaitForOneAnother(t *testing.T) {
 			held.Add(1)
 		}
 		all.Go(func() {
-			res := w.begun("GET", path, nil)
+			res := w.open("GET", path, nil)
 			if path == "/held" {
 				held.Done()
 			}
@@ -133,12 +135,12 @@ func TestHonestLongAnswersWaitForOneAnother(t *testing.T) {
 	all.Wait()
 }
 
-// Where other answers keep the memory, a long header waits for some seconds; a
-// short one does not.
+// A long header waits for some seconds while another answer uses the memory. A short
+// one does not wait.
 func TestLongAnswerFindsNoMemory(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		release := make(chan bool)
-		w := &world{TB: t, front: newMemory(), back: newMemory()}
+		w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 		w.serveConns(func(c net.Conn) {
 			r := bufio.NewReader(c)
 			for {
@@ -158,7 +160,7 @@ func TestLongAnswerFindsNoMemory(t *testing.T) {
 				}
 			}
 		})
-		w.start(func(w *world) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
+		w.start(func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
 		done := make(chan int)
 		go func() {
 			res, _ := w.do("GET", "/stuck", nil)
@@ -179,11 +181,11 @@ func TestLongAnswerFindsNoMemory(t *testing.T) {
 	})
 }
 
-// An app that leaves while its answer waits for memory leaves nothing behind.
+// TestAppLeavesWhileItsAnswerWaitsForMemory checks that such a request ends at once.
 func TestAppLeavesWhileItsAnswerWaitsForMemory(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		release := make(chan bool)
-		w := &world{TB: t, front: newMemory(), back: newMemory()}
+		w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 		w.serveConns(func(c net.Conn) {
 			r := bufio.NewReader(c)
 			if _, err := http.ReadRequest(r); err == nil {
@@ -191,7 +193,7 @@ func TestAppLeavesWhileItsAnswerWaitsForMemory(t *testing.T) {
 				<-release
 			}
 		})
-		w.start(func(w *world) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
+		w.start(func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
 		first, second := w.dial(), w.dial()
 		for _, c := range []*appConn{first, second} {
 			c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

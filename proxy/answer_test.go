@@ -16,7 +16,7 @@ import (
 	"ticketproxy/proxy"
 )
 
-// answering is an API that gives every request the same bytes.
+// answering is an API that answers every request with the same bytes.
 func answering(answer string) func(net.Conn) {
 	return func(c net.Conn) {
 		r := bufio.NewReader(c)
@@ -31,19 +31,19 @@ func answering(answer string) func(net.Conn) {
 	}
 }
 
-// What an answer says of the connection it came on ends with that connection
-// (RFC 9110, section 7.6.1).
-func TestHopByHopOfAnAnswerStaysThere(t *testing.T) {
+// TestHopByHopFieldsOfAnAnswerAreDropped checks that the app gets no hop-by-hop field of
+// an upstream's answer (RFC 9110, section 7.6.1).
+func TestHopByHopFieldsOfAnAnswerAreDropped(t *testing.T) {
 	t.Parallel()
 	for name, header := range map[string]string{
-		"named":               "Connection: X-Hop\r\nX-Hop: 1",
-		"named in a list":     "Connection: keep-alive, x-hop ,X-Other\r\nX-Hop: 1\r\nX-Other: 2",
-		"named on two lines":  "Connection: X-Other\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Other: 2",
-		"named after nothing": "Connection:\r\nConnection: X-Hop\r\nX-Hop: 1",
-		"always":              "Keep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nProxy-Connection: keep-alive\r\nTe: trailers",
-		"an offer":            "Connection: Upgrade\r\nUpgrade: h2c",
-		"an offer unnamed":    "Upgrade: foo",
-		"its end":             "Connection: close",
+		"named":                               "Connection: X-Hop\r\nX-Hop: 1",
+		"named in a list":                     "Connection: keep-alive, x-hop ,X-Other\r\nX-Hop: 1\r\nX-Other: 2",
+		"named on two lines":                  "Connection: X-Other\r\nConnection: X-Hop\r\nX-Hop: 1\r\nX-Other: 2",
+		"named after an empty line":           "Connection:\r\nConnection: X-Hop\r\nX-Hop: 1",
+		"known by name":                       "Keep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\nProxy-Connection: keep-alive\r\nTe: trailers",
+		"an upgrade offer":                    "Connection: Upgrade\r\nUpgrade: h2c",
+		"an upgrade offer, not in Connection": "Upgrade: foo",
+		"close":                               "Connection: close",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,8 +71,7 @@ func names(h http.Header) (all []string) {
 	return all
 }
 
-// Each interim answer goes through as it came, and leaves nothing behind in
-// the next.
+// Each interim answer goes through as it came. The next answer has none of its fields.
 func TestInterimAnswersGoThrough(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, answering("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n"+
@@ -89,11 +88,11 @@ func TestInterimAnswersGoThrough(t *testing.T) {
 	}
 }
 
-// What an answer may not say, an interim one may not say either.
+// Header fields that are removed from an answer are removed from interim answers too.
 func TestInterimAnswersAreCleaned(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, answering("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nSet-Cookie: a=b\r\nTicketproxy-Error: draining\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n"+
-		"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 2\r\n\r\nok"), func(w *world) { w.upstream.Cookies = false })
+		"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Length: 2\r\n\r\nok"), func(w *fixture) { w.upstream.Cookies = false })
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	is(t, "interim answer", fmt.Sprint(c.receive("GET").Header), "map[Link:[</a>]]")
@@ -123,7 +122,7 @@ func TestInterimAnswersWhenTheAppLeaves(t *testing.T) {
 	w.server.Drain(t.Context())
 }
 
-// What has come of an answer is passed on at once, its header before its body.
+// Each part of an answer is passed on when it comes, and the header before the body.
 func TestAnswersAreFlushedAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, header := range map[string]string{
@@ -135,7 +134,7 @@ func TestAnswersAreFlushedAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T) {
-				w := &world{TB: t, front: newMemory(), back: newMemory()}
+				w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 				part := func(text string) string {
 					if strings.Contains(header, "chunked") {
 						return "5\r\n" + text + "\r\n"
@@ -179,8 +178,7 @@ func TestAnswersAreFlushedAtOnce(t *testing.T) {
 	}
 }
 
-// An answer that breaks off while the app still sends ends that app's
-// connection, and nothing else.
+// An answer that breaks off while the app still sends ends only that app's connection.
 func TestUpstreamDiesWithinItsAnswerDuringAnUpload(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, func(c net.Conn) {
@@ -198,7 +196,7 @@ func TestUpstreamDiesWithinItsAnswerDuringAnUpload(t *testing.T) {
 	for range 5 {
 		res, err := w.app.Post("http://localhost/", "", strings.NewReader(strings.Repeat("x", 2<<20)))
 		if err == nil {
-			if b, err := io.ReadAll(res.Body); err == nil && res.StatusCode != 502 { // which it is when the upload is seen to break first
+			if b, err := io.ReadAll(res.Body); err == nil && res.StatusCode != 502 { // 502 when the upload is seen to break first
 				t.Errorf("the answer ended cleanly after %q", b)
 			}
 			res.Body.Close()
@@ -213,7 +211,7 @@ func TestPartOfABrokenAnswerArrives(t *testing.T) {
 	for _, status := range []string{"200 OK", "404 Not Found"} {
 		t.Run(status, func(t *testing.T) {
 			virtual(t, func(t *testing.T) {
-				w := &world{TB: t, front: newMemory(), back: newMemory()}
+				w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 				w.serveConns(func(c net.Conn) {
 					if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 						io.WriteString(c, "HTTP/1.1 "+status+"\r\nContent-Length: 10\r\n\r\npart")
@@ -232,10 +230,10 @@ func TestPartOfABrokenAnswerArrives(t *testing.T) {
 	}
 }
 
-// An app that waits for a 100 is answered, though there is nobody to say it.
+// An app that waits for a 100 is answered although no upstream can be reached.
 func TestContinueWithNoUpstream(t *testing.T) {
 	t.Parallel()
-	w := begin(t, http.NotFoundHandler(), func(w *world) {
+	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
 		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 		})

@@ -14,8 +14,8 @@ import (
 )
 
 // BenchmarkProxy sends requests through a bare ReverseProxy and through this
-// package, to one API over loopback with the same transport. What is counted
-// is the app, the proxy and the API together.
+// package, to one API over loopback with the same transport. It measures the app,
+// the proxy and the API together.
 func BenchmarkProxy(b *testing.B) {
 	answer := []byte(strings.Repeat("x", 1024))
 	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -23,21 +23,21 @@ func BenchmarkProxy(b *testing.B) {
 		w.Header()["Content-Type"] = []string{"application/json"}
 		w.Write(answer)
 	})
-	ours := func(w *world) http.Handler { return proxy.NewHandler(w.guard, proxy.NewReplayBudget(), *w.upstream) }
-	bare := func(w *world) http.Handler {
+	ours := func(w *fixture) http.Handler { return proxy.NewHandler(w.guard, proxy.NewReplayBudget(), *w.upstream) }
+	bare := func(w *fixture) http.Handler {
 		return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(w.upstream.URL) }, Transport: w.upstream.Transport}
 	}
 	for _, proxied := range []struct {
 		name    string
-		handler func(*world) http.Handler
+		handler func(*fixture) http.Handler
 	}{{"bare", bare}, {"ticketproxy", ours}} {
 		for _, request := range []struct{ name, method, body string }{{"GET", "GET", ""}, {"POST", "POST", strings.Repeat("y", 1024)}} {
 			b.Run(request.name+"/"+proxied.name, func(b *testing.B) {
-				w := &world{TB: b, front: listen(b), back: listen(b)}
+				w := &fixture{TB: b, front: listen(b), back: listen(b)}
 				w.serveAPI(api)
 				transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
 				w.source, w.guard = newSource(), new(inbound.Guard)
-				w.upstream = &proxy.UpstreamConfig{Name: "park", URL: parse(b, "http://api.test"), Source: w.source, Transport: transport, Observer: new(silent)}
+				w.upstream = &proxy.UpstreamConfig{Name: "park", URL: parse(b, "http://api.test"), Source: w.source, Transport: transport, Observer: new(nopObserver)}
 				w.server = inbound.NewServer(proxied.handler(w), nil, nil)
 				w.serve()
 				b.Cleanup(transport.CloseIdleConnections)
@@ -60,11 +60,11 @@ func BenchmarkProxy(b *testing.B) {
 	}
 }
 
-// silent observes and keeps nothing.
-type silent struct{}
+// A nopObserver keeps nothing.
+type nopObserver struct{}
 
-func (*silent) Begin(r *http.Request) (context.Context, func(proxy.Exchange)) {
+func (*nopObserver) Begin(r *http.Request) (context.Context, func(proxy.Exchange)) {
 	return r.Context(), func(proxy.Exchange) {}
 }
 
-func (*silent) Replayed(context.Context, string) {}
+func (*nopObserver) Replayed(context.Context, string) {}

@@ -26,9 +26,9 @@ func (fixed) Renew(context.Context, Token) (Token, error) {
 
 func (fixed) Refused(Token) {}
 
-// Whatever becomes of a request, what its body took of the budget is paid back;
-// what found the budget spent is not replayed.
-func TestBudgetIsPaidBack(t *testing.T) {
+// TestReplayBudgetIsReleased checks that a request releases what its body took of the
+// budget, however it ends, and that a request without budget is not replayed.
+func TestReplayBudgetIsReleased(t *testing.T) {
 	t.Parallel()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -74,10 +74,10 @@ func TestBudgetIsPaidBack(t *testing.T) {
 	all.Wait()
 	app.Close() // the last handlers have returned
 	if !budget.TryAcquire(replayBudget) {
-		t.Fatal("some of the budget was not paid back")
+		t.Fatal("some of the budget was not released")
 	}
 
-	// The budget is spent, by another listener as well as by this one.
+	// The budget is used up, for this listener and for another one.
 	other := httptest.NewServer(NewHandler(new(inbound.Guard), budget, upstream))
 	defer other.Close()
 	app = httptest.NewServer(h)
@@ -92,6 +92,6 @@ func TestBudgetIsPaidBack(t *testing.T) {
 		t.Errorf("with a budget: got %d, want 200", got)
 	}
 	if !budget.TryAcquire(replayBudget) {
-		t.Error("some of the budget was not paid back")
+		t.Error("some of the budget was not released")
 	}
 }

@@ -20,7 +20,7 @@ import (
 	logged "go.uber.org/zap/zaptest/observer"
 )
 
-// heads is an API that notes each request's head as it was written, in lines.
+// heads is an API that sends the lines of each request's head to seen.
 func heads(seen chan<- []string) func(net.Conn) {
 	return func(c net.Conn) {
 		r := textproto.NewReader(bufio.NewReader(c))
@@ -82,7 +82,7 @@ func TestHeadersGoThrough(t *testing.T) {
 		"hop by hop":       {[]string{"Connection: X-Hop, keep-alive", "X-Hop: 1", "Keep-Alive: 5", "Proxy-Connection: x", "Proxy-Authorization: Basic eDp5"}, nil},
 		"forwarded":        {[]string{"Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: h", "X-Forwarded-Proto: https"}, nil},
 		"cookies":          {[]string{"Cookie: a=1; b=2"}, []string{"Cookie: a=1; b=2"}},
-		"mark":             {[]string{"Ticketproxy-Error: x"}, []string{"Ticketproxy-Error: x"}},
+		"error header":     {[]string{"Ticketproxy-Error: x"}, []string{"Ticketproxy-Error: x"}},
 		"te":               {[]string{"Te: trailers"}, []string{"Connection: TE", "Te: trailers"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -160,18 +160,18 @@ func TestAnswersGoThrough(t *testing.T) {
 		body           string
 		header         http.Header
 	}{
-		"plain":           {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 2\r\nX-A: 1\r\n\r\nhi", "hi", http.Header{"X-A": {"2", "1"}, "Content-Length": {"2"}}},
-		"no type":         {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "<html>", http.Header{"Content-Type": nil}},
-		"no type, hint":   {"GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "<html>", http.Header{"Content-Type": nil, "Link": nil}},
-		"head":            {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nContent-Type: a/b\r\n\r\n", "", http.Header{"Content-Length": {"1234"}, "Content-Type": {"a/b"}}},
-		"no content":      {"DELETE", "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n", "", http.Header{"X-A": {"1"}, "Content-Length": nil}},
-		"not modified":    {"GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", "", http.Header{"Etag": {`"x"`}}},
-		"redirect":        {"GET", "HTTP/1.1 302 Found\r\nLocation: https://else.test/?a=b\r\nContent-Length: 0\r\n\r\n", "", http.Header{"Location": {"https://else.test/?a=b"}}},
-		"cookies":         {"GET", "HTTP/1.1 200 OK\r\nSet-Cookie: b=1\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n", "", http.Header{"Set-Cookie": {"b=1", "a=1"}}},
-		"until the end":   {"GET", "HTTP/1.0 200 OK\r\n\r\nhello", "hello", nil},
-		"own word":        {"GET", "HTTP/1.1 599 Whatever\r\nContent-Length: 1\r\nDate: x\r\nServer: y\r\n\r\nz", "z", http.Header{"Date": {"x"}, "Server": {"y"}}},
-		"our mark":        {"GET", "HTTP/1.1 503 No\r\nTicketproxy-Error: draining\r\nContent-Length: 1\r\n\r\nz", "z", http.Header{"Ticketproxy-Error": nil}},
-		"their challenge": {"GET", "HTTP/1.1 403 No\r\nWww-Authenticate: Bearer error=\"insufficient_scope\"\r\nContent-Length: 0\r\n\r\n", "", http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope"`}}},
+		"plain":                {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 2\r\nX-A: 1\r\n\r\nhi", "hi", http.Header{"X-A": {"2", "1"}, "Content-Length": {"2"}}},
+		"no type":              {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "<html>", http.Header{"Content-Type": nil}},
+		"no type, Early Hints": {"GET", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "<html>", http.Header{"Content-Type": nil, "Link": nil}},
+		"head":                 {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nContent-Type: a/b\r\n\r\n", "", http.Header{"Content-Length": {"1234"}, "Content-Type": {"a/b"}}},
+		"no content":           {"DELETE", "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n", "", http.Header{"X-A": {"1"}, "Content-Length": nil}},
+		"not modified":         {"GET", "HTTP/1.1 304 Not Modified\r\nEtag: \"x\"\r\n\r\n", "", http.Header{"Etag": {`"x"`}}},
+		"redirect":             {"GET", "HTTP/1.1 302 Found\r\nLocation: https://else.test/?a=b\r\nContent-Length: 0\r\n\r\n", "", http.Header{"Location": {"https://else.test/?a=b"}}},
+		"cookies":              {"GET", "HTTP/1.1 200 OK\r\nSet-Cookie: b=1\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n", "", http.Header{"Set-Cookie": {"b=1", "a=1"}}},
+		"until the end":        {"GET", "HTTP/1.0 200 OK\r\n\r\nhello", "hello", nil},
+		"unknown status":       {"GET", "HTTP/1.1 599 Whatever\r\nContent-Length: 1\r\nDate: x\r\nServer: y\r\n\r\nz", "z", http.Header{"Date": {"x"}, "Server": {"y"}}},
+		"our error header":     {"GET", "HTTP/1.1 503 No\r\nTicketproxy-Error: draining\r\nContent-Length: 1\r\n\r\nz", "z", http.Header{"Ticketproxy-Error": nil}},
+		"challenge":            {"GET", "HTTP/1.1 403 No\r\nWww-Authenticate: Bearer error=\"insufficient_scope\"\r\nContent-Length: 0\r\n\r\n", "", http.Header{"Www-Authenticate": {`Bearer error="insufficient_scope"`}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -213,7 +213,7 @@ func TestAnswerTrailersGoThrough(t *testing.T) {
 	is(t, "unannounced trailer", res.Trailer.Get("X-Late"), "yes")
 }
 
-func TestPackedAnswerStaysPacked(t *testing.T) {
+func TestCompressedAnswerStaysCompressed(t *testing.T) {
 	t.Parallel()
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -246,7 +246,7 @@ func TestBodiesStreamBothWaysAtOnce(t *testing.T) {
 		}
 	}))
 	upload, send := io.Pipe()
-	res := w.begun("POST", "/", upload)
+	res := w.open("POST", "/", upload)
 	part, got := make([]byte, 64<<10), make([]byte, 64<<10)
 	for range 64 { // each comes back before the next is sent
 		rand.Read(part)
@@ -287,7 +287,7 @@ func TestEventsAreFlushedAtOnce(t *testing.T) {
 		}
 	}))
 	next <- true
-	res := w.begun("GET", "/", nil)
+	res := w.open("GET", "/", nil)
 	r := bufio.NewReader(res.Body)
 	for i := range 10 {
 		line, _ := r.ReadString('\n')
@@ -298,8 +298,8 @@ func TestEventsAreFlushedAtOnce(t *testing.T) {
 	is(t, "rest", read(t, res), "")
 }
 
-// upgrade is an API that switches protocols and sends back what it gets,
-// until its client has ended.
+// upgrade is an API that switches protocols and echoes what it gets, until its client
+// closes.
 func upgrade(c net.Conn) {
 	r := bufio.NewReader(c)
 	req, err := http.ReadRequest(r)
@@ -310,7 +310,8 @@ func upgrade(c net.Conn) {
 	io.Copy(c, r)
 }
 
-// TestBytesThatComeWithAnUpgrade: they are the first of the new protocol.
+// TestBytesThatComeWithAnUpgrade checks that bytes after an upgrade request reach the
+// API as the first of the new protocol.
 func TestBytesThatComeWithAnUpgrade(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, upgrade)
@@ -344,7 +345,7 @@ func TestUpgradePassesBytesBothWays(t *testing.T) {
 	}
 }
 
-// A malformed trailer is quoted by net/http's error.
+// net/http's error quotes a malformed trailer.
 func TestNoTokenInTheLog(t *testing.T) {
 	t.Parallel()
 	core, logs := logged.New(zapcore.DebugLevel)
@@ -354,8 +355,8 @@ func TestNoTokenInTheLog(t *testing.T) {
 			return
 		}
 		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n%s\r\n\r\n", req.Header.Get("Authorization"))
-	}, func(w *world) { w.upstream.Log = zap.New(core) })
-	res := w.begun("GET", "/", nil)
+	}, func(w *fixture) { w.upstream.Log = zap.New(core) })
+	res := w.open("GET", "/", nil)
 	if _, err := io.ReadAll(res.Body); err == nil {
 		t.Error("a broken answer ended cleanly")
 	}

@@ -12,8 +12,8 @@ import (
 
 const expecting = "POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
 
-// refusing is an API that wants nothing of a body: it says this once a header has come.
-func refusing(answer string) func(net.Conn) {
+// answeringEarly is an API that answers each request's header, and reads no body.
+func answeringEarly(answer string) func(net.Conn) {
 	return func(c net.Conn) {
 		r := bufio.NewReader(c)
 		for {
@@ -25,8 +25,8 @@ func refusing(answer string) func(net.Conn) {
 	}
 }
 
-// What the API refuses is not asked of the app, though net/http would send it to
-// keep the API's connection.
+// TestBodyThatIsRefusedIsNotAskedFor checks that the app is not asked for a body that the
+// API refused, though net/http would send the body to keep the API's connection.
 func TestBodyThatIsRefusedIsNotAskedFor(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]string{
@@ -36,8 +36,8 @@ func TestBodyThatIsRefusedIsNotAskedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := beginRaw(t, refusing(answer))
-			for range 20 { // it was one in six
+			w := beginRaw(t, answeringEarly(answer))
+			for range 20 { // one in six failed
 				res, _ := w.ask(expecting)
 				is(t, "status", res.StatusCode, 417)
 				is(t, "connection is closed", res.Close, true)
@@ -46,20 +46,20 @@ func TestBodyThatIsRefusedIsNotAskedFor(t *testing.T) {
 	}
 }
 
-// The same where there is another token to try.
+// TestBodyThatIsRefusedTwiceIsNotAskedFor checks the same where another token is tried.
 func TestBodyThatIsRefusedTwiceIsNotAskedFor(t *testing.T) {
 	t.Parallel()
-	w := beginRaw(t, refusing("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
+	w := beginRaw(t, answeringEarly("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
 	for range 10 {
 		res, _ := w.ask(expecting)
 		is(t, "status", res.StatusCode, 401)
 	}
 }
 
-// An API that knows nothing of expectations waits for the body.
+// An API that ignores Expect waits for the body.
 func TestBodyIsAskedForWhenTheUpstreamIsSilent(t *testing.T) {
 	t.Parallel()
-	for name, first := range map[string]string{"nothing": "", "a hint": "HTTP/1.1 103 Early Hints\r\n\r\n", "processing": "HTTP/1.1 102 Processing\r\n\r\n"} {
+	for name, first := range map[string]string{"nothing": "", "early hints": "HTTP/1.1 103 Early Hints\r\n\r\n", "processing": "HTTP/1.1 102 Processing\r\n\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := beginRaw(t, func(c net.Conn) {
@@ -87,7 +87,7 @@ func TestBodyIsAskedForWhenTheUpstreamIsSilent(t *testing.T) {
 	}
 }
 
-// An API may know nothing of expectations, and answer while the body comes.
+// An API that ignores Expect may answer while the body comes.
 func TestBodyThatWasAskedForGoesOn(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, func(c net.Conn) {
@@ -112,14 +112,14 @@ func TestBodyThatWasAskedForGoesOn(t *testing.T) {
 	res := c.receive("POST")
 	is(t, "status", res.StatusCode, 200)
 	one := make([]byte, 1)
-	for _, next := range []string{"o", "d", "y", ""} { // each when the one before is back
+	for _, next := range []string{"o", "d", "y", ""} { // each is sent when the one before has come back
 		io.ReadFull(res.Body, one)
 		c.send("%s", next)
 	}
 	is(t, "last", string(one), "y")
 }
 
-// An app whose body nobody asked for is not waited for.
+// The server does not wait for a body that it did not ask for.
 func TestConnectionOfARefusedExpectationIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 
 const post = "POST / HTTP/1.1\r\nHost: localhost\r\n"
 
-// Where a body ends is never open to two readings (RFC 9112, section 6): what
-// cannot be framed in one way alone is refused.
+// The end of a body is never ambiguous (RFC 9112, section 6): a request whose framing
+// could be read in two ways is refused.
 func TestLengthsThatCouldBeReadInTwoWays(t *testing.T) {
 	three := sent("POST /", "Content-Length: 3", auth) + "abc"
 	rows := []row{
@@ -20,7 +20,7 @@ func TestLengthsThatCouldBeReadInTwoWays(t *testing.T) {
 		{name: "zero", raw: post + "Content-Length: 0\r\n\r\n", want: "200", seen: sent("POST /", auth, "Content-length: 0")},
 		{name: "absent", raw: post + "\r\n", want: "200", seen: sent("POST /")},
 		{name: "leading zeros", raw: post + "Content-Length: 0003\r\n\r\nabc", want: "200", seen: three},
-		{name: "equal and equal", raw: post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: three},
+		{name: "twice, equal", raw: post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: three},
 		{name: "shorter than the rest", raw: post + "Content-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\n" + local, want: "200, 200", seen: three + sent("GET /b")},
 		{name: "longer than the rest", raw: post + "Content-Length: 9\r\n\r\nabc", want: "waits", seen: sent("POST /", "Content-Length: 9", auth) + "abc", once: true},
 	}
@@ -48,7 +48,7 @@ func TestLengthsThatCouldBeReadInTwoWays(t *testing.T) {
 		"no-break space":      {"3\u00a0"},
 		"different":           {"3", "4"},
 		"different, reversed": {"4", "3"},
-		"equal but spelled":   {"3", "03"},
+		"two spellings":       {"3", "03"},
 		"one empty":           {"3", ""},
 		"one bad":             {"3", "-3"},
 		"on two lines":        {"3\r\n 4"},
@@ -118,7 +118,7 @@ func TestTransferEncodingsThatCouldBeReadInTwoWays(t *testing.T) {
 	corpus(t, rows)
 }
 
-// A body that is broken off goes out without an end, and its app is cut off.
+// A body with a faulty chunk goes out without an end, and the app's connection is closed.
 func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 	const chunked = post + "Transfer-Encoding: chunked\r\n\r\n"
 	out := sent("POST /", "Transfer-Encoding: chunked", auth)
@@ -135,7 +135,7 @@ func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 		{name: "a request after", raw: chunked + "3\r\nabc\r\n0\r\n\r\nGET /b HTTP/1.1\r\n" + local, want: "200, 200", seen: abc + sent("GET /b")},
 		{name: "without an end", raw: chunked + "3\r\nabc\r\n", want: "waits", seen: out + "3\r\nabc\r\n", once: true},
 		{name: "without the last line", raw: chunked + "3\r\nabc\r\n0\r\n", want: "waits", seen: out + "3\r\nabc\r\n", once: true},
-		{name: "chunk shorter than said", raw: chunked + "3\r\nab\r\n0\r\n\r\n", want: "400 bad_request, close", seen: out + "3\r\nab\r\r\n", once: true},
+		{name: "chunk shorter than its size", raw: chunked + "3\r\nab\r\n0\r\n\r\n", want: "400 bad_request, close", seen: out + "3\r\nab\r\r\n", once: true},
 		{name: "without an announced trailer", raw: post + "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", want: "200", seen: abc},
 	}
 	for name, body := range map[string]string{
@@ -146,7 +146,7 @@ func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 		"minus zero":                  "-0\r\n\r\n",
 		"no size":                     "\r\nabc\r\n0\r\n\r\n",
 		"extension alone":             ";a=b\r\nabc\r\n0\r\n\r\n",
-		"no hexadecimal":              "g\r\nabc\r\n0\r\n\r\n",
+		"not hexadecimal":             "g\r\nabc\r\n0\r\n\r\n",
 		"underscore":                  "0_3\r\nabc\r\n0\r\n\r\n",
 		"past 64 bits":                "10000000000000003\r\nabc\r\n0\r\n\r\n",
 		"many zeros":                  "00000000000000003\r\nabc\r\n0\r\n\r\n",
@@ -161,26 +161,26 @@ func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 		"full-width digit":            "３\r\nabc\r\n0\r\n\r\n",
 		"very long size line":         strings.Repeat("0", 5000) + "3\r\nabc\r\n0\r\n\r\n",
 		"very long extension":         "3;" + strings.Repeat("a", 5000) + "\r\nabc\r\n0\r\n\r\n",
-		"size of the last, bare LF":   "0\n\r\n",
-		"what is no chunk at all":     "GET /smuggled HTTP/1.1\r\n" + local,
+		"bare LF after the last size": "0\n\r\n",
+		"a request, not a chunk":      "GET /smuggled HTTP/1.1\r\n" + local,
 		"extension's CR LF misplaced": "3;a\r\r\nabc\r\n0\r\n\r\n",
 	} {
 		rows = append(rows, row{name: name, raw: chunked + body, want: "400 bad_request, close", seen: out, once: true})
 	}
 	for name, body := range map[string]string{
-		"no CR LF after the chunk": "3\r\nabc0\r\n\r\n",
-		"bare LF after the chunk":  "3\r\nabc\n0\r\n\r\n",
-		"bare CR after the chunk":  "3\r\nabc\r0\r\n\r\n",
-		"chunk longer than said":   "3\r\nabcd\r\n0\r\n\r\n",
-		"last size, no number":     "3\r\nabc\r\nx\r\n\r\n",
+		"no CR LF after the chunk":   "3\r\nabc0\r\n\r\n",
+		"bare LF after the chunk":    "3\r\nabc\n0\r\n\r\n",
+		"bare CR after the chunk":    "3\r\nabc\r0\r\n\r\n",
+		"chunk longer than its size": "3\r\nabcd\r\n0\r\n\r\n",
+		"last size not a number":     "3\r\nabc\r\nx\r\n\r\n",
 	} {
 		rows = append(rows, row{name: name, raw: chunked + body, want: "400 bad_request, close", seen: out + "3\r\nabc\r\n", once: true})
 	}
 	corpus(t, rows)
 }
 
-// Trailers are the app's word after the guard has looked: none goes out.
-func TestTrailersStayHere(t *testing.T) {
+// An app's trailers come after the guard has checked the request, so none goes out.
+func TestRequestTrailersAreDropped(t *testing.T) {
 	const chunked = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
 	abc := sent("POST /", "Transfer-Encoding: chunked", auth) + "3\r\nabc\r\n0\r\n\r\n"
 	rows := []row{
@@ -228,20 +228,20 @@ func TestRequestsInOneWrite(t *testing.T) {
 		{name: "fifty", raw: strings.Join(many, ""), want: strings.Join(answers, ", "), seen: strings.Join(manySeen, "")},
 		{name: "head, then get", raw: "HEAD /a HTTP/1.1\r\n" + local + get("/b"), want: "200, 200", seen: sent("HEAD /a") + sent("GET /b")},
 		{name: "body, then get", raw: post + "Content-Length: 4\r\n\r\nbody" + get("/b"), want: "200, 200", seen: sent("POST /", "Content-Length: 4", auth) + "body" + sent("GET /b")},
-		{name: "a CR LF too much after a body", raw: post + "Content-Length: 4\r\n\r\nbody\r\n" + get("/b"), want: "200, 200", seen: sent("POST /", "Content-Length: 4", auth) + "body" + sent("GET /b")},
-		{name: "a CR LF too much after none", raw: get("/a") + "\r\n" + get("/b"), want: "200, 400 bad_request, close", seen: sent("GET /a")},
-		{name: "body of a GET that nobody framed", raw: get("/a") + "abc", want: "200, waits", seen: sent("GET /a")},
+		{name: "an extra CR LF after a body", raw: post + "Content-Length: 4\r\n\r\nbody\r\n" + get("/b"), want: "200, 200", seen: sent("POST /", "Content-Length: 4", auth) + "body" + sent("GET /b")},
+		{name: "an extra CR LF without a body", raw: get("/a") + "\r\n" + get("/b"), want: "200, 400 bad_request, close", seen: sent("GET /a")},
+		{name: "body of a GET without framing", raw: get("/a") + "abc", want: "200, waits", seen: sent("GET /a")},
 		{name: "a refused one, then get", raw: "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n" + get("/b"), want: "421 host_not_allowed, 200", seen: sent("GET /b")},
 		{name: "a refused body, then get", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 4\r\n\r\nbody" + get("/b"), want: "421 host_not_allowed, 200", seen: sent("GET /b")},
 		{name: "a refused body of chunks, then get", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n" + get("/b"), want: "421 host_not_allowed, 200", seen: sent("GET /b")},
 		{name: "get, then a refused one", raw: get("/a") + "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", want: "200, 421 host_not_allowed", seen: sent("GET /a")},
 		{name: "get, then a bad one", raw: get("/a") + "GET / HTTP/1.1\r\nHost : localhost\r\n\r\n" + get("/c"), want: "200, 400 bad_request, close", seen: sent("GET /a")},
-		{name: "a foreign page's form that looks like one", raw: post + "Origin: https://evil.example\r\nContent-Type: text/plain\r\nContent-Length: 43\r\n\r\n" + get("/smuggled"), want: "403 cross_site"},
+		{name: "a form of a foreign page that looks like a request", raw: post + "Origin: https://evil.example\r\nContent-Type: text/plain\r\nContent-Length: 43\r\n\r\n" + get("/smuggled"), want: "403 cross_site"},
 		{name: "after a close", raw: "GET /a HTTP/1.1\r\nConnection: close\r\n" + local + get("/b"), want: "200, close", seen: sent("GET /a")},
 		{name: "after HTTP/1.0", raw: "GET /a HTTP/1.0\r\n" + local + get("/b"), want: "200, close", seen: sent("GET /a")},
-		{name: "after HTTP/1.0 that stays", raw: "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n" + local + get("/b"), want: "200, 200", seen: sent("GET /a") + sent("GET /b")},
+		{name: "after HTTP/1.0 with keep-alive", raw: "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n" + local + get("/b"), want: "200, 200", seen: sent("GET /a") + sent("GET /b")},
 		{name: "half a request", raw: get("/a") + "GET /b HTTP/1.1\r\nHost: loc", want: "200, waits", seen: sent("GET /a")},
-		{name: "after what asked for HTTP/2", raw: "GET /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n" + local + get("/b"), want: "200, 200", seen: sent("GET /a") + sent("GET /b")},
+		{name: "after an upgrade to HTTP/2", raw: "GET /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n" + local + get("/b"), want: "200, 200", seen: sent("GET /a") + sent("GET /b")},
 	})
 }
 
@@ -253,7 +253,7 @@ func TestExpectations(t *testing.T) {
 		{name: "continue, chunked", raw: post + "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", want: "100, 200", seen: sent("POST /", "Transfer-Encoding: chunked", auth, "Expect: 100-continue") + "4\r\nbody\r\n0\r\n\r\n"},
 		{name: "continue without a body", raw: post + "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n", want: "200", seen: sent("POST /", auth, "Content-length: 0", "expect: 100-continue")},
 		{name: "continue, the body not sent", raw: post + "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "100, waits", seen: strings.TrimSuffix(body, "body"), once: true},
-		{name: "continue of a refused app", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "421 host_not_allowed, close", once: true},
+		{name: "continue to a foreign Host", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "421 host_not_allowed, close", once: true},
 		{name: "continue in HTTP/1.0", raw: "POST / HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody", want: "200, close", seen: body},
 		{name: "something else", raw: post + "Expect: 200-ok\r\nContent-Length: 4\r\n\r\nbody", want: "417 not_implemented, close"},
 		{name: "continue and more", raw: post + "Expect: 100-continue, x\r\nContent-Length: 4\r\n\r\nbody", want: "100, 200", seen: strings.Replace(body, "continue", "continue, x", 1)},

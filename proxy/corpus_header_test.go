@@ -10,8 +10,8 @@ import (
 
 const get = "GET / HTTP/1.1\r\nHost: localhost\r\n"
 
-// Lines end as RFC 9112, section 2.2, allows, values hold no control
-// character, and names are tokens; what is none of these gets no further.
+// Lines end as RFC 9112, section 2.2, allows, values hold no control character, and
+// names are tokens. Any other header is refused.
 func TestHeaderBytes(t *testing.T) {
 	rows := []row{
 		{name: "LF alone ends every line", raw: "GET / HTTP/1.1\nHost: localhost\nX-A: 1\n\n", want: "200", seen: sent("GET /", auth, "X-A: 1")},
@@ -22,7 +22,7 @@ func TestHeaderBytes(t *testing.T) {
 		{name: "folded by a tab", raw: get + "X-A: 1\r\n\t2\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1 2")},
 		{name: "folded twice", raw: get + "X-A: 1\r\n \r\n 2\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1  2")},
 		{name: "folded from the start", raw: get + "X-A:\r\n 1\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1")},
-		{name: "folded into what looks like ours", raw: get + "X-A: 1\r\n Authorization: Bearer x\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1 Authorization: Bearer x")},
+		{name: "folded into what looks like Authorization", raw: get + "X-A: 1\r\n Authorization: Bearer x\r\n\r\n", want: "200", seen: sent("GET /", auth, "X-A: 1 Authorization: Bearer x")},
 		{name: "folded Authorization", raw: get + "Authorization:\r\n Bearer\r\n x\r\n\r\n", want: "200", seen: sent("GET /")},
 		{name: "folded Host", raw: "GET / HTTP/1.1\r\nHost:\r\n localhost\r\n\r\n", want: "200", seen: sent("GET /")},
 		{name: "folded Host, two names", raw: "GET / HTTP/1.1\r\nHost: localhost\r\n evil.example\r\n\r\n", want: "400 bad_request, close"},
@@ -56,8 +56,8 @@ func TestHeaderBytes(t *testing.T) {
 		"space before the colon":     "X-A : 1",
 		"tab before the colon":       "X-A\t: 1",
 		"space in a name":            "X A: 1",
-		"ours, space before":         "Authorization : Bearer x",
-		"ours, NUL within":           "Author\x00ization: Bearer x",
+		"Authorization, space after": "Authorization : Bearer x",
+		"Authorization, NUL within":  "Author\x00ization: Bearer x",
 		"NUL in a name":              "X-\x00A: 1",
 		"DEL in a name":              "X-\x7fA: 1",
 		"CR in a name":               "X-\rA: 1",
@@ -74,11 +74,12 @@ func TestHeaderBytes(t *testing.T) {
 		"colon alone":                ":",
 		"no colon":                   "X-A 1",
 		"a request line as a header": "GET /b HTTP/1.1",
-		"equals for a colon":         "X-A= 1",
+		"equals sign, no colon":      "X-A= 1",
 	} {
 		rows = append(rows, row{name: name, raw: get + "X-First: 1\r\n" + line + "\r\n\r\n", want: "400 bad_request, close"})
 	}
-	// A fold is one, whatever is in it; before the first header it is nothing.
+	// A line that begins with a space continues the value before, whatever it holds.
+	// Before the first header it is an error.
 	i := slices.IndexFunc(rows, func(r row) bool { return r.name == "space alone as a name" })
 	rows[i].want, rows[i].seen = "200", sent("GET /", auth, "X-First: 1 : 1")
 	rows = append(rows, row{name: "space before the first header", raw: "GET / HTTP/1.1\r\n X-A: 1\r\n" + local, want: "400 bad_request, close"})
@@ -93,30 +94,30 @@ func numbered(n int) string {
 	return b.String()
 }
 
-// What is the app's to say goes out as often, and of one name in the order, as
-// it was said.
+// An app's header fields go out as often as they came, and fields of one name in their
+// order.
 func TestHeadersThatGoOut(t *testing.T) {
 	var rows []row
 	for name, test := range map[string]struct{ in, out []string }{
-		"order of one name":           {[]string{"Company: b", "Company: a", "Company: b"}, []string{auth, "Company: b", "Company: a", "Company: b"}},
-		"order through another":       {[]string{"Company: b", "X-A: 1", "company: a"}, []string{auth, "Company: b", "Company: a", "X-A: 1"}},
-		"spelling":                    {[]string{"x-COUNT: 1", "ETAG: 2"}, []string{auth, "Etag: 2", "X-Count: 1"}},
-		"underscores":                 {[]string{"X_Request_Id: 1", "x-request-id: 2"}, []string{auth, "X-Request-Id: 2", "X_request_id: 1"}},
-		"lists are not joined":        {[]string{"Accept: a, b", "Accept: c"}, []string{"Accept: a, b", "Accept: c", auth}},
-		"conditions and ranges":       {[]string{`If-None-Match: W/"x"`, "Range: bytes=0-1,-2"}, []string{auth, `If-None-Match: W/"x"`, "Range: bytes=0-1,-2"}},
-		"user agents":                 {[]string{"User-Agent: a/1"}, []string{"User-Agent: a/1", auth}},
-		"empty user agent":            {[]string{"User-Agent:"}, []string{auth}},
-		"two user agents":             {[]string{"User-Agent: a", "User-Agent: b"}, []string{"User-Agent: a", auth}},
-		"cookies":                     {[]string{"Cookie: a=b", "Cookie: c=d"}, []string{auth, "Cookie: a=b", "Cookie: c=d"}},
-		"method override":             {[]string{"X-HTTP-Method-Override: DELETE"}, []string{auth, "X-Http-Method-Override: DELETE"}},
-		"what looks like ours":        {[]string{"X-Authorization: x", "Authorization2: y"}, []string{auth, "Authorization2: y", "X-Authorization: x"}},
-		"our mark":                    {[]string{"Ticketproxy-Error: draining"}, []string{auth, "Ticketproxy-Error: draining"}},
-		"what net/http means by body": {[]string{"Content-Type: a/b", "Content-Encoding: gzip", "Content-Length: 0"}, []string{auth, "Content-Encoding: gzip", "Content-Type: a/b", "Content-length: 0"}},
-		"te trailers":                 {[]string{"TE: trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
-		"te among others":             {[]string{"TE: gzip;q=1, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
-		"te twice":                    {[]string{"Connection: close, TE", "TE: foo", "TE: bar, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
-		"loop prevention":             {[]string{"Via: 1.1 a", "Max-Forwards: 0"}, []string{auth, "Max-Forwards: 0", "Via: 1.1 a"}},
-		"idempotency key":             {[]string{"Idempotency-Key: k", "X-Idempotency-Key: l"}, []string{auth, "Idempotency-Key: k", "X-Idempotency-Key: l"}},
+		"order of one name":     {[]string{"Company: b", "Company: a", "Company: b"}, []string{auth, "Company: b", "Company: a", "Company: b"}},
+		"order through another": {[]string{"Company: b", "X-A: 1", "company: a"}, []string{auth, "Company: b", "Company: a", "X-A: 1"}},
+		"spelling":              {[]string{"x-COUNT: 1", "ETAG: 2"}, []string{auth, "Etag: 2", "X-Count: 1"}},
+		"underscores":           {[]string{"X_Request_Id: 1", "x-request-id: 2"}, []string{auth, "X-Request-Id: 2", "X_request_id: 1"}},
+		"lists are not joined":  {[]string{"Accept: a, b", "Accept: c"}, []string{"Accept: a, b", "Accept: c", auth}},
+		"conditions and ranges": {[]string{`If-None-Match: W/"x"`, "Range: bytes=0-1,-2"}, []string{auth, `If-None-Match: W/"x"`, "Range: bytes=0-1,-2"}},
+		"user agents":           {[]string{"User-Agent: a/1"}, []string{"User-Agent: a/1", auth}},
+		"empty user agent":      {[]string{"User-Agent:"}, []string{auth}},
+		"two user agents":       {[]string{"User-Agent: a", "User-Agent: b"}, []string{"User-Agent: a", auth}},
+		"cookies":               {[]string{"Cookie: a=b", "Cookie: c=d"}, []string{auth, "Cookie: a=b", "Cookie: c=d"}},
+		"method override":       {[]string{"X-HTTP-Method-Override: DELETE"}, []string{auth, "X-Http-Method-Override: DELETE"}},
+		"like Authorization":    {[]string{"X-Authorization: x", "Authorization2: y"}, []string{auth, "Authorization2: y", "X-Authorization: x"}},
+		"our error header":      {[]string{"Ticketproxy-Error: draining"}, []string{auth, "Ticketproxy-Error: draining"}},
+		"fields about a body":   {[]string{"Content-Type: a/b", "Content-Encoding: gzip", "Content-Length: 0"}, []string{auth, "Content-Encoding: gzip", "Content-Type: a/b", "Content-length: 0"}},
+		"te trailers":           {[]string{"TE: trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
+		"te among others":       {[]string{"TE: gzip;q=1, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
+		"te twice":              {[]string{"Connection: close, TE", "TE: foo", "TE: bar, trailers"}, []string{auth, "Connection: TE", "Te: trailers"}},
+		"loop prevention":       {[]string{"Via: 1.1 a", "Max-Forwards: 0"}, []string{auth, "Max-Forwards: 0", "Via: 1.1 a"}},
+		"idempotency key":       {[]string{"Idempotency-Key: k", "X-Idempotency-Key: l"}, []string{auth, "Idempotency-Key: k", "X-Idempotency-Key: l"}},
 	} {
 		want := "200"
 		if strings.Contains(strings.Join(test.in, "\n"), "close") {
@@ -127,9 +128,8 @@ func TestHeadersThatGoOut(t *testing.T) {
 	corpus(t, rows)
 }
 
-// A header that an app has no business to send goes no further, however it is
-// spelled and however often it comes.
-func TestHeadersThatStayHere(t *testing.T) {
+// Header fields that an app may not send are dropped, in any spelling and number.
+func TestHeadersThatAreDropped(t *testing.T) {
 	var rows []row
 	for _, header := range []string{
 		"Authorization: Bearer x", "authorization: Bearer x", "AUTHORIZATION: Basic eDp5", "aUtHoRiZaTiOn: x", "Authorization:", "Authorization:x",
@@ -157,38 +157,38 @@ func TestHeadersThatStayHere(t *testing.T) {
 		}
 		rows = append(rows, row{name: fmt.Sprintf("%.90q", header), raw: get + header + "\r\n\r\n", want: "200", seen: seen, once: len(header) > 1000})
 	}
-	cookieless := func(w *world) { w.upstream.Cookies = false }
+	cookieless := func(w *fixture) { w.upstream.Cookies = false }
 	for _, header := range []string{"Cookie: a=b", "cookie: a=b\r\nCOOKIE: c=d", "Cookie:"} {
-		rows = append(rows, row{name: header + ", where they stay", setup: cookieless, raw: get + header + "\r\n\r\n", want: "200", seen: sent("GET /")})
+		rows = append(rows, row{name: header + ", cookies dropped", setup: cookieless, raw: get + header + "\r\n\r\n", want: "200", seen: sent("GET /")})
 	}
 	abc := sent("POST /", "Content-Length: 3", auth) + "abc"
 	rows = append(rows,
 		row{name: "a close", raw: get + "Connection: close\r\n\r\n", want: "200, close", seen: sent("GET /")},
 		row{name: "a close among others", raw: get + "Connection: X-Hop, CLOSE\r\nX-Hop: 1\r\n\r\n", want: "200, close", seen: sent("GET /")},
-		row{name: "Content-Length named as a hop's", raw: post + "Connection: Content-Length\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: abc},
-		row{name: "Transfer-Encoding named as a hop's", raw: post + "Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", want: "200", seen: sent("POST /", "Transfer-Encoding: chunked", auth) + "3\r\nabc\r\n0\r\n\r\n"},
-		row{name: "Expect named as a hop's", raw: post + "Connection: Expect\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", want: "100, 200", seen: abc},
-		row{name: "Content-Type named as a hop's", raw: post + "Connection: Content-Type\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: abc},
+		row{name: "Content-Length named in Connection", raw: post + "Connection: Content-Length\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: abc},
+		row{name: "Transfer-Encoding named in Connection", raw: post + "Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", want: "200", seen: sent("POST /", "Transfer-Encoding: chunked", auth) + "3\r\nabc\r\n0\r\n\r\n"},
+		row{name: "Expect named in Connection", raw: post + "Connection: Expect\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", want: "100, 200", seen: abc},
+		row{name: "Content-Type named in Connection", raw: post + "Connection: Content-Type\r\nContent-Type: a/b\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: abc},
 	)
 	corpus(t, rows)
 }
 
-// WebSocket alone is upgraded to, from HTTP/1.1 on (RFC 9110, section 7.8).
+// WebSocket is the only protocol to upgrade to, from HTTP/1.1 on (RFC 9110, section 7.8).
 func TestUpgrades(t *testing.T) {
 	const handshake = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
 	out := sent("GET /", auth, "Connection: Upgrade", "Sec-Websocket-Key: eA==", "Sec-Websocket-Version: 13", "Upgrade: websocket")
 	rows := []row{
 		{name: "websocket", raw: get + "Connection: Upgrade\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "101, waits", seen: out},
 		{name: "any case", raw: get + "connection: keep-alive, uPGRADE\r\nupgrade: WebSocket\r\n" + handshake + "\r\n", want: "101, waits", seen: strings.Replace(out, "websocket\r\n\r\n", "WebSocket\r\n\r\n", 1)},
-		{name: "with a token of its own", raw: get + "Connection: Upgrade, Authorization\r\nAuthorization: x\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "101, waits", seen: out},
+		{name: "with the app's Authorization", raw: get + "Connection: Upgrade, Authorization\r\nAuthorization: x\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "101, waits", seen: out},
 		{name: "in HTTP/1.0", raw: "GET / HTTP/1.0\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "200, close", seen: sent("GET /", auth, "Sec-Websocket-Key: eA==", "Sec-Websocket-Version: 13")},
-		{name: "of a foreign page", raw: get + "Origin: https://evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "403 cross_site"},
-		{name: "of a foreign name", raw: "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "421 host_not_allowed"},
+		{name: "from a foreign page", raw: get + "Origin: https://evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "403 cross_site"},
+		{name: "to a foreign Host", raw: "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + handshake + "\r\n", want: "421 host_not_allowed"},
 	}
 	corpus(t, rows)
 }
 
-// tcp makes connections come in on an address.
+// tcp accepts connections with a local TCP address.
 type tcp struct {
 	*memory
 	addr *net.TCPAddr
@@ -206,7 +206,7 @@ type tcpConn struct {
 
 func (c tcpConn) LocalAddr() net.Addr { return c.addr }
 
-func onTCP(w *world) {
+func onTCP(w *fixture) {
 	w.front = tcp{newMemory(), &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 8080}}
 	w.guard.Hosts = []string{"park.internal", "fd00::5"}
 }

@@ -33,7 +33,7 @@ func TestMethodsGoThrough(t *testing.T) {
 func TestVersions(t *testing.T) {
 	rows := []row{
 		{name: "1.0", raw: "GET /a HTTP/1.0\r\n" + local, want: "200, close", seen: sent("GET /a")},
-		{name: "1.0 that stays", raw: "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n" + local, want: "200", seen: sent("GET /a")},
+		{name: "1.0 with keep-alive", raw: "GET /a HTTP/1.0\r\nConnection: keep-alive\r\n" + local, want: "200", seen: sent("GET /a")},
 		{name: "1.0 with a body", raw: "POST /a HTTP/1.0\r\nContent-Length: 4\r\n" + local + "body", want: "200, close", seen: sent("POST /a", "Content-Length: 4", auth) + "body"},
 		{name: "1.2", raw: "GET /a HTTP/1.2\r\n" + local, want: "200", seen: sent("GET /a")},
 		{name: "1.9", raw: "GET /a HTTP/1.9\r\n" + local, want: "200", seen: sent("GET /a")},
@@ -58,7 +58,7 @@ func TestVersions(t *testing.T) {
 	corpus(t, rows)
 }
 
-// Path and query go out byte for byte; what could not be a target is refused.
+// Path and query go out byte for byte. An invalid target is refused.
 func TestTargetsGoThrough(t *testing.T) {
 	var rows []row
 	for _, target := range []string{
@@ -82,7 +82,7 @@ func TestTargetsGoThrough(t *testing.T) {
 		"http://localhost:a/", "http://[::1/", "http://local host/", "http://localhost%zz/", "http://a b@localhost/", "http://localhost/%zz", "http://%6cocalhost/", "1http://localhost/", "://localhost/", "http//localhost/",
 	} {
 		want := "400 bad_request, close"
-		if target == "localhost:80" || target == "evil.example:443" { // which could be a scheme's
+		if target == "localhost:80" || target == "evil.example:443" { // which could be a URL with a scheme
 			want = "421 host_not_allowed"
 		}
 		rows = append(rows, row{name: fmt.Sprintf("%q", target), raw: "GET " + target + " HTTP/1.1\r\n" + local, want: want})
@@ -95,8 +95,8 @@ func TestTargetsGoThrough(t *testing.T) {
 	corpus(t, rows)
 }
 
-// An absolute form names its host itself (RFC 9112, section 3.2.2), which must
-// be ours as a Host must, and goes out as a path.
+// An absolute form names its host itself (RFC 9112, section 3.2.2). The host must be
+// allowed as a Host must, and the target goes out as a path.
 func TestAbsoluteForms(t *testing.T) {
 	var rows []row
 	for target, out := range map[string]string{
@@ -133,12 +133,12 @@ func TestAbsoluteForms(t *testing.T) {
 	corpus(t, rows)
 }
 
-// Where a base path or a prefix confines an app, nothing leaves it that any
-// server might take for a way out.
+// Where a base path or a prefix confines an app, a path that any server might read as
+// leaving it is refused.
 func TestConfinedTargets(t *testing.T) {
-	based := func(w *world) { w.upstream.URL = parse(w, "http://api.test/v3/") }
-	prefixed := func(w *world) { w.upstream.Prefix = "/park" }
-	both := func(w *world) { based(w); prefixed(w) }
+	based := func(w *fixture) { w.upstream.URL = parse(w, "http://api.test/v3/") }
+	prefixed := func(w *fixture) { w.upstream.Prefix = "/park" }
+	both := func(w *fixture) { based(w); prefixed(w) }
 	var rows []row
 	for target, below := range map[string]string{
 		"/park": "/", "/park/": "/", "/park?a=b": "/?a=b", "/park//": "//", "/park//evil.example/": "//evil.example/", "/park/a%2Fb;c": "/a%2Fb;c", "/park/a|b": "/a|b", "/park/a...b/..c/d..": "/a...b/..c/d..", "/park/a?b=/../..": "/a?b=/../..", "/park/%41": "/%41", "/park/?": "/?", "/park/park/a": "/park/a", "/park/\u00e4%2F": "/\u00e4%2F",
@@ -174,30 +174,30 @@ func TestConfinedTargets(t *testing.T) {
 	corpus(t, rows)
 }
 
-// Upstreams that share a listener are told apart by Host, as the request
-// names it, wherever it does.
+// Upstreams that share a listener are told apart by the host of the request, which is
+// in Host or in an absolute form.
 func TestTargetsByHost(t *testing.T) {
-	shared := func(w *world) {
+	shared := func(w *fixture) {
 		w.guard.Hosts = []string{"shop.local", "other.local"}
 		w.others = append(w.others, proxy.UpstreamConfig{Name: "shop", URL: parse(w, "http://shop.test"), Host: "shop.local", Source: w.source, Transport: w.upstream.Transport})
 	}
 	atShop := func(line string) string { return strings.Replace(sent(line), "api.test", "shop.test", 1) }
 	corpus(t, []row{
 		{name: "its own", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: shop.local\r\n\r\n", want: "200", seen: atShop("GET /a")},
-		{name: "its own, spelled", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: SHOP.Local.:8080\r\n\r\n", want: "200", seen: atShop("GET /a")},
+		{name: "its own, spelled otherwise", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: SHOP.Local.:8080\r\n\r\n", want: "200", seen: atShop("GET /a")},
 		{name: "another of ours", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: other.local\r\n\r\n", want: "200", seen: sent("GET /a")},
 		{name: "loopback", setup: shared, raw: "GET /a HTTP/1.1\r\n" + local, want: "200", seen: sent("GET /a")},
 		{name: "none of ours", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: shop.test\r\n\r\n", want: "421 host_not_allowed"},
 		{name: "of an absolute form", setup: shared, raw: "GET http://shop.local/a HTTP/1.1\r\n" + local, want: "200", seen: atShop("GET /a")},
 		{name: "of an absolute form, not of Host", setup: shared, raw: "GET http://localhost/a HTTP/1.1\r\nHost: shop.local\r\n\r\n", want: "200", seen: sent("GET /a")},
-		{name: "in one write", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: shop.local\r\n\r\nGET /b HTTP/1.1\r\n" + local + "GET //a|b HTTP/1.1\r\nHost: shop.local\r\n\r\n", want: "200, 200, 200", seen: atShop("GET /a") + sent("GET /b") + atShop("GET http://shop.test//a|b"), once: true},
-		{name: "cookies, which stay here", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: shop.local\r\nCookie: a=b\r\n\r\n", want: "200", seen: atShop("GET /a")},
+		{name: "three in one write", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: shop.local\r\n\r\nGET /b HTTP/1.1\r\n" + local + "GET //a|b HTTP/1.1\r\nHost: shop.local\r\n\r\n", want: "200, 200, 200", seen: atShop("GET /a") + sent("GET /b") + atShop("GET http://shop.test//a|b"), once: true},
+		{name: "cookies, which are dropped", setup: shared, raw: "GET /a HTTP/1.1\r\nHost: shop.local\r\nCookie: a=b\r\n\r\n", want: "200", seen: atShop("GET /a")},
 	})
 }
 
-// Where a parameter would be a second token, it alone is dropped.
+// A parameter that would be a second token is dropped, and nothing else.
 func TestTokensInTheQuery(t *testing.T) {
-	park := func(w *world) { w.upstream.DropQuery = []string{"access_token"} }
+	park := func(w *fixture) { w.upstream.DropQuery = []string{"access_token"} }
 	var rows []row
 	for query, out := range map[string]string{
 		"?access_token=x": "", "?access_token": "", "?a=b&access_token=x&c[d]=e;f": "?a=b&c[d]=e;f", "?access_token=x&access_token=y": "", "?ACCESS_Token=x&a": "?ACCESS_Token=x&a", "?access%5ftoken=x&a": "?a", "?%61ccess_token=x&%zz": "?%zz",

@@ -21,17 +21,17 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// A row is what an app sends on one connection, and what may come of it.
+// A row is what an app sends on one connection, and what must come of it.
 type row struct {
 	name  string
-	setup func(*world) // of the listener; nil: one upstream, any path, loopback's names
+	setup func(*fixture) // nil: one upstream, any path, loopback's names
 	raw   string
 	// want is the answers' statuses, ours with their code. It ends with close
 	// if the connection is closed then, and with waits if the app is expected
 	// to send more; otherwise the connection must take a further request.
 	want string
 	seen string // everything that the upstreams got, see upstreamsAPI.records
-	once bool   // not replayable, or not to be taken apart: sent in one way only
+	once bool   // sent at once only: not replayable, or not to be split
 }
 
 const (
@@ -39,7 +39,7 @@ const (
 	auth  = "Authorization: Bearer access-token-1"
 )
 
-// sent is a request's head as it goes out, by default with no header but ours.
+// sent is a request's head as the API gets it, by default with no header but ours.
 func sent(line string, header ...string) string {
 	if len(header) == 0 {
 		header = []string{auth}
@@ -76,8 +76,8 @@ func corpus(t *testing.T, rows []row) {
 
 func (r row) run(t *testing.T, drip, refuses bool) {
 	api := &upstreamsAPI{refuses: refuses}
-	w := &world{TB: t, front: newMemory(), back: newMemory()}
-	w.start(func(w *world) {
+	w := &fixture{TB: t, front: newMemory(), back: newMemory()}
+	w.start(func(w *fixture) {
 		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, api.dial)
 		if r.setup != nil {
 			r.setup(w)
@@ -103,7 +103,7 @@ func (r row) run(t *testing.T, drip, refuses bool) {
 				}
 			}
 		}()
-		time.Sleep(5 * time.Second) // beyond what is waited for a 100, short of what is waited for an app
+		time.Sleep(5 * time.Second) // longer than the wait for a 100, shorter than the wait for an app
 		synctest.Wait()
 	}
 
@@ -131,7 +131,7 @@ func (r row) run(t *testing.T, drip, refuses bool) {
 		t.Errorf("the API got\n%q, want\n%q", got, want)
 	}
 
-	if open && !waits { // nothing is left over, neither here nor there
+	if open && !waits { // neither the proxy nor the API has bytes left over
 		write("GET /park/next HTTP/1.1\r\n" + local)
 		is(t, "answer to the next request", summary(t, received.take(), "GET", true, false), "200")
 		if next := api.take(); len(next) != 1 || !strings.Contains(next[0], "/next HTTP/1.1\r\n") || strings.Count(next[0], "\r\n") != 4 {
@@ -141,14 +141,14 @@ func (r row) run(t *testing.T, drip, refuses bool) {
 	app.Close()
 	synctest.Wait()
 	if late := api.take(); len(late) > 0 {
-		t.Errorf("when the app left the API got %q", late)
+		t.Errorf("after the app left, the API got %q", late)
 	}
 	for _, what := range api.wrong {
 		t.Error(what)
 	}
 }
 
-// summary reads answers whole and writes them as a row's want has it.
+// summary reads all answers and returns them in the form of a row's want.
 func summary(t *testing.T, answers []byte, raw string, open, waits bool) string {
 	t.Helper()
 	if bytes.Contains(answers, []byte("access-token")) {
@@ -160,7 +160,7 @@ func summary(t *testing.T, answers []byte, raw string, open, waits bool) string 
 	}
 	var got []string
 	r := bufio.NewReader(bytes.NewReader(answers))
-	says := !open
+	announced := !open
 	for {
 		if _, err := r.Peek(1); err == io.EOF {
 			break
@@ -181,7 +181,7 @@ func summary(t *testing.T, answers []byte, raw string, open, waits bool) string 
 			is(t, "the API's answer", body, "ok")
 		}
 		if res.StatusCode/100 != 1 {
-			method, says = "GET", res.Close
+			method, announced = "GET", res.Close
 		}
 		got = append(got, strings.TrimSpace(strconv.Itoa(res.StatusCode)+" "+code))
 	}
@@ -192,19 +192,19 @@ func summary(t *testing.T, answers []byte, raw string, open, waits bool) string 
 		got = append(got, "waits")
 	}
 	if !waits { // an app that was answered may still have to send
-		is(t, "the last answer announces the connection's end", says, !open)
+		is(t, "the last answer announces the connection's end", announced, !open)
 	}
 	return strings.Join(got, ", ")
 }
 
-// An upstreamsAPI is every upstream at once. It reads as strictly as it can,
-// with no code in common with net/http, and keeps what it got.
+// An upstreamsAPI plays every upstream. It parses as strictly as it can, shares no code
+// with net/http, and records what it got.
 type upstreamsAPI struct {
-	refuses bool // the first token
+	refuses bool // answers the first token with 401
 
 	mu      sync.Mutex
-	records []string // requests as they were written, but for a body's chunks, which are kept as one
-	wrong   []string // what no row may cause
+	records []string // requests as they were written, with a body's chunks joined to one
+	wrong   []string // faults that no row may cause
 }
 
 func (a *upstreamsAPI) take() []string {
@@ -264,9 +264,8 @@ func (a *upstreamsAPI) serve(c net.Conn, address string) {
 	}
 }
 
-// check notes what no request that goes out may look like, and returns its
-// header with names in lower case. Our own hygiene takes an underscore for a
-// hyphen, as some servers do.
+// check notes what is wrong with the head of a request, and returns its header with
+// names in lower case. It also reads an underscore as a hyphen, as some servers do.
 func (a *upstreamsAPI) check(head, address string) map[string][]string {
 	header, loose := map[string][]string{}, map[string][]string{}
 	lines := strings.Split(strings.TrimSuffix(head, "\r\n\r\n"), "\r\n")
@@ -367,7 +366,7 @@ func readChunks(r *bufio.Reader) (string, error) {
 	}
 }
 
-// A lockedBuffer is written by one goroutine and taken from by another.
+// A lockedBuffer is written by one goroutine and emptied by another.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf []byte

@@ -12,7 +12,7 @@ import (
 	"ticketproxy/proxy"
 )
 
-// The app is told that the proxy on the way out is at fault, and which that is.
+// The app is told which egress proxy is at fault.
 func TestEgressProxyIsNamed(t *testing.T) {
 	t.Parallel()
 	nowhere := listen(t)
@@ -31,7 +31,7 @@ func TestEgressProxyIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var at string
-			w := beginRaw(t, asks, func(w *world) {
+			w := beginRaw(t, asks, func(w *fixture) {
 				at = w.back.Addr().String()
 				if test.down {
 					at = nowhere.Addr().String()

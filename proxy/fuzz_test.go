@@ -54,8 +54,8 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	io.Copy(io.Discard, req.Body)
 }
 
-// FuzzRequest sends raw bytes to the proxy: whatever they are, the API sees
-// our token once, on its own host, or sees nothing.
+// FuzzRequest sends raw bytes to the proxy. It checks that every request that reaches the
+// API has our token once, and the API's Host.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{
 		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -77,7 +77,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	seen := new(recorder)
 	core, logs := logged.New(zapcore.DebugLevel)
-	w := begin(f, seen, func(w *world) {
+	w := begin(f, seen, func(w *fixture) {
 		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != "api.test:80" {
 				seen.note("dialled " + address)

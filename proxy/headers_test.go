@@ -12,7 +12,7 @@ import (
 	"ticketproxy/secret"
 )
 
-func TestWhatAnAppCannotVouchForStaysHere(t *testing.T) {
+func TestUntrustedHeadersAreDropped(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{
 		"Cookie: a=1", "X_Forwarded_For: 1.2.3.4", "X-Forwarded_Host: h", "X-Forwarded-Port: 1", "X-Real-IP: 1.2.3.4",
@@ -22,7 +22,7 @@ func TestWhatAnAppCannotVouchForStaysHere(t *testing.T) {
 		t.Run(header, func(t *testing.T) {
 			t.Parallel()
 			seen := make(chan []string, 1)
-			w := beginRaw(t, heads(seen), func(w *world) { w.upstream.Cookies = false })
+			w := beginRaw(t, heads(seen), func(w *fixture) { w.upstream.Cookies = false })
 			w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n" + header + "\r\n\r\n")
 			got := (<-seen)[1:]
 			slices.Sort(got)
@@ -33,11 +33,11 @@ func TestWhatAnAppCannotVouchForStaysHere(t *testing.T) {
 	}
 }
 
-func TestCookiesOfTheAPIDoNotLandOnLocalhost(t *testing.T) {
+func TestCookiesOfTheAPIPassOnlyIfAllowed(t *testing.T) {
 	t.Parallel()
 	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Add("Set-Cookie", "a=1") })
 	for _, pass := range []bool{false, true} {
-		w := begin(t, api, func(w *world) { w.upstream.Cookies = pass })
+		w := begin(t, api, func(w *fixture) { w.upstream.Cookies = pass })
 		res, _ := w.do("GET", "/", nil)
 		if got := res.Header.Get("Set-Cookie") != ""; got != pass {
 			t.Errorf("cookies pass: %v, want %v", got, pass)
@@ -49,7 +49,7 @@ func TestAppsThatDoTheirOwnOAuth(t *testing.T) {
 	t.Parallel()
 	asked := make(chan string, 10)
 	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Method + " " + r.URL.Path })
-	w := begin(t, api, func(w *world) {
+	w := begin(t, api, func(w *fixture) {
 		w.upstream.Stub = &proxy.StubTokenEndpoint{Paths: []string{"/oauth/v2/token"}, Body: []byte(`{"access_token":"x"}`)}
 	})
 	for _, request := range []string{"POST /oauth/v2/token", "POST /oauth/v2/token/", "GET /oauth/v2/token?grant_type=refresh_token&refresh_token=y"} {
@@ -74,7 +74,7 @@ func TestAppsThatDoTheirOwnOAuth(t *testing.T) {
 func TestNoSecondTokenGoesOut(t *testing.T) {
 	t.Parallel()
 	seen := make(chan []string, 1)
-	w := beginRaw(t, heads(seen), func(w *world) { w.upstream.DropQuery = []string{"access_token"} })
+	w := beginRaw(t, heads(seen), func(w *fixture) { w.upstream.DropQuery = []string{"access_token"} })
 	w.ask("GET /events/?page=0&access_token=secret&filters[a]=b HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	is(t, "request line", (<-seen)[0], "GET /events/?page=0&filters[a]=b HTTP/1.1")
 }
@@ -82,9 +82,9 @@ func TestNoSecondTokenGoesOut(t *testing.T) {
 func TestBasePathCannotBeLeft(t *testing.T) {
 	t.Parallel()
 	api := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the API got %s", r.RequestURI) })
-	for name, change := range map[string]func(*world){
-		"prefix":    func(w *world) { w.upstream.Prefix = "/park" },
-		"base path": func(w *world) { w.upstream.URL = parse(t, "http://api.test/v3") },
+	for name, change := range map[string]func(*fixture){
+		"prefix":    func(w *fixture) { w.upstream.Prefix = "/park" },
+		"base path": func(w *fixture) { w.upstream.URL = parse(t, "http://api.test/v3") },
 	} {
 		w := begin(t, api, change)
 		for _, path := range []string{"/park/../x", "/park/%2e%2e/x", "/park/a/..%2f..%2fx", "/park/%252e%252e/x", "/park/.%2E;a/x"} {
@@ -97,11 +97,11 @@ func TestBasePathCannotBeLeft(t *testing.T) {
 	}
 }
 
-func TestRedirectStaysWithUs(t *testing.T) {
+func TestRedirectIsMappedToTheProxy(t *testing.T) {
 	t.Parallel()
 	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://api.test/events/1", http.StatusFound)
-	}), func(w *world) { w.upstream.Locations = proxy.LocationRedirects })
+	}), func(w *fixture) { w.upstream.Locations = proxy.LocationRedirects })
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: localhost:8080\r\n\r\n")
 	is(t, "Location", c.receive("GET").Header.Get("Location"), "http://localhost:8080/events/1")
@@ -115,7 +115,7 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Allow-Credentials", "false")
 		w.Header().Set("X-Page", "1")
-	}), func(w *world) { w.guard.Origins = []string{"https://app.example"} })
+	}), func(w *fixture) { w.guard.Origins = []string{"https://app.example"} })
 	c := w.dial()
 	c.send("OPTIONS /tickets HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nAccess-Control-Request-Method: PATCH\r\nAccess-Control-Request-Headers: x-a, content-type\r\n\r\n")
 	res := c.receive("OPTIONS")
@@ -137,7 +137,7 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 	c.send("GET /tickets HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	res = c.receive("GET")
 	<-asked
-	is(t, "origin for who is no page", res.Header.Get("Access-Control-Allow-Origin"), "*")
+	is(t, "origin without a page", res.Header.Get("Access-Control-Allow-Origin"), "*")
 }
 
 func TestReflectedTokenIsRedacted(t *testing.T) {
@@ -159,8 +159,7 @@ func TestReflectedTokenIsRedacted(t *testing.T) {
 	is(t, "trailers", res.Trailer.Get("X-Sum")+", "+res.Trailer.Get("X-Late"), "[redacted], [redacted]")
 }
 
-// An API that answers with a header that is the token, or has it in its name,
-// does not show it to the app.
+// A header field of an answer that has the token in its name does not reach the app.
 func TestTokenInTheNameOfAHeaderIsDropped(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ token, lines string }{
@@ -168,13 +167,13 @@ func TestTokenInTheNameOfAHeaderIsDropped(t *testing.T) {
 		"a part of the name": {"access-token-1", "X-Access-Token-1-Expires: x"},
 		"another case":       {"aBc.DeF", "ABC.dEf: x\r\nX-abc.def: y"},
 		"name and value":     {"id:sEcret:x", "ID:sEcret:x"},
-		"amid a line":        {"id:sEcret", "X-Id: sEcret and more"},
+		"within a line":      {"id:sEcret", "X-Id: sEcret and more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := beginRaw(t, saying("HTTP/1.1 103 Early Hints\r\nX-Good: 1\r\n"+test.lines+"\r\n\r\n"+
+			w := beginRaw(t, answeringOnce("HTTP/1.1 103 Early Hints\r\nX-Good: 1\r\n"+test.lines+"\r\n\r\n"+
 				"HTTP/1.1 200 OK\r\nX-Good: 2\r\n"+test.lines+"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Good: 3\r\n"+test.lines+"\r\n\r\n"),
-				func(w *world) { w.upstream.Source = fixed(test.token) })
+				func(w *fixture) { w.upstream.Source = fixed(test.token) })
 			raw := w.raw("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 			is(t, "good headers", strings.Count(raw, "X-Good: "), 3)
 			for line := range strings.Lines(raw) {
@@ -187,7 +186,7 @@ func TestTokenInTheNameOfAHeaderIsDropped(t *testing.T) {
 	}
 }
 
-// fixed is an account with that token.
+// fixed is a TokenSource with one token.
 type fixed string
 
 func (f fixed) Token(context.Context) (proxy.Token, error) {

@@ -24,8 +24,8 @@ import (
 
 const replayLimit = 1 << 20
 
-// A visit is a request as the API saw it.
-type visit struct {
+// An apiRequest is a request as the API saw it.
+type apiRequest struct {
 	authorization string
 	header        http.Header
 	encoding      []string
@@ -33,24 +33,24 @@ type visit struct {
 	body          []byte
 }
 
-// accepts is an API that knows one token. It reads bodies whole before it
-// answers, if told so.
-type accepts struct {
+// A oneTokenAPI accepts one token. With readFirst it reads the whole body before it
+// answers.
+type oneTokenAPI struct {
 	authorization string
 	readFirst     bool
 
-	mu     sync.Mutex
-	visits []visit
+	mu       sync.Mutex
+	requests []apiRequest
 }
 
-func (a *accepts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := visit{r.Header.Get("Authorization"), r.Header.Clone(), r.TransferEncoding, r.ContentLength, nil}
+func (a *oneTokenAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := apiRequest{r.Header.Get("Authorization"), r.Header.Clone(), r.TransferEncoding, r.ContentLength, nil}
 	known := v.authorization == a.authorization
 	if a.readFirst || known {
 		v.body, _ = io.ReadAll(r.Body)
 	}
 	a.mu.Lock()
-	a.visits = append(a.visits, v)
+	a.requests = append(a.requests, v)
 	a.mu.Unlock()
 	if !known {
 		if !a.readFirst {
@@ -64,10 +64,10 @@ func (a *accepts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, len(v.body))
 }
 
-func (a *accepts) seen() []visit {
+func (a *oneTokenAPI) seen() []apiRequest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return slices.Clone(a.visits)
+	return slices.Clone(a.requests)
 }
 
 func random(n int) []byte {
@@ -83,7 +83,7 @@ func TestUnauthorizedIsHealedUnseen(t *testing.T) {
 			for _, readFirst := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%d chunked=%v readFirst=%v", size, chunked, readFirst), func(t *testing.T) {
 					t.Parallel()
-					api := &accepts{authorization: bearer(2), readFirst: readFirst}
+					api := &oneTokenAPI{authorization: bearer(2), readFirst: readFirst}
 					w := begin(t, api)
 					var sent []byte
 					var body io.Reader
@@ -99,19 +99,19 @@ func TestUnauthorizedIsHealedUnseen(t *testing.T) {
 					is(t, "status", res.StatusCode, 200)
 					is(t, "answer", answer, strconv.Itoa(len(sent)))
 					is(t, "outcome", w.observer.outcomes(), "healed")
-					visits := api.seen()
-					is(t, "visits", len(visits), 2)
-					last := visits[len(visits)-1]
+					requests := api.seen()
+					is(t, "requests", len(requests), 2)
+					last := requests[len(requests)-1]
 					if !bytes.Equal(last.body, sent) {
-						t.Error("the replayed body is another")
+						t.Error("the replayed body differs")
 					}
-					for _, v := range visits {
+					for _, v := range requests {
 						if got := v.header["Company"]; !slices.Equal(got, []string{"a", "b"}) {
 							t.Errorf("Company: got %q", got)
 						}
 					}
-					is(t, "length", last.length, visits[0].length)
-					is(t, "encoding", fmt.Sprint(last.encoding), fmt.Sprint(visits[0].encoding))
+					is(t, "length", last.length, requests[0].length)
+					is(t, "encoding", fmt.Sprint(last.encoding), fmt.Sprint(requests[0].encoding))
 					_, refreshes := w.source.counts()
 					is(t, "refreshes", refreshes, 1)
 				})
@@ -120,16 +120,16 @@ func TestUnauthorizedIsHealedUnseen(t *testing.T) {
 	}
 }
 
-// The API refuses at once, and the app takes its time: what it has yet to send
-// goes to the second attempt, though the first waits for it too.
+// The API refuses before the app has sent its body. The rest of the body goes to the
+// second attempt, though the first waits for it too.
 func TestRefusedBeforeTheBodyWasSent(t *testing.T) {
 	t.Parallel()
-	api := &accepts{authorization: bearer(2)}
+	api := &oneTokenAPI{authorization: bearer(2)}
 	w := begin(t, api)
 	body, send := io.Pipe()
 	renewed := make(chan bool)
 	w.source.refresh = func(context.Context) error { close(renewed); return nil }
-	sent := random(3 * replayLimit) // what is sent late needs no keeping
+	sent := random(3 * replayLimit) // what is sent late need not be kept
 	go func() {
 		send.Write(sent[:1000])
 		<-renewed
@@ -140,14 +140,14 @@ func TestRefusedBeforeTheBodyWasSent(t *testing.T) {
 	is(t, "status", res.StatusCode, 200)
 	is(t, "answer", answer, strconv.Itoa(len(sent)))
 	if v := api.seen(); !bytes.Equal(v[len(v)-1].body, sent) {
-		t.Error("the replayed body is another")
+		t.Error("the replayed body differs")
 	}
 }
 
 func TestOverTheReplayLimit(t *testing.T) {
 	t.Parallel()
 	for _, chunked := range []bool{false, true} {
-		api := &accepts{authorization: bearer(2), readFirst: true}
+		api := &oneTokenAPI{authorization: bearer(2), readFirst: true}
 		w := begin(t, api)
 		var body io.Reader = bytes.NewReader(random(replayLimit + 1))
 		if chunked {
@@ -156,30 +156,30 @@ func TestOverTheReplayLimit(t *testing.T) {
 		res, answer := w.do("POST", "/", body)
 		is(t, "status", res.StatusCode, 401)
 		is(t, "answer", answer, strings.Repeat("no", 1000))
-		is(t, "mark", res.Header.Get(inbound.ErrorHeader), "")
+		is(t, "error header", res.Header.Get(inbound.ErrorHeader), "")
 		is(t, "challenge", res.Header.Get("Www-Authenticate"), "Bearer")
 		is(t, "outcome", w.observer.outcomes(), "unreplayable")
-		is(t, "visits", len(api.seen()), 1)
+		is(t, "requests", len(api.seen()), 1)
 		res, _ = w.do("POST", "/", strings.NewReader("next"))
 		is(t, "next status", res.StatusCode, 200)
 	}
 }
 
-func TestSecondUnauthorizedIsTheApps(t *testing.T) {
+func TestSecondUnauthorizedIsPassedOn(t *testing.T) {
 	t.Parallel()
-	api := &accepts{readFirst: true}
+	api := &oneTokenAPI{readFirst: true}
 	w := begin(t, api)
 	res, answer := w.do("POST", "/", strings.NewReader("x"))
 	is(t, "status", res.StatusCode, 401)
 	is(t, "answer", answer, strings.Repeat("no", 1000))
-	is(t, "mark", res.Header.Get(inbound.ErrorHeader), "")
-	is(t, "visits", len(api.seen()), 2)
+	is(t, "error header", res.Header.Get(inbound.ErrorHeader), "")
+	is(t, "requests", len(api.seen()), 2)
 	is(t, "outcome", w.observer.outcomes(), "refused")
 }
 
 func TestManyAreHealedByOneRefresh(t *testing.T) {
 	t.Parallel()
-	api := &accepts{authorization: bearer(2)}
+	api := &oneTokenAPI{authorization: bearer(2)}
 	w := begin(t, api)
 	var all sync.WaitGroup
 	for range 32 {
@@ -205,11 +205,11 @@ func TestRenewFails(t *testing.T) {
 		"token_unavailable": {Detail: "the issuer is asked again soon"},
 		"login_required":    {LoginRequired: true, Detail: "run ticketproxy login park"},
 	} {
-		w := begin(t, new(accepts))
+		w := begin(t, new(oneTokenAPI))
 		w.source.refresh = func(context.Context) error { return err }
 		res, body := w.do("POST", "/", strings.NewReader("x"))
 		is(t, "status", res.StatusCode, 503)
-		is(t, "mark", res.Header.Get(inbound.ErrorHeader), code)
+		is(t, "error header", res.Header.Get(inbound.ErrorHeader), code)
 		var p inbound.Problem
 		if err := json.Unmarshal([]byte(body), &p); err != nil {
 			t.Fatal(err)
@@ -221,7 +221,7 @@ func TestRenewFails(t *testing.T) {
 
 func TestAppThatLeavesDuringRenew(t *testing.T) {
 	t.Parallel()
-	w := begin(t, &accepts{readFirst: true}) // the server watches for the end once the body is read
+	w := begin(t, &oneTokenAPI{readFirst: true}) // the server notices a closed connection once the body is read
 	waiting, left := make(chan bool), make(chan error, 1)
 	w.source.refresh = func(ctx context.Context) error {
 		close(waiting)
@@ -240,7 +240,7 @@ func TestAppThatLeavesDuringRenew(t *testing.T) {
 	is(t, "counted as", w.observer.exchanges[0].Status, 499)
 }
 
-// A body's trailers are known once it was read, but are not part of it.
+// A body's trailers are not sent, though they are known once the body was read.
 func TestBodyTrailersAreNotSent(t *testing.T) {
 	t.Parallel()
 	seen := make(chan http.Header, 2)
@@ -257,7 +257,7 @@ func TestBodyTrailersAreNotSent(t *testing.T) {
 	}
 }
 
-// Expect is answered by the API: it may refuse before any of the body is sent.
+// The API answers Expect, and may refuse before any of the body is sent.
 func TestRefusedBeforeContinue(t *testing.T) {
 	t.Parallel()
 	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -280,52 +280,51 @@ func TestRefusedBeforeContinue(t *testing.T) {
 	is(t, "answer", read(t, res), "body")
 }
 
-func TestContinueIsNotAskedOfARefusedApp(t *testing.T) {
+func TestRefusedAppIsNotAskedForItsBody(t *testing.T) {
 	t.Parallel()
 	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 	res, _ := w.ask("POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 	is(t, "status", res.StatusCode, 401)
 }
 
-// Where no refresh may be made, a 401 is the app's, and the request goes out once.
-func TestUnauthorizedInAPauseIsTheApps(t *testing.T) {
+// While refreshes are paused, the API's 401 is passed on, and the request goes out once.
+func TestUnauthorizedInAPauseIsPassedOn(t *testing.T) {
 	t.Parallel()
-	api := &accepts{readFirst: true}
+	api := &oneTokenAPI{readFirst: true}
 	w := begin(t, api)
 	w.source.paused = true
 	res, answer := w.do("POST", "/", strings.NewReader("x"))
 	is(t, "status", res.StatusCode, 401)
 	is(t, "answer", answer, strings.Repeat("no", 1000))
-	is(t, "mark", res.Header.Get(inbound.ErrorHeader), "")
-	is(t, "visits", len(api.seen()), 1)
+	is(t, "error header", res.Header.Get(inbound.ErrorHeader), "")
+	is(t, "requests", len(api.seen()), 1)
 	is(t, "outcome", w.observer.outcomes(), "paused")
 }
 
-// The account is told of each new token that the API refuses, since that is
-// what its pauses grow by.
+// Each new token that the API refuses is reported to the account, whose pauses grow by it.
 func TestRefusedNewTokenIsReported(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		fixed  bool
-		visits int
+		fixed    bool
+		requests int
 	}{"another token": {false, 2}, "the same token again": {true, 1}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			api := &accepts{readFirst: true}
-			w := begin(t, api, func(w *world) { w.source.fixed = c.fixed })
+			api := &oneTokenAPI{readFirst: true}
+			w := begin(t, api, func(w *fixture) { w.source.fixed = c.fixed })
 			res, answer := w.do("POST", "/", strings.NewReader("x"))
 			is(t, "status", res.StatusCode, 401)
 			is(t, "answer", answer, strings.Repeat("no", 1000))
-			is(t, "visits", len(api.seen()), c.visits)
+			is(t, "requests", len(api.seen()), c.requests)
 			is(t, "outcome", w.observer.outcomes(), "refused")
 			is(t, "reported", fmt.Sprint(w.source.refused), "[2]")
 		})
 	}
 }
 
-// A request was under way while its token was replaced, and the issuer revoked
-// the old one: a 401 or 403 to it costs no refresh, and is not the app's.
-func TestTokenReplacedOnTheWayIsSentAgain(t *testing.T) {
+// A request's token was replaced and revoked while the request was under way. A 401 or
+// 403 to it costs no refresh, and the request is sent again with the new token.
+func TestRequestIsSentAgainWhenItsTokenWasReplaced(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{401, 403} {
 		for name, c := range map[string]struct {
@@ -343,7 +342,7 @@ func TestTokenReplacedOnTheWayIsSentAgain(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
 				t.Parallel()
-				var w *world
+				var w *fixture
 				requests := 0
 				w = begin(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					io.Copy(io.Discard, r.Body)
@@ -354,7 +353,7 @@ func TestTokenReplacedOnTheWayIsSentAgain(t *testing.T) {
 					if r.Header.Get("Authorization") != bearer(c.accepts) {
 						rw.WriteHeader(status)
 					}
-				}), func(w *world) { w.source.paused = c.paused })
+				}), func(w *fixture) { w.source.paused = c.paused })
 				res, _ := w.do("POST", "/", bytes.NewReader(make([]byte, c.body)))
 				is(t, "status", res.StatusCode, c.want)
 				is(t, "outcome", w.observer.outcomes(), c.outcome)
@@ -367,7 +366,7 @@ func TestTokenReplacedOnTheWayIsSentAgain(t *testing.T) {
 }
 
 // A 403 to the current token says nothing about the token.
-func TestForbiddenIsTheApps(t *testing.T) {
+func TestForbiddenIsPassedOn(t *testing.T) {
 	t.Parallel()
 	requests := 0
 	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -386,32 +385,32 @@ func TestForbiddenIsTheApps(t *testing.T) {
 
 func TestReplayIsNotSentOverABrokenBody(t *testing.T) {
 	t.Parallel()
-	visits := make(chan string, 4)
+	requests := make(chan string, 4)
 	w := beginRaw(t, func(c net.Conn) {
 		req, err := http.ReadRequest(bufio.NewReader(c))
 		if err != nil {
 			return
 		}
-		visits <- req.Header.Get("Authorization")
+		requests <- req.Header.Get("Authorization")
 		if req.Header.Get("Authorization") == bearer(1) {
 			io.WriteString(c, "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
 		}
 		if _, err := io.ReadAll(req.Body); err == nil {
-			visits <- "a whole body"
+			requests <- "a whole body"
 		}
 	})
 	c := w.dial()
 	c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
-	is(t, "first", <-visits, bearer(1))
-	is(t, "second", <-visits, bearer(2))
+	is(t, "first", <-requests, bearer(1))
+	is(t, "second", <-requests, bearer(2))
 	c.Close()
 	w.server.Drain(t.Context())
-	is(t, "further visits", len(visits), 0)
+	is(t, "further requests", len(requests), 0)
 }
 
-// The 401 that is the app's is passed on whole, though its body would have been
-// sent again.
-func TestAnswerOfAFutileRefreshIsWhole(t *testing.T) {
+// A 401 is passed on whole when the refresh gave the same token, though the request's
+// body was kept for a replay.
+func TestAnswerIsWholeAfterAUselessRefresh(t *testing.T) {
 	t.Parallel()
 	why := strings.Repeat("why ", 1_000_000)
 	for name, head := range map[string]string{
@@ -420,8 +419,8 @@ func TestAnswerOfAFutileRefreshIsWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for range 5 { // of each world the first asks for another token
-				w := beginRaw(t, refusing("HTTP/1.1 401 Unauthorized\r\nContent-Length: "+strconv.Itoa(len(why))+"\r\n\r\n"+why), func(w *world) { w.source.fixed = true })
+			for range 5 { // the first request of each fixture causes a refresh
+				w := beginRaw(t, answeringEarly("HTTP/1.1 401 Unauthorized\r\nContent-Length: "+strconv.Itoa(len(why))+"\r\n\r\n"+why), func(w *fixture) { w.source.fixed = true })
 				c := w.dial()
 				c.send("%s", "POST / HTTP/1.1\r\nHost: localhost\r\n"+head)
 				res := c.receive("POST")

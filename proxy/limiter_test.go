@@ -16,8 +16,8 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-func room(places int) func(*world) {
-	return func(w *world) { w.limiter = inbound.NewConnLimiter(places, 16<<20, zap.NewNop()) }
+func withSlots(slots int) func(*fixture) {
+	return func(w *fixture) { w.limiter = inbound.NewConnLimiter(slots, 16<<20, zap.NewNop()) }
 }
 
 func (c *appConn) get() *http.Response {
@@ -36,12 +36,12 @@ func (c *appConn) gone() bool {
 	return err == io.EOF
 }
 
-// A full room is told of, but not at each newcomer.
-func TestFullRoomIsLogged(t *testing.T) {
+// A full limiter is logged once a minute, not with each newcomer.
+func TestFullLimiterIsLogged(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		core, logs := zaplog.New(zap.InfoLevel)
 		api := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(10 * time.Second) })
-		w := beginVirtual(t, api, func(w *world) { w.limiter = inbound.NewConnLimiter(1, 1<<20, zap.New(core)) })
+		w := beginVirtual(t, api, func(w *fixture) { w.limiter = inbound.NewConnLimiter(1, 1<<20, zap.New(core)) })
 		w.dial().get()
 		is(t, "logged before", logs.Len(), 0)
 		for range 9 {
@@ -63,9 +63,9 @@ func TestFullRoomIsLogged(t *testing.T) {
 	})
 }
 
-func TestNewcomerTakesThePlaceThatWaitedLongest(t *testing.T) {
+func TestNewcomerTakesTheSlotThatWaitedLongest(t *testing.T) {
 	virtual(t, func(t *testing.T) {
-		w := beginVirtual(t, http.NotFoundHandler(), room(3))
+		w := beginVirtual(t, http.NotFoundHandler(), withSlots(3))
 		silent, slow, kept := w.dial(), w.dial(), w.dial()
 		slow.send("GET / HTTP/1.1\r\nHost: loc")
 		synctest.Wait()
@@ -75,16 +75,16 @@ func TestNewcomerTakesThePlaceThatWaitedLongest(t *testing.T) {
 			newcomer := w.dial()
 			is(t, fmt.Sprint("newcomer ", i), newcomer.get().StatusCode, 404)
 			if !evicted.gone() {
-				t.Errorf("newcomer %d has not taken the place of the one that waited longest", i)
+				t.Errorf("newcomer %d has not taken the slot of the one that waited longest", i)
 			}
 		}
-		is(t, "until all gave up their hope", time.Since(began), 250*time.Millisecond)
+		is(t, "until all were evicted", time.Since(began), 250*time.Millisecond)
 	})
 }
 
-func TestHonestAppIsServedAmongSlowHeaders(t *testing.T) {
+func TestAppIsServedAmongSlowHeaders(t *testing.T) {
 	virtual(t, func(t *testing.T) {
-		w := beginVirtual(t, http.NotFoundHandler(), room(8))
+		w := beginVirtual(t, http.NotFoundHandler(), withSlots(8))
 		honest := w.dial()
 		for range 50 {
 			is(t, "status", honest.get().StatusCode, 404)
@@ -96,13 +96,13 @@ func TestHonestAppIsServedAmongSlowHeaders(t *testing.T) {
 	})
 }
 
-func TestRequestThatIsServedKeepsItsPlace(t *testing.T) {
+func TestRequestThatIsServedKeepsItsSlot(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		long := strings.Repeat("x", 1<<20)
 		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Second)
 			io.WriteString(w, long)
-		}), room(2))
+		}), withSlots(2))
 		answers := make(chan string, 6)
 		for range 6 { // two at a time
 			go func() {
@@ -120,9 +120,9 @@ func TestRequestThatIsServedKeepsItsPlace(t *testing.T) {
 	})
 }
 
-// Who keeps a request from ending makes room for others; who waits for the API
-// does not.
-func TestNewcomerTakesThePlaceOfTheSlowest(t *testing.T) {
+// An app that holds up its own request loses its slot to a newcomer. An app that waits
+// for the API keeps its slot.
+func TestNewcomerTakesTheSlotOfTheSlowest(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -150,14 +150,14 @@ func TestNewcomerTakesThePlaceOfTheSlowest(t *testing.T) {
 	}{
 		"a body that stops":          {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc", "", 5 * time.Second},
 		"a body that drips":          {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc", "a", 5 * time.Second},
-		"a body that nobody wants":   {"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000\r\n\r\nabc", "", 5 * time.Second},
+		"a body that was refused":    {"POST / HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000\r\n\r\nabc", "", 5 * time.Second},
 		"a body that is merely slow": {"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20480\r\n\r\n", strings.Repeat("a", 2048), 30 * time.Second},
 		"a reader that stops":        {"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n", "", 5 * time.Second},
 		"an app that waits":          {"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n", "", 30 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtual(t, func(t *testing.T) {
-				w := beginVirtual(t, api, room(1))
+				w := beginVirtual(t, api, withSlots(1))
 				first := w.dial()
 				began := time.Now()
 				first.send("%s", tt.request)
@@ -168,7 +168,7 @@ func TestNewcomerTakesThePlaceOfTheSlowest(t *testing.T) {
 					go drip(first, tt.drip)
 				}
 				time.Sleep(time.Second)
-				if tt.after > urgent {
+				if tt.after > slowPatience {
 					go func() { first.receive("GET"); first.Close() }()
 				}
 				newcomer := w.dial()
@@ -178,18 +178,18 @@ func TestNewcomerTakesThePlaceOfTheSlowest(t *testing.T) {
 				}
 				newcomer.Close()
 				first.Close()
-				time.Sleep(10 * time.Second) // for what drips
+				time.Sleep(10 * time.Second) // until drip has ended
 			})
 		})
 	}
 }
 
-const urgent = 5 * time.Second
+const slowPatience = 5 * time.Second
 
-// However many slow apps come, they make room for one another as for any.
-func TestManySlowBodiesMakeRoom(t *testing.T) {
+// Many slow apps evict one another, too.
+func TestManySlowBodiesAreEvicted(t *testing.T) {
 	virtual(t, func(t *testing.T) {
-		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }), room(10))
+		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }), withSlots(10))
 		began := time.Now()
 		for range 25 {
 			go func() {
@@ -204,17 +204,17 @@ func TestManySlowBodiesMakeRoom(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		is(t, "status", w.dial().get().StatusCode, 200)
-		if took := time.Since(began); took > 2*urgent+2*time.Second { // ten at a time
+		if took := time.Since(began); took > 2*slowPatience+2*time.Second { // ten at a time
 			t.Errorf("served after %v", took)
 		}
 		time.Sleep(time.Minute)
 	})
 }
 
-func TestDrainWaitsForNoNewcomer(t *testing.T) {
+func TestDrainDoesNotWaitForNewcomers(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		hold := make(chan bool)
-		w := beginVirtual(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }), room(1))
+		w := beginVirtual(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hold }), withSlots(1))
 		served := w.dial()
 		served.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		synctest.Wait()
@@ -235,6 +235,6 @@ func TestDrainWaitsForNoNewcomer(t *testing.T) {
 		if _, err := io.Copy(io.Discard, newcomer.r); err != nil {
 			t.Errorf("newcomer: %v", err)
 		}
-		is(t, "newcomer was told soon", time.Since(began) < 10*time.Second, true) // Shutdown gives it 5 s to speak
+		is(t, "newcomer's connection was closed soon", time.Since(began) < 10*time.Second, true) // Shutdown gives it 5 s to send a request
 	})
 }

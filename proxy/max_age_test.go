@@ -11,7 +11,7 @@ import (
 	"ticketproxy/proxy"
 )
 
-func TestUpstreamThatMovedIsLeft(t *testing.T) {
+func TestTransportIsReplacedByAge(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		made := 0
 		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -20,14 +20,14 @@ func TestUpstreamThatMovedIsLeft(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 			}
 			io.WriteString(w, "done")
-		}), func(w *world) {
+		}), func(w *fixture) {
 			inner := w.upstream.Transport
-			aging := proxy.NewMaxAgeTransport(func() *http.Transport {
+			transport := proxy.NewMaxAgeTransport(func() *http.Transport {
 				made++
 				return inner.(*http.Transport).Clone()
 			})
-			w.upstream.Transport = aging
-			t.Cleanup(aging.CloseIdleConnections)
+			w.upstream.Transport = transport
+			t.Cleanup(transport.CloseIdleConnections)
 		})
 		slow := w.dial()
 		slow.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -47,11 +47,11 @@ func TestUpstreamThatMovedIsLeft(t *testing.T) {
 	})
 }
 
-// A transport is left at once when what it was made from has changed.
-func TestTransportIsLeftWhenAsked(t *testing.T) {
+// Leave replaces the transport at once.
+func TestLeaveReplacesTheTransport(t *testing.T) {
 	t.Parallel()
 	made := 0
-	aging := proxy.NewMaxAgeTransport(func() *http.Transport {
+	transport := proxy.NewMaxAgeTransport(func() *http.Transport {
 		made++
 		return new(http.Transport)
 	})
@@ -61,11 +61,11 @@ func TestTransportIsLeftWhenAsked(t *testing.T) {
 	}
 	for range 2 {
 		for range 2 {
-			if _, err := aging.RoundTrip(req); err == nil {
+			if _, err := transport.RoundTrip(req); err == nil {
 				t.Fatal("port 0 answers")
 			}
 		}
-		aging.Leave()
+		transport.Leave()
 	}
 	is(t, "transports", made, 2)
 }

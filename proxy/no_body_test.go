@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestNothingIsSentTwice: an upstream that takes a request on a connection
-// which was used before, and hangs up, has perhaps acted upon it.
+// TestNothingIsSentTwice checks that a request is not sent again when the upstream reads
+// it on a reused connection and closes that: it may have processed the request.
 func TestNothingIsSentTwice(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "DELETE", "PURGE"} {
@@ -46,8 +46,8 @@ func TestNothingIsSentTwice(t *testing.T) {
 	}
 }
 
-// TestUnrepeatableLeavesNoTrace: that a request cannot be sent twice is not to
-// be seen in it.
+// TestUnrepeatableLeavesNoTrace checks that nothing in a request shows that it cannot be
+// sent twice.
 func TestUnrepeatableLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "DELETE", "PROPFIND"} {
@@ -71,15 +71,15 @@ func TestUnrepeatableLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// stale is a transport whose first connection turns out to be closed. It reads
-// the body as net/http does: after the header was written.
-type stale struct {
+// A staleTransport finds its first connection closed. It reads the body as net/http does,
+// after the header was written.
+type staleTransport struct {
 	calls    int
 	reads    bool // the header was written
 	original http.RoundTripper
 }
 
-func (s *stale) RoundTrip(req *http.Request) (*http.Response, error) {
+func (s *staleTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if s.calls++; s.calls > 1 {
 		return s.original.RoundTrip(req)
 	}
@@ -92,7 +92,7 @@ func (s *stale) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, errors.New("http: server closed idle connection")
 }
 
-// TestClosedConnectionIsReplaced: a request that provably did not go out is
+// TestClosedConnectionIsReplaced checks that a request which provably did not go out is
 // sent on another connection, with its body.
 func TestClosedConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
@@ -101,11 +101,11 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 			for _, reads := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s %q %t", method, body, reads), func(t *testing.T) {
 					t.Parallel()
-					s := &stale{reads: reads}
+					s := &staleTransport{reads: reads}
 					w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						got, _ := io.ReadAll(r.Body)
 						fmt.Fprintf(w, "%s %s", r.Method, got)
-					}), func(w *world) {
+					}), func(w *fixture) {
 						s.original = w.upstream.Transport
 						w.upstream.Transport = s
 						t.Cleanup(s.original.(*http.Transport).CloseIdleConnections)
@@ -124,9 +124,9 @@ func TestClosedConnectionIsReplaced(t *testing.T) {
 	}
 }
 
-// TestContinueIsSaidOnce: the server says it when the body is asked for, and
-// what the upstream says before is that.
-func TestContinueIsSaidOnce(t *testing.T) {
+// TestContinueIsSentOnce checks that the app gets one 100: the server sends it when the
+// body is read, and the upstream's own adds none.
+func TestContinueIsSentOnce(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
@@ -144,19 +144,19 @@ func TestContinueIsSaidOnce(t *testing.T) {
 	is(t, "second", c.receive("POST").StatusCode, 204)
 }
 
-// hopeless is a transport that fails before it asks for a connection.
-type hopeless struct{ calls int }
+// A failingTransport fails before it asks for a connection.
+type failingTransport struct{ calls int }
 
-func (h *hopeless) RoundTrip(req *http.Request) (*http.Response, error) {
+func (h *failingTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if h.calls++; h.calls > 100 {
-		panic("it is asked without end")
+		panic("too many attempts")
 	}
 	return nil, errors.New("net/http: invalid header field value")
 }
 
-func TestHopelessTransportIsGivenUp(t *testing.T) {
+func TestFailingTransportIsGivenUp(t *testing.T) {
 	t.Parallel()
-	w := begin(t, http.NotFoundHandler(), func(w *world) { w.upstream.Transport = new(hopeless) })
+	w := begin(t, http.NotFoundHandler(), func(w *fixture) { w.upstream.Transport = new(failingTransport) })
 	for _, request := range []string{"GET / HTTP/1.1\r\n", "POST / HTTP/1.1\r\nContent-Length: 0\r\n"} {
 		res, _ := w.ask(request + "Host: localhost\r\n\r\n")
 		is(t, request, res.StatusCode, 502)

@@ -21,11 +21,11 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// problem checks that an answer is ours and whole, and returns it.
+// problem checks that an answer is a whole problem of ours, and returns it.
 func problem(t *testing.T, res *http.Response, body string, status int, code string) inbound.Problem {
 	t.Helper()
 	is(t, "status", res.StatusCode, status)
-	is(t, "mark", res.Header.Get(inbound.ErrorHeader), code)
+	is(t, "error header", res.Header.Get(inbound.ErrorHeader), code)
 	is(t, "type", res.Header.Get("Content-Type"), "application/problem+json")
 	is(t, "cache", res.Header.Get("Cache-Control"), "no-store")
 	var members map[string]any
@@ -103,7 +103,7 @@ func TestUpstreamRefusesConnections(t *testing.T) {
 	t.Parallel()
 	nowhere := listen(t)
 	nowhere.Close()
-	w := begin(t, http.NotFoundHandler(), func(w *world) {
+	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
 		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, nowhere.DialContext)
 	})
 	c := w.dial()
@@ -116,13 +116,13 @@ func TestUpstreamRefusesConnections(t *testing.T) {
 		}
 	}
 	res, _ := w.do("HEAD", "/", nil)
-	is(t, "mark for HEAD", res.Header.Get(inbound.ErrorHeader), "upstream_unreachable")
+	is(t, "error header for HEAD", res.Header.Get(inbound.ErrorHeader), "upstream_unreachable")
 	is(t, "counted as", w.observer.exchanges[0].Status, 502)
 }
 
 func TestUpstreamHasNoAddress(t *testing.T) {
 	t.Parallel()
-	w := begin(t, http.NotFoundHandler(), func(w *world) {
+	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
 		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "api.test", IsNotFound: true}}
 		})
@@ -151,16 +151,16 @@ func TestTLSOfTheUpstream(t *testing.T) {
 		plain  bool
 		detail string
 	}{
-		"trusted":         {url: "https://example.com", known: true},
-		"unknown CA":      {url: "https://example.com", detail: "unknown authority"},
-		"wrong name":      {url: "https://api.test", known: true, detail: "other names"},
-		"old TLS":         {url: "https://example.com", known: true, change: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, detail: "tls"},
-		"certificate ask": {url: "https://example.com", known: true, change: func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, detail: "tls"},
-		"no TLS":          {url: "https://example.com", plain: true, detail: "does not speak TLS"},
+		"trusted":                     {url: "https://example.com", known: true},
+		"unknown CA":                  {url: "https://example.com", detail: "unknown authority"},
+		"wrong name":                  {url: "https://api.test", known: true, detail: "other names"},
+		"old TLS":                     {url: "https://example.com", known: true, change: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, detail: "tls"},
+		"client certificate required": {url: "https://example.com", known: true, change: func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, detail: "tls"},
+		"no TLS":                      {url: "https://example.com", plain: true, detail: "does not speak TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := begin(t, http.NotFoundHandler(), func(w *world) {
+			w := begin(t, http.NotFoundHandler(), func(w *fixture) {
 				w.upstream.URL = parse(w, test.url)
 				if test.plain {
 					w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
@@ -198,8 +198,8 @@ func TestUpstreamIsSlow(t *testing.T) {
 		code   string
 		after  time.Duration
 	}{
-		"to answer":     {"http://api.test", nil, 504, "upstream_timeout", 7 * time.Second},
-		"to shake hand": {"https://api.test", nil, 502, "upstream_unreachable", 10 * time.Second},
+		"to answer":        {"http://api.test", nil, 504, "upstream_timeout", 7 * time.Second},
+		"in the handshake": {"https://api.test", nil, 502, "upstream_unreachable", 10 * time.Second},
 		"to accept": {"http://api.test", func(ctx context.Context, network, address string) (net.Conn, error) {
 			time.Sleep(3 * time.Second)
 			d := net.Dialer{Deadline: time.Now()}
@@ -209,9 +209,9 @@ func TestUpstreamIsSlow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := &world{TB: t, front: newMemory(), back: newMemory()}
+				w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 				w.serveConns(func(c net.Conn) { io.Copy(io.Discard, c) })
-				w.start(func(w *world) {
+				w.start(func(w *fixture) {
 					w.upstream.URL = parse(w, test.url)
 					dial := test.dial
 					if dial == nil {
@@ -237,10 +237,10 @@ func TestNoToken(t *testing.T) {
 		code  string
 		retry string
 	}{
-		"later":     {&proxy.TokenError{Detail: "the issuer asked for silence", RetryAfter: 1500 * time.Millisecond}, "token_unavailable", "2"},
-		"unknown":   {&proxy.TokenError{Detail: "the issuer does not answer"}, "token_unavailable", "1"},
-		"past":      {&proxy.TokenError{Detail: "the issuer does not answer", RetryAfter: -time.Hour}, "token_unavailable", "1"},
-		"for never": {&proxy.TokenError{Detail: "run ticketproxy login park", LoginRequired: true}, "login_required", ""},
+		"later":   {&proxy.TokenError{Detail: "the issuer asked for a pause", RetryAfter: 1500 * time.Millisecond}, "token_unavailable", "2"},
+		"unknown": {&proxy.TokenError{Detail: "the issuer does not answer"}, "token_unavailable", "1"},
+		"past":    {&proxy.TokenError{Detail: "the issuer does not answer", RetryAfter: -time.Hour}, "token_unavailable", "1"},
+		"login":   {&proxy.TokenError{Detail: "run ticketproxy login park", LoginRequired: true}, "login_required", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,7 +11,7 @@ import (
 
 func TestRoutes(t *testing.T) {
 	t.Parallel()
-	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host+" "+r.RequestURI) }), func(w *world) {
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host+" "+r.RequestURI) }), func(w *fixture) {
 		w.upstream.URL, w.upstream.Prefix = parse(w, "http://park.test"), "/park"
 		w.guard.Hosts = []string{"shop.local", "own.local"}
 		for _, u := range []struct{ url, host, prefix string }{
@@ -66,7 +66,7 @@ func TestRoutes(t *testing.T) {
 
 func TestOptionsOfTheServerBelowABasePath(t *testing.T) {
 	t.Parallel()
-	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RequestURI) }), func(w *world) {
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RequestURI) }), func(w *fixture) {
 		w.upstream.URL = parse(w, "http://api.test/v1")
 	})
 	_, got := w.ask("OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")

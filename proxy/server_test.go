@@ -32,8 +32,8 @@ func virtual(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-// until reports how long the connection stays open for an app that only reads.
-func (c *appConn) until() time.Duration {
+// openFor reports how long the connection stays open for an app that only reads.
+func (c *appConn) openFor() time.Duration {
 	began := time.Now()
 	io.Copy(io.Discard, c.r)
 	return time.Since(began)
@@ -54,7 +54,7 @@ func TestSlowHeaderIsCut(t *testing.T) {
 					}
 				}
 			})
-			if got := c.until(); got != 10*time.Second {
+			if got := c.openFor(); got != 10*time.Second {
 				t.Errorf("after %q: cut after %v, want 10s", sent, got)
 			}
 			app.Wait()
@@ -68,7 +68,7 @@ func TestIdleConnectionIsClosed(t *testing.T) {
 		c := w.dial()
 		c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx")
 		read(t, c.receive("POST"))
-		is(t, "closed after", c.until(), 2*time.Minute)
+		is(t, "closed after", c.openFor(), 2*time.Minute)
 	})
 }
 
@@ -103,7 +103,7 @@ func TestPausedBodyIsEnded(t *testing.T) {
 	})
 }
 
-// A body that nobody wants is not waited for longer.
+// The body of a request that was refused is not waited for longer.
 func TestUnwantedBodyIsNotWaitedFor(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := beginVirtual(t, http.NotFoundHandler())
@@ -111,12 +111,12 @@ func TestUnwantedBodyIsNotWaitedFor(t *testing.T) {
 			w.source.err = &proxy.TokenError{Detail: "none"}
 			c := w.dial()
 			c.send("POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000\r\n\r\nabc", host)
-			is(t, "closed after", c.until(), time.Minute)
+			is(t, "closed after", c.openFor(), time.Minute)
 		}
 	})
 }
 
-// A refused upload whose app then pauses gets its answer all the same.
+// An upload that was refused and then pauses still gets its answer.
 func TestPausedBodyGetsTheEarlyAnswer(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -138,7 +138,7 @@ func TestReaderThatStopsIsCut(t *testing.T) {
 		left := make(chan time.Time, 1)
 		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.NewResponseController(w).Flush()
-			time.Sleep(time.Second) // ReverseProxy's first flush waits for a mutex, with which no virtual time passes
+			time.Sleep(time.Second) // ReverseProxy's first flush waits for a mutex, during which no virtual time passes
 			for {
 				if _, err := w.Write(make([]byte, 32<<10)); err != nil {
 					left <- time.Now()
@@ -181,7 +181,7 @@ func TestSilentStreamIsNotCut(t *testing.T) {
 			io.WriteString(w, "data: at last\n\n")
 		}))
 		for _, method := range []string{"GET", "POST"} {
-			res := w.begun(method, "/", strings.NewReader("x"))
+			res := w.open(method, "/", strings.NewReader("x"))
 			is(t, "event", read(t, res), "data: at last\n\n")
 		}
 	})
@@ -189,7 +189,7 @@ func TestSilentStreamIsNotCut(t *testing.T) {
 
 func TestSilentUpgradeIsNotCut(t *testing.T) {
 	virtual(t, func(t *testing.T) {
-		w := &world{TB: t, front: newMemory(), back: newMemory()}
+		w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 		w.serveConns(upgrade)
 		w.start()
 		c := w.dial()
@@ -223,7 +223,7 @@ func TestDrainWithNothingInFlight(t *testing.T) {
 		if err := <-w.served; err != nil {
 			t.Errorf("Serve returned %v", err)
 		}
-		is(t, "idle connection closed after", c.until(), 0)
+		is(t, "idle connection closed after", c.openFor(), 0)
 	})
 }
 
@@ -242,7 +242,7 @@ func TestDrainBeforeServe(t *testing.T) {
 	}
 }
 
-// An app that sends its body all the same gets the answer that refuses it.
+// An app that sends its whole body still gets the answer that refuses it.
 func TestAppThatIsRefusedWhileItSends(t *testing.T) {
 	t.Parallel()
 	const size = 8 << 20
@@ -276,11 +276,11 @@ func TestAppThatIsRefusedWhileItSends(t *testing.T) {
 	}
 }
 
-// Headers take more memory than they are long, and a thousand of them must not
-// take all.
-func TestLongHeadersAtATime(t *testing.T) {
+// A header takes more memory than its length. A thousand of them must not take all
+// memory.
+func TestManyLongHeaders(t *testing.T) {
 	virtual(t, func(t *testing.T) {
-		w := beginVirtual(t, http.NotFoundHandler(), room(100))
+		w := beginVirtual(t, http.NotFoundHandler(), withSlots(100))
 		long := "GET / HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("a:\r\n", 30_000)
 		var all []*appConn
 		for range 5 {
@@ -293,7 +293,7 @@ func TestLongHeadersAtATime(t *testing.T) {
 		res := c.receive("GET")
 		is(t, "status", res.StatusCode, 503)
 		is(t, "code", res.Header.Get(inbound.ErrorHeader), "header_too_large")
-		is(t, "when to try again", res.Header.Get("Retry-After"), "1")
+		is(t, "Retry-After", res.Header.Get("Retry-After"), "1")
 		read(t, res)
 		is(t, "connection is closed", res.Close, true)
 		c.Close()
@@ -302,20 +302,20 @@ func TestLongHeadersAtATime(t *testing.T) {
 		time.Sleep(time.Second)
 		c = w.dial()
 		c.send("%s\r\n", long)
-		is(t, "one that comes when others have long been sending", c.receive("GET").StatusCode, 404)
-		is(t, "the one that sent longest is gone", all[0].gone(), true)
+		is(t, "one that comes after others have been sending for a second", c.receive("GET").StatusCode, 404)
+		is(t, "the one that has been sending for longest is closed", all[0].gone(), true)
 		all[1].send("\r\n")
 		is(t, "one that was there", all[1].receive("GET").StatusCode, 404)
 		all[2].Close()
 		synctest.Wait()
 		c = w.dial()
 		c.send("%s\r\n", long)
-		is(t, "one that took its place", c.receive("GET").StatusCode, 404)
+		is(t, "one that took its memory", c.receive("GET").StatusCode, 404)
 	})
 }
 
-// TestLateDrainCutsNothing: a drain whose time is over, with no request in flight,
-// has cut off none.
+// TestLateDrainCutsNothing checks that a drain whose time is over returns no error if no
+// request is in flight.
 func TestLateDrainCutsNothing(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -365,7 +365,7 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 		late.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		res = late.receive("GET")
 		is(t, "late status", res.StatusCode, 503)
-		is(t, "late mark", res.Header.Get(inbound.ErrorHeader), "draining")
+		is(t, "late error header", res.Header.Get(inbound.ErrorHeader), "draining")
 		is(t, "late close", res.Close, true)
 		kept.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		is(t, "hint", kept.receive("GET").StatusCode, 103)
@@ -405,10 +405,10 @@ func TestDrainTimeoutCuts(t *testing.T) {
 		var drain sync.WaitGroup
 		drain.Go(func() {
 			if err := w.server.Drain(ctx); err == nil {
-				t.Error("cutting requests off is no error")
+				t.Error("requests were cut off without an error")
 			}
 		})
-		is(t, "cut after", c.until(), 5*time.Second)
+		is(t, "cut after", c.openFor(), 5*time.Second)
 		drain.Wait()
 		if err := <-w.served; err != nil {
 			t.Errorf("Serve returned %v", err)
@@ -418,7 +418,7 @@ func TestDrainTimeoutCuts(t *testing.T) {
 
 func TestDrainTimeoutCutsAnUpgrade(t *testing.T) {
 	virtual(t, func(t *testing.T) {
-		w := &world{TB: t, front: newMemory(), back: newMemory()}
+		w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 		w.serveConns(upgrade)
 		w.start()
 		c := w.dial()
@@ -427,7 +427,7 @@ func TestDrainTimeoutCutsAnUpgrade(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		go w.server.Drain(ctx)
-		is(t, "cut after", c.until(), 5*time.Second)
+		is(t, "cut after", c.openFor(), 5*time.Second)
 	})
 }
 
@@ -452,7 +452,7 @@ func TestAppThatLeavesEndsTheExchange(t *testing.T) {
 	})
 }
 
-// What an exchange took is the app's whole wait; our share is without the API.
+// Took is the app's whole wait. Overhead does not include the API's part.
 func TestExchangeIsMeasured(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -472,7 +472,7 @@ func TestExchangeIsMeasured(t *testing.T) {
 	})
 }
 
-// A handler that panics is told of as an error, without what may be a secret.
+// A panic is logged as an error, without a value that may be a secret.
 func TestPanicIsLogged(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -513,13 +513,13 @@ func TestPanicIsLogged(t *testing.T) {
 	}
 }
 
-// A listener fails once, and then has no more connections.
-type failing struct {
+// A failingListener fails its first Accept.
+type failingListener struct {
 	net.Listener
 	failed atomic.Bool
 }
 
-func (l *failing) Accept() (net.Conn, error) {
+func (l *failingListener) Accept() (net.Conn, error) {
 	if !l.failed.Swap(true) {
 		return nil, syscall.EMFILE
 	}
@@ -535,7 +535,7 @@ func TestFailedAcceptIsLogged(t *testing.T) {
 	}
 	s := inbound.NewServer(http.NotFoundHandler(), nil, zap.New(core))
 	served := make(chan error)
-	go func() { served <- s.Serve(&failing{Listener: l}) }()
+	go func() { served <- s.Serve(&failingListener{Listener: l}) }()
 	res, err := http.Get("http://" + l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

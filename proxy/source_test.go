@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The package writes Authorization in one place, and has no state. That it cannot
-// see a refresh token is held by the test of imports.
+// The package writes Authorization in one place, and has no state. The test of imports
+// checks that it cannot see a refresh token.
 func TestSourceKeepsTheInvariants(t *testing.T) {
 	t.Parallel()
 	entries, err := os.ReadDir(".")

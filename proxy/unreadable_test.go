@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestUnreadableRequests: what net/http refuses by itself is refused in our
-// own words, and an upstream's answer that looks like that goes through.
+// TestUnreadableRequests checks that our own problem replaces net/http's refusal of a
+// request, and that an upstream's answer of the same form goes through.
 func TestUnreadableRequests(t *testing.T) {
 	t.Parallel()
 	const copycat = "/copycat"
@@ -54,7 +54,7 @@ func TestUnreadableRequests(t *testing.T) {
 	}
 }
 
-// TestBodyThatLooksLikeARefusal: bytes go through as they came.
+// TestBodyThatLooksLikeARefusal checks that a body like net/http's refusal goes through.
 func TestBodyThatLooksLikeARefusal(t *testing.T) {
 	t.Parallel()
 	const text = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
@@ -68,7 +68,7 @@ func TestBodyThatLooksLikeARefusal(t *testing.T) {
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	res := c.receive("GET")
-	next <- true // its body is written alone
+	next <- true // its body is written by itself
 	is(t, "body", read(t, res), text)
 	c.send("hello\r\n\r\n")
 	is(t, "refusal of the next", c.receive("GET").Header.Get("Ticketproxy-Error"), "bad_request")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// switched is an app and an API that have switched protocols.
+// switched returns the two ends of an upgraded connection. end closes the API's.
 func switched(t *testing.T) (app *appConn, api *net.TCPConn, end func()) {
 	t.Helper()
 	conns, ended := make(chan net.Conn, 1), make(chan bool)
@@ -27,19 +27,19 @@ func switched(t *testing.T) (app *appConn, api *net.TCPConn, end func()) {
 	return app, (<-conns).(*net.TCPConn), end
 }
 
-// expect reads text, or the end when there is none.
-func expect(t *testing.T, who string, r io.Reader, text string) {
+// expect reads text, or the connection's end when text is empty.
+func expect(t *testing.T, side string, r io.Reader, text string) {
 	t.Helper()
 	got := make([]byte, max(len(text), 1))
 	n, err := io.ReadFull(r, got)
 	if text == "" && err != io.EOF || text != "" && err != nil {
-		t.Errorf("%s got %q, %v, want %q", who, got[:n], err, text)
+		t.Errorf("%s got %q, %v, want %q", side, got[:n], err, text)
 	}
-	is(t, who+" got", string(got[:n]), text)
+	is(t, side+" got", string(got[:n]), text)
 }
 
-// The reason of a switch may show the token, as no other reason can.
-func TestReasonOfASwitch(t *testing.T) {
+// The reason phrase of a 101 could show the token. Those of other answers do not go through.
+func TestReasonPhraseOfA101(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, answering("HTTP/1.1 101 "+token(1)+"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"))
 	c := w.dial()
@@ -47,8 +47,8 @@ func TestReasonOfASwitch(t *testing.T) {
 	is(t, "status", c.receive("GET").Status, "101 Switching Protocols")
 }
 
-// An app of HTTP/1.0 knows nothing of interim answers.
-func TestInterimAnswersAreNotForHTTP10(t *testing.T) {
+// HTTP/1.0 has no interim answers.
+func TestInterimAnswersAreNotSentToHTTP10(t *testing.T) {
 	t.Parallel()
 	w := beginRaw(t, answering("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
 	res, body := w.ask("GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")

@@ -108,7 +108,7 @@ func TestLocation(t *testing.T) {
 	}
 }
 
-// By a Unix socket an app may have no name for us.
+// A request over a Unix socket may have no Host.
 func TestLocationWithoutAHost(t *testing.T) {
 	t.Parallel()
 	base, err := url.Parse("https://api.example/v3")
@@ -128,7 +128,7 @@ func TestLocationWithoutAHost(t *testing.T) {
 	}
 }
 
-func TestPathsThatLeave(t *testing.T) {
+func TestEscapesBase(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]bool{
 		"/":                   false,
@@ -169,7 +169,7 @@ func TestPathsThatLeave(t *testing.T) {
 	}
 }
 
-func TestQueryWithoutAToken(t *testing.T) {
+func TestDropParams(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]string{
 		"":                               "",

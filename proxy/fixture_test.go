@@ -21,18 +21,18 @@ import (
 	"ticketproxy/secret"
 )
 
-// The server's gentle close outlives it by half a second.
+// closeWriteAndWait goes on for half a second after its server has ended.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
-// A wire is a listener and the way to it.
-type wire interface {
+// A network is a listener that can be dialled.
+type network interface {
 	net.Listener
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// loopback is a wire of real sockets.
+// loopback is a network of real sockets.
 type loopback struct{ net.Listener }
 
 func listen(t testing.TB) loopback {
@@ -48,8 +48,8 @@ func (l loopback) DialContext(ctx context.Context, _, _ string) (net.Conn, error
 	return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 }
 
-// memory is a wire for virtual time: its connections are net.Pipes, in which a
-// write waits for its reader.
+// memory is a network for virtual time. Its connections are net.Pipes, in which a write
+// waits for its reader.
 type memory struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -86,18 +86,18 @@ func (m *memory) Close() error {
 
 func (m *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "unix"} }
 
-// A source is an account whose nth grant is token(n). It begins with the
-// first.
+// A source is a TokenSource whose generation n has the token token(n). It begins with
+// generation 1.
 type source struct {
 	mu         sync.Mutex
 	generation uint64
 	renewals   int // calls of Renew
-	refreshes  int // that they caused
+	refreshes  int // that these caused
 	err        error
-	refresh    func(ctx context.Context) error // what a refresh waits for; may be nil
-	fixed      bool                            // each grant has the same access token
+	refresh    func(ctx context.Context) error // is called by Renew; may be nil
+	fixed      bool                            // each generation has the same access token
 	paused     bool                            // no refresh may be made
-	refused    []uint64                        // generations that Refused was told of
+	refused    []uint64                        // generations passed to Refused
 }
 
 func newSource() *source { return &source{generation: 1} }
@@ -147,7 +147,7 @@ func (s *source) counts() (renewals, refreshes int) {
 	return s.renewals, s.refreshes
 }
 
-// An observer keeps what it is told.
+// An observer records what it is told.
 type observer struct {
 	mu        sync.Mutex
 	inFlight  int
@@ -155,7 +155,7 @@ type observer struct {
 	replays   []string
 }
 
-// observed is the key in the context of a request that an observer was told of.
+// observed is the key that Begin puts into a request's context.
 type observed struct{}
 
 func (o *observer) Begin(r *http.Request) (context.Context, func(proxy.Exchange)) {
@@ -185,10 +185,10 @@ func (o *observer) outcomes() string {
 	return strings.Join(o.replays, " ")
 }
 
-// A world is an app, the proxy and an API.
-type world struct {
+// A fixture is an app, the proxy and an API.
+type fixture struct {
 	testing.TB
-	front, back wire
+	front, back network // the proxy's, the API's
 	source      *source
 	observer    *observer
 	guard       *inbound.Guard
@@ -197,45 +197,45 @@ type world struct {
 	limiter     *inbound.ConnLimiter
 	server      *inbound.Server
 	served      chan error   // what Serve returned
-	app         *http.Client // follows no redirect and unpacks nothing
+	app         *http.Client // follows no redirect and decompresses nothing
 }
 
-// begin starts a world on real sockets.
-func begin(t testing.TB, api http.Handler, change ...func(*world)) *world {
+// begin starts a fixture on real sockets.
+func begin(t testing.TB, api http.Handler, change ...func(*fixture)) *fixture {
 	t.Helper()
-	w := &world{TB: t, front: listen(t), back: listen(t)}
+	w := &fixture{TB: t, front: listen(t), back: listen(t)}
 	w.serveAPI(api)
 	w.start(change...)
 	return w
 }
 
-// beginVirtual starts a world in memory, for synctest.
-func beginVirtual(t testing.TB, api http.Handler, change ...func(*world)) *world {
+// beginVirtual starts a fixture in memory, for synctest.
+func beginVirtual(t testing.TB, api http.Handler, change ...func(*fixture)) *fixture {
 	t.Helper()
-	w := &world{TB: t, front: newMemory(), back: newMemory()}
+	w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 	w.serveAPI(api)
 	w.start(change...)
 	return w
 }
 
-// beginRaw starts a world on real sockets whose API is a function of each
+// beginRaw starts a fixture on real sockets. Its API is a function that handles one
 // connection.
-func beginRaw(t testing.TB, api func(net.Conn), change ...func(*world)) *world {
+func beginRaw(t testing.TB, api func(net.Conn), change ...func(*fixture)) *fixture {
 	t.Helper()
-	w := &world{TB: t, front: listen(t), back: listen(t)}
+	w := &fixture{TB: t, front: listen(t), back: listen(t)}
 	w.serveConns(api)
 	w.start(change...)
 	return w
 }
 
-func (w *world) serveAPI(api http.Handler) {
+func (w *fixture) serveAPI(api http.Handler) {
 	server := &http.Server{Handler: api, DisableGeneralOptionsHandler: true, MaxHeaderBytes: 2 << 20}
 	done := make(chan struct{})
 	go func() { server.Serve(w.back); close(done) }()
 	w.Cleanup(func() { server.Close(); <-done })
 }
 
-func (w *world) serveConns(api func(net.Conn)) {
+func (w *fixture) serveConns(api func(net.Conn)) {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var conns []net.Conn
@@ -262,7 +262,7 @@ func (w *world) serveConns(api func(net.Conn)) {
 	})
 }
 
-func (w *world) start(change ...func(*world)) {
+func (w *fixture) start(change ...func(*fixture)) {
 	w.Helper()
 	transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
 	w.source, w.observer, w.guard = newSource(), new(observer), new(inbound.Guard)
@@ -281,7 +281,7 @@ func (w *world) start(change ...func(*world)) {
 }
 
 // serve starts the server and the app.
-func (w *world) serve() {
+func (w *fixture) serve() {
 	server, front, served := w.server, w.front, make(chan error, 1)
 	w.served = served
 	go func() { served <- server.Serve(front) }()
@@ -306,7 +306,7 @@ func parse(t testing.TB, text string) *url.URL {
 }
 
 // dial opens an app's connection.
-func (w *world) dial() *appConn {
+func (w *fixture) dial() *appConn {
 	w.Helper()
 	c, err := w.front.DialContext(context.Background(), "tcp", "")
 	if err != nil {
@@ -316,9 +316,9 @@ func (w *world) dial() *appConn {
 	return &appConn{w, c, bufio.NewReader(c)}
 }
 
-// An appConn is an app that writes its own bytes.
+// An appConn is an app's connection, on which a test writes bytes.
 type appConn struct {
-	w *world
+	w *fixture
 	net.Conn
 	r *bufio.Reader
 }
@@ -330,7 +330,7 @@ func (c *appConn) send(format string, args ...any) {
 	}
 }
 
-// receive reads an answer; its body is to be read before the next.
+// receive reads an answer's header. Its body must be read before the next answer.
 func (c *appConn) receive(method string) *http.Response {
 	c.w.Helper()
 	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
@@ -340,8 +340,8 @@ func (c *appConn) receive(method string) *http.Response {
 	return res
 }
 
-// ask sends raw bytes on a connection of its own and returns the answer whole.
-func (w *world) ask(raw string) (*http.Response, string) {
+// ask sends raw bytes on a new connection and returns the whole answer.
+func (w *fixture) ask(raw string) (*http.Response, string) {
 	w.Helper()
 	c := w.dial()
 	defer c.Close()
@@ -351,8 +351,8 @@ func (w *world) ask(raw string) (*http.Response, string) {
 	return res, read(w, res)
 }
 
-// raw sends raw bytes on a connection of its own and returns all that comes.
-func (w *world) raw(request string) string {
+// raw sends raw bytes on a new connection and returns all bytes that come.
+func (w *fixture) raw(request string) string {
 	w.Helper()
 	c := w.dial()
 	defer c.Close()
@@ -364,15 +364,15 @@ func (w *world) raw(request string) string {
 	return string(all)
 }
 
-// do sends a request with the app's client and returns the answer whole.
-func (w *world) do(method, target string, body io.Reader, header ...string) (*http.Response, string) {
+// do sends a request with the app's client and returns the whole answer.
+func (w *fixture) do(method, target string, body io.Reader, header ...string) (*http.Response, string) {
 	w.Helper()
-	res := w.begun(method, target, body, header...)
+	res := w.open(method, target, body, header...)
 	return res, read(w, res)
 }
 
-// begun sends a request and returns the answer when its header is here.
-func (w *world) begun(method, target string, body io.Reader, header ...string) *http.Response {
+// open sends a request and returns the answer once its header has come.
+func (w *fixture) open(method, target string, body io.Reader, header ...string) *http.Response {
 	w.Helper()
 	req, err := http.NewRequest(method, "http://localhost"+target, body)
 	if err != nil {
