@@ -22,7 +22,7 @@ func TestDialects(t *testing.T) {
 		if d.Name != "generic" && d.Allows(dialect.GrantAuthorizationCode) != (d.AuthorizeURL != "") {
 			t.Errorf("%s: authorize URL and grants differ", d.Name)
 		}
-		for i := range d.Grants { // a fresh value is nobody else's
+		for i := range d.Grants { // All returns copies
 			d.Grants[i] = ""
 		}
 	}
@@ -37,11 +37,11 @@ func TestDialects(t *testing.T) {
 		}
 	}
 	if _, ok := dialect.Lookup("Generic"); ok {
-		t.Error("a name is matched without its case")
+		t.Error("a name in another case is found")
 	}
 }
 
-// Lifetimes of refresh tokens are as the vendors' pages say them.
+// Lifetimes of refresh tokens are as the vendors document them.
 func TestRefreshLifetimes(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{"openticket": "8760h0m0s", "ticketpark": "336h0m0s", "socialboards": "0s", "generic": "0s"} {

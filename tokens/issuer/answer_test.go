@@ -16,7 +16,7 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// TestGrants holds what a successful answer may look like.
+// TestGrants checks how successful answers are read.
 func TestGrants(t *testing.T) {
 	t.Parallel()
 	const forever = 100 * 365 * 24 * time.Hour
@@ -26,7 +26,7 @@ func TestGrants(t *testing.T) {
 		expiry        time.Duration
 		refreshExpiry time.Duration
 	}{
-		{"least", `{"access_token":"a"}`, "", 0, 0},
+		{"access token only", `{"access_token":"a"}`, "", 0, 0},
 		{"number", `{"access_token":"a","expires_in":3599}`, "", 3599 * time.Second, 0},
 		{"decimal", `{"access_token":"a","expires_in":3599.0}`, "", 3599 * time.Second, 0},
 		{"exponent", `{"access_token":"a","expires_in":1e3}`, "", 1000 * time.Second, 0},
@@ -46,7 +46,7 @@ func TestGrants(t *testing.T) {
 		{"64 bits", `{"access_token":"a","expires_in":9223372036854775807}`, "", forever, 0},
 		{"more than a float", `{"access_token":"a","expires_in":1e999}`, "", forever, 0},
 		{"refresh lifetime", `{"access_token":"a","refresh_token":"r","refresh_token_expires_in":"60"}`, "r", 0, time.Minute},
-		{"refresh lifetime of none", `{"access_token":"a","refresh_token_expires_in":60}`, "", 0, time.Minute},
+		{"refresh lifetime, no token", `{"access_token":"a","refresh_token_expires_in":60}`, "", 0, time.Minute},
 		{"refresh lifetime assumed", `{"access_token":"a","refresh_token":"r","refresh_token_expires_in":-1}`, "r", 0, 365 * 24 * time.Hour},
 		{"no refresh token", `{"access_token":"a","refresh_token":null}`, "", 0, 0},
 		{"empty refresh token", `{"access_token":"a","refresh_token":""}`, "", 0, 0},
@@ -54,8 +54,8 @@ func TestGrants(t *testing.T) {
 		{"bearer in capitals", `{"access_token":"a","token_type":"BEARER"}`, "", 0, 0},
 		{"token type null", `{"access_token":"a","token_type":null}`, "", 0, 0},
 		{"other case is another member", `{"access_token":"a","Access_Token":"b","EXPIRES_IN":7}`, "", 0, 0},
-		{"text after it", `{"access_token":"a"}{"access_token":"b"} and more`, "", 0, 0},
-		{"twice", `{"access_token":"b","refresh_token":null,"access\u005ftoken":"a","refresh_token":"r","refresh_token":null}`, "r", 0, 0},
+		{"text after the object", `{"access_token":"a"}{"access_token":"b"} and more`, "", 0, 0},
+		{"members twice", `{"access_token":"b","refresh_token":null,"access\u005ftoken":"a","refresh_token":"r","refresh_token":null}`, "r", 0, 0},
 		{"refresh token a number", `{"access_token":"a","refresh_token":12345678901234567890}`, "12345678901234567890", 0, 0},
 		{"byte order mark", "\ufeff{\"access_token\":\"a\"}", "", 0, 0},
 		{"cut after both tokens", `{"access_token":"a","refresh_token":"r","expires_i`, "r", 0, 0},
@@ -81,7 +81,7 @@ func TestGrants(t *testing.T) {
 	}
 }
 
-// TestLongTokens holds the limit of what fits in a header.
+// TestLongTokens checks the limit of a token's length: it must fit in a header.
 func TestLongTokens(t *testing.T) {
 	t.Parallel()
 	for length, fits := range map[int]bool{16 << 10: true, 16<<10 + 1: false} {
@@ -104,7 +104,7 @@ func header(fields ...string) http.Header {
 	return h
 }
 
-// TestFailures holds how every other answer is read.
+// TestFailures checks how all other answers are read.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	const now = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -234,8 +234,9 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestLeagueDialectIsOfRefreshOnly: a refused code is a matter of the login.
-func TestLeagueDialectIsOfRefreshOnly(t *testing.T) {
+// TestLeagueRuleIsForRefreshOnly checks that invalid_request for an authorization code is
+// not read as an invalid refresh token.
+func TestLeagueRuleIsForRefreshOnly(t *testing.T) {
 	t.Parallel()
 	c := config(lookup(t, "openticket"), "https://issuer.example")
 	c.Transport = answering(401, nil, `{"error":"invalid_request"}`)
@@ -245,8 +246,9 @@ func TestLeagueDialectIsOfRefreshOnly(t *testing.T) {
 	}
 }
 
-// TestCodeThatIsASecret: a code of the registered form may be the token.
-func TestCodeThatIsASecret(t *testing.T) {
+// TestErrorCodeThatIsASecret checks that an error code that has a part of the token is not
+// kept.
+func TestErrorCodeThatIsASecret(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"a_token_of_plain_letters", "x_a_token_of_plain_letters_x", "token_of_plain"} {
 		c := config(lookup(t, "generic"), "https://issuer.example")
@@ -258,8 +260,8 @@ func TestCodeThatIsASecret(t *testing.T) {
 	}
 }
 
-// TestRedirectTargetGetsNothing: a 307 is what net/http would follow with the
-// body.
+// TestRedirectTargetGetsNothing checks that a 307 is not followed. net/http would send the
+// body to its target.
 func TestRedirectTargetGetsNothing(t *testing.T) {
 	t.Parallel()
 	target, atTarget := listen(t, func(net.Conn) {})
@@ -280,7 +282,7 @@ func TestRedirectTargetGetsNothing(t *testing.T) {
 	}
 }
 
-// TestClock: the issuer's time is told, whatever its answer.
+// TestClock checks that Clock gets the issuer's time from every answer.
 func TestClock(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{200, 400, 503} {
@@ -295,7 +297,7 @@ func TestClock(t *testing.T) {
 	}
 }
 
-func pack(text string) string {
+func compress(text string) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	io.WriteString(w, text)
@@ -303,24 +305,25 @@ func pack(text string) string {
 	return b.String()
 }
 
-// TestPackedAnswer: nobody asked for it, and it holds the only living token.
-func TestPackedAnswer(t *testing.T) {
+// TestCompressedAnswer checks that a compressed answer is read although none was asked for:
+// it holds the only valid refresh token.
+func TestCompressedAnswer(t *testing.T) {
 	t.Parallel()
 	const text = `{"access_token":"a","refresh_token":"r"}`
 	for name, tt := range map[string]struct{ coding, body string }{
-		"gzip":       {"gzip", pack(text)},
-		"spelled":    {"X-GZIP", pack(text)},
-		"cut":        {"gzip", pack(text + strings.Repeat(" ", 9000))[:60]},
-		"no trailer": {"gzip", pack(text)[:len(pack(text))-8]},
+		"gzip":       {"gzip", compress(text)},
+		"other name": {"X-GZIP", compress(text)},
+		"cut":        {"gzip", compress(text + strings.Repeat(" ", 9000))[:60]},
+		"no trailer": {"gzip", compress(text)[:len(compress(text))-8]},
 	} {
 		g, err := refresh(t, lookup(t, "generic"), answering(200, header("Content-Encoding", tt.coding), tt.body))
 		if err != nil || g.AccessToken.Reveal() != "a" || g.RefreshToken.Reveal() != "r" {
 			t.Errorf("%s: %q, %q, %v", name, g.AccessToken.Reveal(), g.RefreshToken.Reveal(), err)
 		}
 	}
-	_, err := refresh(t, lookup(t, "generic"), answering(200, header("Content-Encoding", "gzip"), pack(strings.Repeat(" ", 2<<20)+text)))
+	_, err := refresh(t, lookup(t, "generic"), answering(200, header("Content-Encoding", "gzip"), compress(strings.Repeat(" ", 2<<20)+text)))
 	if e := failure(t, err); e.Class != tokens.Ambiguous {
-		t.Errorf("a bomb is %v", e.Class)
+		t.Errorf("a gzip bomb is %v", e.Class)
 	}
 }
 
@@ -329,7 +332,7 @@ func TestTokenAnswerHasOneContentCoding(t *testing.T) {
 	t.Parallel()
 	twice := header("Content-Encoding", "gzip", "Content-Encoding", "identity", "Content-Encoding", "x-gzip")
 	for status, want := range map[int]tokens.Class{200: tokens.Ambiguous, 400: tokens.Refused} {
-		_, err := refresh(t, lookup(t, "generic"), answering(status, twice, pack(pack(`{"access_token":"a","error":"invalid_grant"}`))))
+		_, err := refresh(t, lookup(t, "generic"), answering(status, twice, compress(compress(`{"access_token":"a","error":"invalid_grant"}`))))
 		e := failure(t, err)
 		if e.Class != want || !strings.Contains(e.Error(), "more than one content coding") {
 			t.Errorf("%d: %v: %v", status, e.Class, e)

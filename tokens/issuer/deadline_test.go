@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestDeadlineOfAStoppedProcess: what has come while the process was stopped
-// can still be read for a moment. What was not sent is not waited for.
+// TestDeadlineOfAStoppedProcess checks that an answer that came while the process was
+// stopped can still be read for 2 s. A request that was not sent gets no such time.
 func TestDeadlineOfAStoppedProcess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -22,7 +22,7 @@ func TestDeadlineOfAStoppedProcess(t *testing.T) {
 			unsent, cancel := withDeadlines(t.Context(), began.Add(time.Second), began.Add(time.Minute), func() bool { return false })
 			<-unsent.Done()
 			if took := time.Since(began); took != time.Second {
-				t.Errorf("what was not sent ended after %v", took)
+				t.Errorf("a request that was not sent ended after %v", took)
 			}
 			cancel()
 			began = time.Now()

@@ -7,8 +7,8 @@ import (
 	"ticketproxy/tokens"
 )
 
-// TestAnswerOfMostBytes holds the bound of an answer at both sides.
-func TestAnswerOfMostBytes(t *testing.T) {
+// TestLargestAnswer checks an answer of the largest size, and one byte more.
+func TestLargestAnswer(t *testing.T) {
 	t.Parallel()
 	const text = `{"access_token":"a"}`
 	for size, taken := range map[int]bool{1 << 20: true, 1<<20 + 1: false} {

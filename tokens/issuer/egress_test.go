@@ -15,8 +15,8 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// A token request that the proxy on the way out does not let through was not sent,
-// and the error names the proxy, without its credentials.
+// A token request that the egress proxy refuses was not sent. The error names the proxy,
+// without its credentials.
 func TestEgressProxyIsNamed(t *testing.T) {
 	t.Parallel()
 	at, _ := listen(t, func(c net.Conn) {

@@ -11,7 +11,7 @@ import (
 	"ticketproxy/tokens"
 )
 
-// FuzzAnswer: any answer is a grant whose token can be sent, or an
+// FuzzAnswer checks that any answer is a grant whose token can be sent, or a
 // *tokens.IssuerError that shows nothing of the request.
 func FuzzAnswer(f *testing.F) {
 	for _, body := range []string{
@@ -58,8 +58,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// FuzzRetryAfter: a number of seconds is obeyed to the second, up to a century;
-// nothing is negative.
+// FuzzRetryAfter checks that a number of seconds is taken exactly, up to a century, and
+// that no result is negative.
 func FuzzRetryAfter(f *testing.F) {
 	for _, s := range []string{"", "0", "120", "-1", "1.5", "99999999999999999999", "Wed, 21 Oct 2015 07:28:00 GMT", "Wednesday, 21-Oct-15 07:28:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "soon"} {
 		f.Add(s)

@@ -31,8 +31,8 @@ func byExchange(c *issuer.Client) (tokens.Grant, error) {
 	return c.Exchange(context.Background(), secret.New(code), "http://127.0.0.1:8085/callback", secret.New(verifier))
 }
 
-// TestGolden holds every request, as it is on the wire, to testdata/*.request,
-// answers it with testdata/*.response, and checks the grant.
+// TestGolden compares every request, as it was sent, with testdata/*.request, answers it
+// with testdata/*.response, and checks the grant.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour

@@ -23,7 +23,7 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// after reads the request, or what there is of it, and then answers.
+// after reads the request, and then answers.
 func after(answer func(net.Conn)) func(net.Conn) {
 	return func(conn net.Conn) {
 		if _, err := readRequest(conn); err == nil {
@@ -32,12 +32,12 @@ func after(answer func(net.Conn)) func(net.Conn) {
 	}
 }
 
-// saying answers with that text and closes.
+// saying answers with text and closes.
 func saying(text string) func(net.Conn) {
 	return after(func(conn net.Conn) { io.WriteString(conn, text) })
 }
 
-// endlessly answers with first, and then with more until nobody listens.
+// endlessly answers with first, and then with more until the client closes.
 func endlessly(first, more string) func(net.Conn) {
 	return after(func(conn net.Conn) {
 		_, err := io.WriteString(conn, first)
@@ -47,13 +47,13 @@ func endlessly(first, more string) func(net.Conn) {
 	})
 }
 
-// reset makes the connection's end a RST.
+// reset has the connection closed with a RST.
 func reset(conn net.Conn) { conn.(*net.TCPConn).SetLinger(0) }
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
-// TestHostileIssuer: whatever the issuer does, the request is made once, soon
-// over, rightly classed, and its secrets stay out of the error.
+// TestHostileIssuer checks that, whatever the issuer does, the request is made once and
+// soon over, and that its error has the right class and no secrets.
 func TestHostileIssuer(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
@@ -116,8 +116,8 @@ func TestHostileIssuer(t *testing.T) {
 	}
 }
 
-// TestCloseOnAccept: whether the request's writer or the end of the connection
-// comes first is chance, so either class is right; a second try is not.
+// TestCloseOnAccept checks that the request is made once. Either class is right, because
+// it is chance whether the request is written before the connection ends.
 func TestCloseOnAccept(t *testing.T) {
 	t.Parallel()
 	addr, connections := listen(t, func(net.Conn) {})
@@ -130,7 +130,7 @@ func TestCloseOnAccept(t *testing.T) {
 	}
 }
 
-// TestWholeObjectCutShort: the new refresh token is there, so it is kept.
+// TestWholeObjectCutShort checks that the new refresh token of a cut answer is kept.
 func TestWholeObjectCutShort(t *testing.T) {
 	t.Parallel()
 	addr, _ := listen(t, saying(ok+"Content-Length: 99\r\n\r\n{\"access_token\":\"a\",\"refresh_token\":\"r\"}\n"))
@@ -140,7 +140,7 @@ func TestWholeObjectCutShort(t *testing.T) {
 	}
 }
 
-// TestEarlyAnswer: an issuer may refuse before it has read the request.
+// TestEarlyAnswer checks an issuer that refuses before it has read the request.
 func TestEarlyAnswer(t *testing.T) {
 	t.Parallel()
 	addr, connections := listen(t, func(conn net.Conn) {
@@ -189,7 +189,7 @@ func TestTLSToPlainServer(t *testing.T) {
 	}
 }
 
-// TestTLS: nothing is sent to a server that is not proven to be the issuer.
+// TestTLS checks that nothing is sent to a server that is not proven to be the issuer.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
@@ -236,7 +236,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestCancelledWhileWaiting: a caller who leaves does not undo what was sent.
+// TestCancelledWhileWaiting checks that a sent request is Ambiguous when its caller leaves.
 func TestCancelledWhileWaiting(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -254,22 +254,22 @@ func TestCancelledWhileWaiting(t *testing.T) {
 	}
 }
 
-// TestForeignWords: what a certificate says is shown only when it is short, of
-// one line, and holds nothing of the request.
-func TestForeignWords(t *testing.T) {
+// TestTextOfACertificateError checks that this text is shown only if it is short, has one
+// line, and holds nothing of the request.
+func TestTextOfACertificateError(t *testing.T) {
 	t.Parallel()
 	const plain = "x509: certificate has expired"
-	for words, want := range map[string]string{
+	for text, want := range map[string]string{
 		plain:                            plain,
 		"valid for " + refreshToken:      "certificate of the issuer is not trusted",
 		"valid for\nanother":             "certificate of the issuer is not trusted",
 		strings.Repeat("valid for ", 99): "certificate of the issuer is not trusted",
 	} {
 		_, err := refresh(t, lookup(t, "generic"), fakeIssuer(func(*http.Request) (*http.Response, error) {
-			return nil, &tls.CertificateVerificationError{Err: errors.New(words)}
+			return nil, &tls.CertificateVerificationError{Err: errors.New(text)}
 		}))
 		if e := failure(t, err); e.Class != tokens.NotSent || err.Error() != want {
-			t.Errorf("%.40q became %v %q, want %q", words, e.Class, err, want)
+			t.Errorf("%.40q became %v %q, want %q", text, e.Class, err, want)
 		}
 	}
 }

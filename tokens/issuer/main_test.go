@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// What requests hold in these tests. None may be seen in an error.
+// Values of the requests in these tests. No error may show any of them.
 const (
 	refreshToken = "the-refresh+token/with=specials"
 	clientID     = "the-client+id"
@@ -55,8 +55,8 @@ func config(d dialect.Dialect, base string) issuer.Config {
 	}
 }
 
-// failure returns err as what it must be: an *IssuerError that shows no
-// part of what the request held.
+// failure checks that err is an *IssuerError that shows no part of the request's values,
+// and returns it.
 func failure(t testing.TB, err error) *tokens.IssuerError {
 	t.Helper()
 	var e *tokens.IssuerError
@@ -75,8 +75,8 @@ func failure(t testing.TB, err error) *tokens.IssuerError {
 	return e
 }
 
-// listen serves every connection with handle. connections counts them; it is
-// called once, when the client has nothing more to say.
+// listen serves every connection with handle. connections counts them; the test calls it
+// once, after the client's last request.
 func listen(t *testing.T, handle func(net.Conn)) (addr string, connections func() int) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -103,8 +103,8 @@ func listen(t *testing.T, handle func(net.Conn)) (addr string, connections func(
 		serving.Wait()
 	})
 	return ln.Addr().String(), func() int {
-		// Connections are accepted in their order, so that of a last one all
-		// earlier ones have been counted.
+		// Connections are accepted in order: when the last one is, all earlier ones
+		// have been counted.
 		last, err := net.Dial("tcp", ln.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +132,7 @@ func readRequest(conn io.Reader) ([]byte, error) {
 	return raw.Bytes(), err
 }
 
-// A fakeIssuer is a round tripper in the place of socket and issuer.
+// A fakeIssuer is a round tripper in place of the connection and the issuer.
 type fakeIssuer func(*http.Request) (*http.Response, error)
 
 func (f fakeIssuer) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
@@ -150,7 +150,7 @@ func answering(status int, header http.Header, body string) fakeIssuer {
 	}
 }
 
-// refresh asks a client whose issuer is a fake one.
+// refresh calls Refresh of a client with the given transport.
 func refresh(t testing.TB, d dialect.Dialect, transport http.RoundTripper) (tokens.Grant, error) {
 	t.Helper()
 	c := config(d, "https://issuer.example")

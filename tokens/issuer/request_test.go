@@ -15,9 +15,9 @@ import (
 	"ticketproxy/tokens/issuer"
 )
 
-// TestNothingForNetHTTPToRepeat holds the marks by which net/http would send a
-// request again, or elsewhere.
-func TestNothingForNetHTTPToRepeat(t *testing.T) {
+// TestNetHTTPRepeatsNothing checks that a request has nothing for which net/http would
+// send it again, or elsewhere.
+func TestNetHTTPRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	refresh(t, lookup(t, "generic"), fakeIssuer(func(req *http.Request) (*http.Response, error) {
 		if req.GetBody != nil || req.Body == nil || req.ContentLength <= 0 || !req.Close {
@@ -36,8 +36,8 @@ func TestNothingForNetHTTPToRepeat(t *testing.T) {
 	}
 }
 
-// TestNotSentIsProven: the class rests on the body alone, so it holds for a
-// round tripper of any kind, and a writer left behind finds the body sealed.
+// TestNotSentIsProven checks that the class NotSent depends on the body alone, so that it
+// is right with any round tripper, and that the body cannot be read afterwards.
 func TestNotSentIsProven(t *testing.T) {
 	t.Parallel()
 	var left io.Reader
@@ -60,7 +60,7 @@ func TestNotSentIsProven(t *testing.T) {
 	}
 }
 
-// TestUnsendable: what cannot be asked is not sent.
+// TestUnsendable checks that an invalid request is not sent.
 func TestUnsendable(t *testing.T) {
 	t.Parallel()
 	refuse := fakeIssuer(func(*http.Request) (*http.Response, error) {
@@ -131,7 +131,7 @@ func TestAuthorizeURL(t *testing.T) {
 	}
 }
 
-// TestObtainedIsMonotonic: a clock that jumps must not move the next refresh.
+// TestObtainedIsMonotonic checks that a clock that jumps does not move the next refresh.
 func TestObtainedIsMonotonic(t *testing.T) {
 	t.Parallel()
 	var sent time.Time

@@ -26,8 +26,8 @@ func drip(conn net.Conn, text string) {
 	}
 }
 
-// TestSilentIssuer: the deadline ends every wait, to the second, for the time
-// is virtual and the connections are pipes.
+// TestSilentIssuer checks that the deadline ends every wait, to the second: time is virtual,
+// and connections are pipes.
 func TestSilentIssuer(t *testing.T) {
 	t.Parallel()
 	silent := func(conn net.Conn) { io.Copy(io.Discard, conn) }
@@ -124,7 +124,7 @@ func TestSilentIssuer(t *testing.T) {
 	}
 }
 
-// TestWholeObjectThenSilence: the deadline does not undo a grant that came.
+// TestWholeObjectThenSilence checks that the deadline does not undo a grant that came.
 func TestWholeObjectThenSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
