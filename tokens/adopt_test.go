@@ -17,7 +17,7 @@ import (
 	"ticketproxy/tokens/store/memory"
 )
 
-// A dead record gives way to an older one that lives, and to no other.
+// An older record replaces a dead one only if the older one is not dead itself.
 func TestOlderDeadRecordIsNotAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(memory.Store)
@@ -132,11 +132,11 @@ func (s *unreadableStore) Load(ctx context.Context) (tokens.Record, tokens.Versi
 	return s.Store.Load(ctx)
 }
 
-// Begin finds out whether a store that cannot say so has written the grant.
-func TestBeginWhereTheStoreCannotSay(t *testing.T) {
+// Begin finds out whether a swap with an unknown outcome has stored the grant.
+func TestBeginWithAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	s := new(faultyStore)
-	s.vague.Store(true)
+	s.unknown.Store(true)
 	grant := tokens.Grant{AccessToken: secret.New("a"), RefreshToken: secret.New("r")}
 	generation, err := tokens.Begin(t.Context(), s, grant, secret.String{})
 	if err != nil || generation != 1 {
@@ -147,8 +147,8 @@ func TestBeginWhereTheStoreCannotSay(t *testing.T) {
 	}
 }
 
-// An Observer is told of each token request by its result.
-func TestObserverIsToldOfResults(t *testing.T) {
+// An Observer gets the result of each token request.
+func TestObserverGetsResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		told := make(results, 10)
@@ -164,14 +164,14 @@ func TestObserverIsToldOfResults(t *testing.T) {
 	})
 }
 
-// results are what an Observer was told.
+// results is an Observer that sends the results of token requests.
 type results chan string
 
 func (r results) Refreshed(result string, _ time.Duration) { r <- result }
 func (results) WriteFailed()                               {}
 
-// A process that was held up after its claim does not spend: another may have taken
-// over meanwhile.
+// A process that was delayed after its claim does not spend, because another may have
+// taken over.
 func TestSlowClaimIsNotSpent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(faultyStore)
@@ -211,7 +211,7 @@ func TestTakeoverIsLogged(t *testing.T) {
 	})
 }
 
-// An outcome that cannot be recorded is told to the Observer.
+// The Observer is told when the outcome of a token request cannot be stored.
 func TestUnrecordedFailureIsObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(faultyStore)
@@ -262,18 +262,18 @@ func TestBeganWithTheFirstToken(t *testing.T) {
 	})
 }
 
-// A refusal is of a row while tokens are refused that are fresh: not when the one
-// before was accepted for long, and not when this one was.
+// Refusals are in a row while the API refuses fresh tokens. A token that was accepted for
+// long ends the row.
 func TestRefusalsInARow(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		lived time.Duration // the second token, before it was refused
+		lived time.Duration // of the second token, until it was refused
 		warns bool
 	}{
-		"fresh":             {time.Second, true},
-		"almost lived well": {15*time.Minute - time.Second, true},
-		"just lived well":   {15 * time.Minute, false},
-		"lived well":        {15*time.Minute + time.Second, false},
+		"fresh":                {time.Second, true},
+		"just short of enough": {15*time.Minute - time.Second, true},
+		"just long enough":     {15 * time.Minute, false},
+		"long enough":          {15*time.Minute + time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -320,8 +320,8 @@ func TestRefusedTokensAreLoggedOnce(t *testing.T) {
 	})
 }
 
-// A refresh that takes longer than its token lives is followed by another one, for
-// those who wait.
+// If a token has expired when its refresh ends, one more refresh follows for the callers
+// that wait.
 func TestTokenThatExpiredOnArrivalIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &slowIssuer{issuer: newIssuer(2 * time.Second), delay: 2500 * time.Millisecond}
@@ -358,7 +358,7 @@ func TestTokensThatAlwaysExpireOnArrival(t *testing.T) {
 type slowIssuer struct {
 	*issuer
 	delay time.Duration
-	late  atomic.Int32 // how many answers are still to be late
+	late  atomic.Int32 // how many answers to delay
 }
 
 func (i *slowIssuer) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {

@@ -39,8 +39,9 @@ func TestSkewWarning(t *testing.T) {
 	}
 }
 
-// TestSkewIsLoggedOnceAChange: it is told with each answer, and drifts.
-func TestSkewIsLoggedOnceAChange(t *testing.T) {
+// TestSkewIsLoggedOncePerChange checks that a skew is logged when it has changed, and not
+// with each answer or drift.
+func TestSkewIsLoggedOncePerChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		core, logged := observer.New(zap.InfoLevel)

@@ -25,8 +25,8 @@ func putGrant(t *testing.T, i *issuer, s tokens.Store, obtained time.Time) (seed
 	return seed
 }
 
-// TestRecordFromTheFutureIsRefreshedOnce: it is due at the start, it serves
-// meanwhile, and the new grant is dated by the local clock.
+// TestRecordFromTheFutureIsRefreshedOnce checks that such a record is due at the start
+// and serves meanwhile, and that the new grant is dated by the local clock.
 func TestRecordFromTheFutureIsRefreshedOnce(t *testing.T) {
 	t.Parallel()
 	for name, x := range map[string]struct {
@@ -65,7 +65,7 @@ func TestRecordFromTheFutureIsRefreshedOnce(t *testing.T) {
 				if st := r.Status(); st.State != tokens.Ready || st.Expiry.Sub(began) > 62*time.Minute || st.RefreshExpiry.Sub(began) > 241*time.Hour {
 					t.Errorf("status %+v", st)
 				}
-				for range 100 { // as many refreshes as ever
+				for range 100 { // as many refreshes as usual
 					time.Sleep(time.Hour)
 					mustServe(t, r, i)
 				}
@@ -80,8 +80,8 @@ func TestRecordFromTheFutureIsRefreshedOnce(t *testing.T) {
 	}
 }
 
-// TestRecordFromTheFutureAndALostAnswer: half of what is left of the access
-// token is less than its lifetime.
+// TestRecordFromTheFutureAndALostAnswer checks that the wait after the lost answer is
+// shorter than the access token's lifetime.
 func TestRecordFromTheFutureAndALostAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -103,8 +103,7 @@ func TestRecordFromTheFutureAndALostAnswer(t *testing.T) {
 	})
 }
 
-// A clocked store is one that is used by a process whose clock is ahead: it
-// shows what the process would see.
+// A clocked store shows times as a process sees them whose clock is ahead.
 type clocked struct {
 	tokens.Store
 	ahead time.Duration
@@ -119,7 +118,7 @@ func (s clocked) Swap(ctx context.Context, old tokens.Version, next tokens.Recor
 	return s.Store.Swap(ctx, old, shift(next, s.ahead))
 }
 
-// shift returns a record with all its times put off.
+// shift returns a record with all its times moved by the duration.
 func shift(rec tokens.Record, by time.Duration) tokens.Record {
 	if rec.Intent != nil {
 		intent := *rec.Intent
@@ -135,8 +134,8 @@ func shift(rec tokens.Record, by time.Duration) tokens.Record {
 	return rec
 }
 
-// TestClocksThatDisagree: two processes whose clocks differ for good do not
-// answer each refresh of the other with one of their own for ever.
+// TestClocksThatDisagree checks that two processes whose clocks always differ do not
+// answer each refresh of the other with one of their own.
 func TestClocksThatDisagree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -154,8 +153,8 @@ func TestClocksThatDisagree(t *testing.T) {
 	})
 }
 
-// TestRecordThatMakesNoSense: an access token that ends before it began has
-// expired, and no end is put off later than the last grant.
+// TestRecordThatMakesNoSense checks that an access token that ends before it began has
+// expired, and that a Renewed after Obtained is ignored.
 func TestRecordThatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,9 +177,9 @@ func TestRecordThatMakesNoSense(t *testing.T) {
 	})
 }
 
-// TestWarningsOfARefreshTokenPutOffInTheFuture: a wrong date must not hide that
-// the refresh token ends.
-func TestWarningsOfARefreshTokenPutOffInTheFuture(t *testing.T) {
+// TestWarningsOfARefreshTokenRenewedInTheFuture checks that a wrong date does not hide
+// that the refresh token ends.
+func TestWarningsOfARefreshTokenRenewedInTheFuture(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(memory.Store)

@@ -8,7 +8,7 @@ import (
 	"ticketproxy/secret"
 )
 
-// at is when the tables' token requests fail.
+// at is when the token requests of the tables fail.
 func at() time.Time { return time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) }
 
 // claimed returns a record whose refresh token is being redeemed.
@@ -26,7 +26,7 @@ func claimed() Record {
 	}
 }
 
-// TestAfterFailure is DESIGN.md's table: how a failed token request is read.
+// TestAfterFailure is the table of failed token requests.
 func TestAfterFailure(t *testing.T) {
 	t.Parallel()
 	failed := func(class Class, status int, code string) *IssuerError {
@@ -52,7 +52,7 @@ func TestAfterFailure(t *testing.T) {
 				return r.NotBefore.Equal(at().Add(20*time.Second)) && r.Failures == 0 && r.Lost == 0
 			},
 		},
-		"throttled, and down": {
+		"throttled with 503": {
 			failed(Throttled, 503, ""), nil, outcomeFailed,
 			func(r Record) bool { return r.NotBefore.Equal(at().Add(minBackoff)) && r.Failures == 1 },
 		},
@@ -176,27 +176,27 @@ func TestDecide(t *testing.T) {
 		step   step
 		wait   time.Duration // with stepCoolDown
 	}{
-		"nothing in the way":        {nil, facts{}, stepRefresh, 0},
-		"dead":                      {func(r *Record) { r.Dead = &Death{Reason: "spent"} }, facts{}, stepDead, 0},
-		"nothing to redeem":         {func(r *Record) { r.Grant.RefreshToken = secret.String{} }, facts{}, stepDead, 0},
-		"another is redeeming":      {nil, facts{holder: holderBusy}, stepWaitForHolder, 0},
-		"dead, another redeems":     {func(r *Record) { r.Dead = &Death{Reason: "spent"} }, facts{holder: holderBusy}, stepDead, 0},
-		"another has ended, asked":  {func(r *Record) { r.Intent.Start = at().Add(-time.Second) }, facts{holder: holderEnded, need: needNow}, stepRefresh, 0},
-		"another is silent, live":   {nil, facts{holder: holderSilent, need: needNone, rotation: RotationSingleUse}, stepCoolDown, 30 * time.Minute},
-		"lost, asked":               {lost, facts{need: needNow}, stepCoolDown, minBackoff - 100*time.Millisecond},
-		"lost, live token":          {lost, facts{need: needNone, rotation: RotationSingleUse}, stepCoolDown, 30*time.Minute - 50*time.Millisecond},
-		"lost, live token, grace":   {lost, facts{need: needNone, rotation: RotationSingleUse, grace: true}, stepCoolDown, minBackoff - 100*time.Millisecond},
-		"lost, nothing rotates":     {lost, facts{need: needNone, rotation: RotationNone}, stepCoolDown, minBackoff - 100*time.Millisecond},
-		"lost in the future":        {func(r *Record) { r.Lost, r.LostAt = 1, at().Add(time.Second) }, facts{need: needNone}, stepRefresh, 0},
-		"lost long ago":             {func(r *Record) { r.Lost, r.LostAt = 1, at().Add(-time.Minute) }, facts{need: needLater}, stepRefresh, 0},
-		"silence":                   {func(r *Record) { r.NotBefore = at().Add(time.Minute) }, facts{need: needNow}, stepCoolDown, time.Minute},
-		"paced for the most":        {func(r *Record) { r.RetryAt = at().Add(maxPace) }, facts{need: needNow}, stepCoolDown, maxPace},
-		"silence for the most":      {func(r *Record) { r.NotBefore = at().Add(maxSilence) }, facts{need: needNow}, stepCoolDown, maxSilence},
-		"silence of a wrong clock":  {func(r *Record) { r.NotBefore = at().Add(2 * maxSilence) }, facts{need: needNow}, stepRefresh, 0},
-		"paced":                     {func(r *Record) { r.RetryAt = at().Add(time.Second) }, facts{need: needNow}, stepCoolDown, time.Second},
-		"paced by a wrong clock":    {func(r *Record) { r.RetryAt = at().Add(time.Hour) }, facts{need: needNow}, stepRefresh, 0},
-		"paced since it was lost":   {func(r *Record) { r.LostAt, r.RetryAt = at().Add(-time.Millisecond), at().Add(time.Second) }, facts{need: needNow}, stepCoolDown, time.Second},
-		"failed often, nobody asks": {func(r *Record) { r.Lost, r.Failures, r.LostAt = 1, 7, at() }, facts{need: needLater}, stepCoolDown, maxBackoff},
+		"nothing prevents it":          {nil, facts{}, stepRefresh, 0},
+		"dead":                         {func(r *Record) { r.Dead = &Death{Reason: "spent"} }, facts{}, stepDead, 0},
+		"no refresh token":             {func(r *Record) { r.Grant.RefreshToken = secret.String{} }, facts{}, stepDead, 0},
+		"holder is busy":               {nil, facts{holder: holderBusy}, stepWaitForHolder, 0},
+		"dead, holder is busy":         {func(r *Record) { r.Dead = &Death{Reason: "spent"} }, facts{holder: holderBusy}, stepDead, 0},
+		"holder has ended, needed now": {func(r *Record) { r.Intent.Start = at().Add(-time.Second) }, facts{holder: holderEnded, need: needNow}, stepRefresh, 0},
+		"holder is silent, live token": {nil, facts{holder: holderSilent, need: needNone, rotation: RotationSingleUse}, stepCoolDown, 30 * time.Minute},
+		"lost, needed now":             {lost, facts{need: needNow}, stepCoolDown, minBackoff - 100*time.Millisecond},
+		"lost, live token":             {lost, facts{need: needNone, rotation: RotationSingleUse}, stepCoolDown, 30*time.Minute - 50*time.Millisecond},
+		"lost, live token, grace":      {lost, facts{need: needNone, rotation: RotationSingleUse, grace: true}, stepCoolDown, minBackoff - 100*time.Millisecond},
+		"lost, no rotation":            {lost, facts{need: needNone, rotation: RotationNone}, stepCoolDown, minBackoff - 100*time.Millisecond},
+		"lost in the future":           {func(r *Record) { r.Lost, r.LostAt = 1, at().Add(time.Second) }, facts{need: needNone}, stepRefresh, 0},
+		"lost long ago":                {func(r *Record) { r.Lost, r.LostAt = 1, at().Add(-time.Minute) }, facts{need: needLater}, stepRefresh, 0},
+		"throttled":                    {func(r *Record) { r.NotBefore = at().Add(time.Minute) }, facts{need: needNow}, stepCoolDown, time.Minute},
+		"paced for the longest":        {func(r *Record) { r.RetryAt = at().Add(maxPace) }, facts{need: needNow}, stepCoolDown, maxPace},
+		"throttled for the longest":    {func(r *Record) { r.NotBefore = at().Add(maxSilence) }, facts{need: needNow}, stepCoolDown, maxSilence},
+		"throttled by a wrong clock":   {func(r *Record) { r.NotBefore = at().Add(2 * maxSilence) }, facts{need: needNow}, stepRefresh, 0},
+		"paced":                        {func(r *Record) { r.RetryAt = at().Add(time.Second) }, facts{need: needNow}, stepCoolDown, time.Second},
+		"paced by a wrong clock":       {func(r *Record) { r.RetryAt = at().Add(time.Hour) }, facts{need: needNow}, stepRefresh, 0},
+		"paced since it was lost":      {func(r *Record) { r.LostAt, r.RetryAt = at().Add(-time.Millisecond), at().Add(time.Second) }, facts{need: needNow}, stepCoolDown, time.Second},
+		"failed often, needed later":   {func(r *Record) { r.Lost, r.Failures, r.LostAt = 1, 7, at() }, facts{need: needLater}, stepCoolDown, maxBackoff},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A grant is from the future beyond a tenth of its token's lifetime, and beyond half
-// a minute at the most.
+// A grant is from the future if it is ahead by more than a tenth of its token's lifetime,
+// or by more than 30 s if that is less.
 func TestFromFuture(t *testing.T) {
 	t.Parallel()
 	now := at()
@@ -57,8 +57,9 @@ func TestRedated(t *testing.T) {
 	}
 }
 
-// A refresh token that lives for less than a month is warned of from half of its life.
-func TestShortRefreshTokenIsWarnedOfLate(t *testing.T) {
+// The warning of a refresh token that lives for less than a month begins at half of its
+// lifetime.
+func TestWarningOfAShortRefreshToken(t *testing.T) {
 	t.Parallel()
 	now := at()
 	for left, warned := range map[time.Duration]bool{19 * 24 * time.Hour: false, 10 * 24 * time.Hour: false, 9 * 24 * time.Hour: true} {

@@ -10,11 +10,11 @@ import (
 )
 
 var (
-	histories = flag.Int("histories", everyday, "how many histories the simulator runs")
+	histories = flag.Int("histories", defaultHistories, "how many histories the simulator runs")
 	replay    = flag.Uint64("seed", 0, "run only the history of this seed, and print it")
 )
 
-// FuzzHistories goes on where TestHistories ends.
+// FuzzHistories runs histories of any seed.
 func FuzzHistories(f *testing.F) {
 	f.Add(uint64(1 << 32))
 	f.Fuzz(func(t *testing.T, seed uint64) {
@@ -47,8 +47,8 @@ func TestHistories(t *testing.T) {
 				h := simulate(t, seed, mutantNone)
 				asked.Add(uint64(h.issuer.asked))
 				mu.Lock()
-				for what, n := range h.seen {
-					seen[what] += n
+				for event, n := range h.seen {
+					seen[event] += n
 				}
 				mu.Unlock()
 				for _, p := range h.problems {
@@ -59,17 +59,17 @@ func TestHistories(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%d histories with %d token requests", *histories, asked.Load())
-	for _, what := range happenings() {
-		t.Logf("%7d times: %s", seen[what], what)
-		if seen[what] == 0 && *histories >= 1000 {
-			t.Errorf("%q happened in no history", what)
+	for _, event := range requiredEvents() {
+		t.Logf("%7d times: %s", seen[event], event)
+		if seen[event] == 0 && *histories >= 1000 {
+			t.Errorf("%q happened in no history", event)
 		}
 	}
 }
 
-// happenings are what must happen in a thousand histories, so that they mean
-// something: each fault, and each step at which a process can pause or crash.
-func happenings() []string {
+// requiredEvents are the events that a thousand histories must have to test enough: each
+// fault, and a pause and a crash at each step of a process.
+func requiredEvents() []string {
 	all := []string{
 		"kill", "damaged record", "conflict", "store is down before load", "store is down before swap",
 		"outcome unknown, nothing written", "outcome unknown, written", "issuer is down", "not sent", "lost request",
@@ -81,8 +81,7 @@ func happenings() []string {
 	return all
 }
 
-// TestMutantsAreCaught: histories in which the protocol is broken on purpose are
-// found to be.
+// TestMutantsAreCaught checks that histories find a protocol that is broken on purpose.
 func TestMutantsAreCaught(t *testing.T) {
 	t.Parallel()
 	for name, m := range map[string]mutant{"claims always": mutantClaimsAlways, "forgets grants": mutantForgetsGrants} {

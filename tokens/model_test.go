@@ -15,15 +15,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// An issuer is a model of an authorization server that rotates. It counts what
-// it redeems, and an API can ask it whether an access token is good.
+// An issuer models an authorization server that rotates refresh tokens. It counts
+// redemptions, and tells an API whether an access token is good.
 type issuer struct {
 	Lifetime  time.Duration
 	Latency   time.Duration
-	Reuse     bool          // a spent token that comes again revokes its family
+	Reuse     bool          // a spent token that is used again revokes its family
 	Grace     time.Duration // within it, a spent token yields another pair
 	Never     bool          // the refresh token stays as it is
-	RevokeOld bool          // a refresh ends the access token before it
+	RevokeOld bool          // a refresh revokes the earlier access tokens
 
 	keepRotated bool // a fault after the redemption leaves the refresh token in the answer
 
@@ -33,7 +33,7 @@ type issuer struct {
 	access   map[string]*issued
 	asked    int // token requests
 	redeemed int
-	fault    func(try int) (before, after error) // what goes wrong with the n-th request
+	fault    func(try int) (before, after error) // errors of the n-th request, before and after it is redeemed
 }
 
 type issued struct {
@@ -154,8 +154,8 @@ func (i *issuer) good(token secret.String) bool {
 	return ok && !t.revoked && time.Now().Before(t.expiry)
 }
 
-// counts returns the token requests, the redemptions, and how often the most
-// redeemed refresh token was.
+// counts returns the token requests, the redemptions, and the most redemptions of one
+// refresh token.
 func (i *issuer) counts() (asked, redeemed, most int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -165,7 +165,7 @@ func (i *issuer) counts() (asked, redeemed, most int) {
 	return i.asked, i.redeemed, most
 }
 
-// start runs a Refresher until the test's end or the returned stop.
+// start runs a Refresher until the test ends or stop is called.
 func start(t *testing.T, r *tokens.Refresher) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

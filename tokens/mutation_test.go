@@ -3,4 +3,4 @@
 package tokens_test
 
 // A mutation run tests the package some hundred times.
-const everyday = 1_000
+const defaultHistories = 1_000

@@ -2,4 +2,4 @@
 
 package tokens_test
 
-const everyday = 100_000
+const defaultHistories = 100_000

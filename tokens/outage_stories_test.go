@@ -22,11 +22,11 @@ func failing(i *issuer, failure error) (end func()) {
 	return func() { set(nil) }
 }
 
-// TestShortOutageIsNotSeen: a request waits out the pauses between refreshes,
-// when they end within 3 s.
+// TestShortOutageIsNotSeen checks that a request waits for the next refresh if that begins
+// within 3 s.
 func TestShortOutageIsNotSeen(t *testing.T) {
 	t.Parallel()
-	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGate, "lost answer": errNoAnswer} {
+	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGateway, "lost answer": errNoAnswer} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -44,11 +44,11 @@ func TestShortOutageIsNotSeen(t *testing.T) {
 	}
 }
 
-// TestRetryAfterIsTrue: an app that comes again when it was told to finds that
-// the issuer is asked then, and not before.
+// TestRetryAfterIsTrue checks that the issuer is asked again when Retry-After has passed,
+// and not before.
 func TestRetryAfterIsTrue(t *testing.T) {
 	t.Parallel()
-	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGate, "503 with Retry-After": errBusy} {
+	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGateway, "503 with Retry-After": errBusy} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -91,8 +91,8 @@ func TestRetryAfterIsTrue(t *testing.T) {
 	}
 }
 
-// TestLongPauseIsNotWaitedOut: where the issuer may not be asked within 3 s, a
-// request is refused at once.
+// TestLongPauseIsNotWaitedOut checks that a request fails at once if the issuer may not be
+// asked within 3 s.
 func TestLongPauseIsNotWaitedOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,8 +111,8 @@ func TestLongPauseIsNotWaitedOut(t *testing.T) {
 	})
 }
 
-// TestOutageDoesNotProlongTheWaitAfterALostAnswer: that counts lost answers
-// alone.
+// TestOutageDoesNotProlongTheWaitAfterALostAnswer checks that this wait grows only with
+// lost answers.
 func TestOutageDoesNotProlongTheWaitAfterALostAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestOutageDoesNotProlongTheWaitAfterALostAnswer(t *testing.T) {
 		i.fault = func(try int) (error, error) {
 			switch {
 			case try < 20:
-				return errBadGate, nil
+				return errBadGateway, nil
 			case try == 20:
 				return errNoAnswer, nil
 			}
@@ -140,8 +140,9 @@ func TestOutageDoesNotProlongTheWaitAfterALostAnswer(t *testing.T) {
 	})
 }
 
-// TestServerErrorWaitsWhileTheAccessTokenServes: the refresh token may be
-// spent, and an issuer with reuse detection would revoke the access token too.
+// TestServerErrorWaitsWhileTheAccessTokenServes checks that the issuer is asked again
+// late after a 5xx: the refresh token may be spent, and an issuer with reuse detection
+// would revoke the access token too.
 func TestServerErrorWaitsWhileTheAccessTokenServes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -154,7 +155,7 @@ func TestServerErrorWaitsWhileTheAccessTokenServes(t *testing.T) {
 		i.mu.Lock()
 		i.fault = func(int) (error, error) {
 			asked = append(asked, time.Since(began))
-			return errBadGate, nil
+			return errBadGateway, nil
 		}
 		i.mu.Unlock()
 		time.Sleep(9 * time.Minute)
@@ -177,7 +178,7 @@ func TestServerErrorWaitsWhileTheAccessTokenServes(t *testing.T) {
 	})
 }
 
-// TestPauseOfAnotherClockIsIgnored: a process whose clock runs ahead must not
+// TestPauseOfAnotherClockIsIgnored checks that a process whose clock is ahead does not
 // keep the others from asking.
 func TestPauseOfAnotherClockIsIgnored(t *testing.T) {
 	t.Parallel()
@@ -197,8 +198,8 @@ func TestPauseOfAnotherClockIsIgnored(t *testing.T) {
 	})
 }
 
-// TestDrainEndsAPause: a request that waits for the next refresh gets its answer
-// when there will be none.
+// TestDrainEndsAPause checks that a request that waits for the next refresh fails when
+// there will be none.
 func TestDrainEndsAPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

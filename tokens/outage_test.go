@@ -12,13 +12,13 @@ import (
 	"ticketproxy/tokens/store/memory"
 )
 
-// An outage is a time in which the issuer fails every token request in one way,
-// and what became of the processes that needed a token in it.
+// An outage is a time in which the issuer fails every token request in one way, and its
+// results for the processes that need a token.
 type outage struct {
 	length   time.Duration
 	failure  error
 	replicas int
-	demand   time.Duration // until when apps ask, since it began; negative when they do not
+	demand   time.Duration // for how long apps ask; negative when they do not
 
 	began    time.Time
 	asked    []time.Duration // since it began, until the first grant
@@ -91,21 +91,21 @@ func (o *outage) pauses(n int) (longest, shortest time.Duration) {
 }
 
 var (
-	errNotSent   = &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("connection refused")}
-	errBadGate   = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 502}
-	errServer    = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500, Code: "server_error"}
-	errNoAnswer  = &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
-	errUnread    = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 200, Err: errors.New("answer is not a JSON object")}
-	errUnsilent  = &tokens.IssuerError{Class: tokens.Throttled, Status: 429}
-	errBusy      = &tokens.IssuerError{Class: tokens.Throttled, Status: 503, RetryAfter: 20 * time.Second}
-	errWrongName = &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: "invalid_client"}
+	errNotSent       = &tokens.IssuerError{Class: tokens.NotSent, Err: errors.New("connection refused")}
+	errBadGateway    = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 502}
+	errServer        = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500, Code: "server_error"}
+	errNoAnswer      = &tokens.IssuerError{Class: tokens.Ambiguous, Err: errors.New("reset")}
+	errUnreadable    = &tokens.IssuerError{Class: tokens.Ambiguous, Status: 200, Err: errors.New("answer is not a JSON object")}
+	errThrottled     = &tokens.IssuerError{Class: tokens.Throttled, Status: 429}
+	errBusy          = &tokens.IssuerError{Class: tokens.Throttled, Status: 503, RetryAfter: 20 * time.Second}
+	errInvalidClient = &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: "invalid_client"}
 )
 
 // TestOutageEndsForAppsWithin3s: while apps wait for a token, an issuer that is
 // down is asked within 3 s of its last failure, by one process of all.
 func TestOutageEndsForAppsWithin3s(t *testing.T) {
 	t.Parallel()
-	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGate, "500": errServer} {
+	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGateway, "500": errServer} {
 		for _, length := range []time.Duration{4 * time.Second, 10 * time.Second, 30 * time.Second, 300 * time.Second} {
 			for _, replicas := range []int{1, 3, 5} {
 				name := fmt.Sprintf("%s for %v, %d processes", kind, length, replicas)
@@ -116,7 +116,7 @@ func TestOutageEndsForAppsWithin3s(t *testing.T) {
 					t.Logf("%s: %d requests; first grant after %v, all served after %v; %d refusals",
 						name, len(o.asked), o.answered, o.served, o.refused)
 					if longest, _ := o.pauses(1); longest > 3*time.Second {
-						t.Errorf("the issuer was left alone for %v", longest)
+						t.Errorf("the issuer was not asked for %v", longest)
 					}
 					if _, shortest := o.pauses(5); shortest < time.Second {
 						t.Errorf("the issuer was asked again after %v", shortest)
@@ -133,10 +133,10 @@ func TestOutageEndsForAppsWithin3s(t *testing.T) {
 	}
 }
 
-// TestOutageWithoutDemandIsABackoff: nobody waits for the end of it.
-func TestOutageWithoutDemandIsABackoff(t *testing.T) {
+// TestOutageWithoutDemandBacksOff checks that pauses become long while no app asks.
+func TestOutageWithoutDemandBacksOff(t *testing.T) {
 	t.Parallel()
-	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGate} {
+	for kind, failure := range map[string]error{"not sent": errNotSent, "502": errBadGateway} {
 		for demand, most := range map[time.Duration]int{-1: 24, 20 * time.Second: 24 + 65} {
 			t.Run(fmt.Sprintf("%s, demand for %v", kind, demand), func(t *testing.T) {
 				t.Parallel()
@@ -153,18 +153,19 @@ func TestOutageWithoutDemandIsABackoff(t *testing.T) {
 	}
 }
 
-// TestFailuresThatAreNoOutage keep their own waits, whether apps ask or not.
+// TestFailuresThatAreNoOutage checks that other failures keep their own waits while apps
+// ask.
 func TestFailuresThatAreNoOutage(t *testing.T) {
 	t.Parallel()
 	for name, x := range map[string]struct {
 		failure         error
 		shortest, least time.Duration // pauses: the shortest, and what the longest is at least
 	}{
-		"an answer is lost":            {errNoAnswer, time.Second, 30 * time.Second},
-		"an answer cannot be read":     {errUnread, time.Second, 30 * time.Second},
-		"it throttles, saying nothing": {errUnsilent, time.Second, 30 * time.Second},
-		"it says when to come again":   {errBusy, 20 * time.Second, 20 * time.Second},
-		"it does not know the client":  {errWrongName, 7 * time.Second, time.Minute},
+		"lost answer":                   {errNoAnswer, time.Second, 30 * time.Second},
+		"unreadable answer":             {errUnreadable, time.Second, 30 * time.Second},
+		"throttled without Retry-After": {errThrottled, time.Second, 30 * time.Second},
+		"throttled with Retry-After":    {errBusy, 20 * time.Second, 20 * time.Second},
+		"unknown client":                {errInvalidClient, 7 * time.Second, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -2,5 +2,5 @@
 
 package tokens_test
 
-// The race detector makes a history ten times as long.
-const everyday = 5_000
+// With the race detector a history takes ten times as long.
+const defaultHistories = 5_000

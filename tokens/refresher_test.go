@@ -106,7 +106,7 @@ func TestRestartGoesOnFromTheState(t *testing.T) {
 	})
 }
 
-func TestRestartWithALiveTokenAsksNobody(t *testing.T) {
+func TestRestartWithALiveTokenDoesNotRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		seed, s := i.seed(), new(memory.Store)

@@ -96,7 +96,7 @@ func TestRefusalPauseShrinks(t *testing.T) {
 		}
 		time.Sleep(20 * time.Minute)
 		if !call(t, r, true) {
-			t.Error("a token that lived well is not replaced when it is refused")
+			t.Error("a token that was accepted for long is not replaced when it is refused")
 		}
 	})
 }
@@ -145,9 +145,9 @@ func TestRefusalPauseDoesNotPutOffADueRefresh(t *testing.T) {
 	})
 }
 
-// An API that refuses every fresh token is told of: once in the log, and in the
-// status until it has accepted one for long enough.
-func TestAPIThatRefusesNewTokensIsToldOf(t *testing.T) {
+// An API that refuses every fresh token is reported: once in the log, and in the status
+// until it has accepted one for long enough.
+func TestAPIThatRefusesNewTokensIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		core, logged := observer.New(zap.WarnLevel)
@@ -158,7 +158,7 @@ func TestAPIThatRefusesNewTokensIsToldOf(t *testing.T) {
 			return strings.Contains(strings.Join(r.Status().Warnings, "\n"), "the API refuses new tokens since 2000-01-01T00:30:00Z: check")
 		}
 		time.Sleep(30 * time.Minute)
-		call(t, r, true) // a token that lived well, and no fresh one
+		call(t, r, true) // a token that was accepted for long, not a fresh one
 		if warned() {
 			t.Error("warned of one refused token")
 		}

@@ -15,7 +15,7 @@ type downtime struct {
 	began, end time.Time
 	failures   []error     // one of them answers each request
 	asked      []time.Time // requests until the end, and the first after it
-	granted    time.Time   // when that was redeemed
+	granted    time.Time   // when a request was let through after the end
 }
 
 // newDowntime begins an outage. The caller holds h.mu.
@@ -64,26 +64,26 @@ func (h *history) endDowntime() {
 	h.down = nil
 }
 
-// outlast lets the issuer be down, with nothing else going wrong, until every
-// access token has expired and for some time more, while apps ask every
-// process. It checks that the issuer is asked often enough and not too often,
-// and that every process serves soon after the end.
-func (h *history) outlast() {
+// longOutage has the issuer down, with no other fault, until every access token has
+// expired and for some time more, while apps ask every process. It checks that the
+// issuer is asked often enough and not too often, and that every process serves soon
+// after the end.
+func (h *history) longOutage() {
 	h.mu.Lock()
-	dry := time.Now() // when the last access token expires
-	for _, w := range h.issuer.access {
-		if w.expiry.After(dry) {
-			dry = w.expiry
+	lastExpiry := time.Now() // when the last access token expires
+	for _, token := range h.issuer.access {
+		if token.expiry.After(lastExpiry) {
+			lastExpiry = token.expiry
 		}
 	}
-	h.down = h.newDowntime(time.Until(dry) + time.Duration(4_000+h.rand.IntN(12_000))*time.Millisecond)
+	h.down = h.newDowntime(time.Until(lastExpiry) + time.Duration(4_000+h.rand.IntN(12_000))*time.Millisecond)
 	d := h.down
 	h.mu.Unlock()
 	var apps sync.WaitGroup
 	for i, n := range h.processes {
 		random := rand.New(rand.NewPCG(h.seed, uint64(2000+i)))
 		apps.Go(func() {
-			time.Sleep(time.Until(dry))
+			time.Sleep(time.Until(lastExpiry))
 			for {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+random.IntN(12_000))*time.Millisecond)
 				_, err := n.refresher.Token(ctx)
@@ -104,18 +104,18 @@ func (h *history) outlast() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.down = nil
-	last, asked := dry.Add(2*time.Second), 0 // an app has asked every process
+	last, asked := lastExpiry.Add(2*time.Second), 0 // an app has asked every process
 	for _, at := range d.asked {
 		if pause := at.Sub(last); pause > 3*time.Second {
-			h.problem("in an outage the issuer was left alone for %v until %v", pause, at.Sub(epoch()))
+			h.problem("in an outage the issuer was not asked for %v until %v", pause, at.Sub(epoch()))
 		}
-		if at.After(dry) {
+		if at.After(lastExpiry) {
 			last = at
 			asked++
 		}
 	}
-	if most := d.most(dry); asked > most {
-		h.problem("%d token requests in %v of an outage with demand, at most %d were expected", asked, d.end.Sub(dry), most)
+	if most := d.most(lastExpiry); asked > most {
+		h.problem("%d token requests in %v of an outage with demand, at most %d were expected", asked, d.end.Sub(lastExpiry), most)
 	}
 	if d.granted.IsZero() || d.granted.Sub(d.end) > 3*time.Second {
 		h.problem("the outage ended at %v, and the issuer was not asked within 3 s", d.end.Sub(epoch()))

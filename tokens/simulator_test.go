@@ -16,46 +16,45 @@ import (
 )
 
 // A history is one run of the simulator: processes with a Refresher each, over
-// one store and one issuer, in virtual time, while faults happen. All that
-// happens follows from its seed.
+// one store and one issuer, in virtual time, with faults. Its seed determines all of it.
 type history struct {
 	seed     uint64
 	rand     *rand.Rand
 	lifetime time.Duration
 	takeover time.Duration
-	faults   bool          // while true, things go wrong
-	over     chan struct{} // closed at the end, to free who crashed
+	faults   bool          // faults may happen
+	over     chan struct{} // closed at the end, to release crashed processes
 
 	mutant mutant
 
-	told     sync.Mutex
+	reports  sync.Mutex // guards the two below
 	problems []string
-	seen     map[string]int // how often each thing happened
+	seen     map[string]int // how often each event happened
 
 	mu        sync.Mutex
 	log       []string
 	issuer    *modelIssuer
 	down      *downtime // nil while the issuer is up
 	disk      *disk
-	processes []*node // the living
+	processes []*node // that run
 	all       []*node
 }
 
-// problem notes a broken promise.
+// problem reports what the protocol must not do.
 func (h *history) problem(format string, args ...any) {
-	h.told.Lock()
-	defer h.told.Unlock()
+	h.reports.Lock()
+	defer h.reports.Unlock()
 	h.problems = append(h.problems, fmt.Sprintf(format, args...))
 }
 
 // count notes that something happened in this history.
-func (h *history) count(what string) {
-	h.told.Lock()
-	defer h.told.Unlock()
-	h.seen[what]++
+func (h *history) count(event string) {
+	h.reports.Lock()
+	defer h.reports.Unlock()
+	h.seen[event]++
 }
 
-// note writes the story that a failure prints.
+// note adds a line to the log of the history.
 func (h *history) note(format string, args ...any) {
 	h.log = append(h.log, fmt.Sprintf("%9.3fs ", time.Since(epoch()).Seconds())+fmt.Sprintf(format, args...))
 }
@@ -63,18 +62,18 @@ func (h *history) note(format string, args ...any) {
 // epoch is when every synctest bubble begins.
 func epoch() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// A disk is the store that all processes share, without their faults.
+// A disk is the store that all processes share, without faults.
 type disk struct {
-	record  tokens.Record
-	version int
-	highest uint64
-	damaged bool            // the record cannot be used, until it is put back
-	worn    bool            // it was damaged at some time
-	gone    map[string]bool // holders that have ended
-	tells   bool            // whether it can say so
+	record      tokens.Record
+	version     int
+	highest     uint64
+	damaged     bool            // the record cannot be used, until it is put back
+	everDamaged bool            // at some time
+	gone        map[string]bool // holders that have ended
+	knowsGone   bool            // Gone reports these
 }
 
-// A modelIssuer knows the truth of every token.
+// A modelIssuer knows the true state of every token.
 type modelIssuer struct {
 	kind       string // "strict", "grace", "revoking", "lenient" or "never"
 	serial     int
@@ -92,11 +91,11 @@ type modelToken struct {
 	expiry  time.Time
 }
 
-// A redemption is what became of a spent refresh token's answer.
+// A redemption is what came of redeeming a refresh token.
 type redemption struct {
 	by      *node
-	fault   string // what went wrong, if anything: then a second use may be right
-	granted string // the refresh token that came of it
+	fault   string // what went wrong; if not empty, a second use is allowed
+	granted string // the next refresh token
 }
 
 const graceWindow = 30 * time.Second
@@ -108,18 +107,18 @@ func (c *modelIssuer) seed() secret.String {
 	return secret.New(token)
 }
 
-// redeemable reports whether a refresh token would be taken.
+// redeemable reports whether the issuer would accept a refresh token.
 func (c *modelIssuer) redeemable(token string) bool {
-	w := c.refresh[token]
-	if w == nil || w.revoked {
+	held := c.refresh[token]
+	if held == nil || held.revoked {
 		return false
 	}
-	return !w.spent || c.kind == "never" || c.kind == "grace" && time.Since(w.spentAt) < graceWindow
+	return !held.spent || c.kind == "never" || c.kind == "grace" && time.Since(held.spentAt) < graceWindow
 }
 
 func (c *modelIssuer) good(token string) bool {
-	w := c.access[token]
-	return w != nil && !w.revoked && time.Now().Before(w.expiry)
+	held := c.access[token]
+	return held != nil && !held.revoked && time.Now().Before(held.expiry)
 }
 
 // A node is one process.
@@ -130,16 +129,17 @@ type node struct {
 	refresher *tokens.Refresher
 	cancel    context.CancelFunc
 	crashed   atomic.Bool
-	paused    bool // for long
+	paused    bool // for long, within step
 	ran       chan struct{}
-	spending  *redemption // not yet saved
+	spending  *redemption // whose grant is not saved yet
 }
 
-// chance draws a fault. Once faults have ended there is none.
+// chance reports whether a fault happens, with a chance of one in so many. Once faults
+// have ended, none does.
 func (n *node) chance(one int) bool { return n.h.faults && n.rand.IntN(one) == 0 }
 
-// step lets some time pass, or a long pause, or the process crash. It reports
-// false when the process has crashed, and its caller must do nothing more.
+// step waits for some time, may pause for long, and may crash the process. It reports
+// false when the process has crashed: its caller must do nothing more.
 func (n *node) step(where string) bool {
 	n.h.mu.Lock()
 	wait := time.Duration(n.rand.IntN(20_000_000)) + 1
@@ -170,7 +170,7 @@ func (n *node) step(where string) bool {
 	return !crashed
 }
 
-// crash ends the process as kill -9 does. h.mu is held.
+// crash ends the process as kill -9 does. The caller holds h.mu.
 func (n *node) crash() {
 	n.crashed.Store(true)
 	n.h.blame(n, "crash")
@@ -178,26 +178,26 @@ func (n *node) crash() {
 	n.cancel()
 }
 
-// blame notes what went wrong with a redemption that a process has not saved
-// yet. Once the record was damaged, that may be any of its redemptions: the
-// other processes may not have heard of it, and put an older record back.
+// blame notes what went wrong with a redemption that a process has not saved yet. Once
+// the record was damaged, this may be any of its redemptions: the other processes may
+// not know of it, and put an older record back.
 func (h *history) blame(n *node, fault string) {
 	if n.spending != nil {
 		n.spending.fault = fault
 	}
 	for _, r := range h.issuer.redemption {
-		if h.disk.worn && r.by == n && r.fault == "" {
+		if h.disk.everDamaged && r.by == n && r.fault == "" {
 			r.fault = fault
 		}
 	}
 }
 
-// damagedVersion is that of a record that cannot be used.
+// damagedVersion is the version of a damaged record.
 const damagedVersion tokens.Version = "damaged"
 
-// wear damages the record, unless it is of a dead account, which yields to any
-// that lives.
-func (h *history) wear() {
+// damage damages the record, unless the account is dead: any record that is not dead
+// replaces a dead one.
+func (h *history) damage() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.disk.version == 0 || h.disk.record.Dead != nil {
@@ -205,9 +205,9 @@ func (h *history) wear() {
 	}
 	h.note("the record is damaged")
 	h.count("damaged record")
-	h.disk.damaged, h.disk.worn = true, true
+	h.disk.damaged, h.disk.everDamaged = true, true
 	for _, n := range h.all {
-		if n.crashed.Load() || n.paused { // and puts nothing back
+		if n.crashed.Load() || n.paused { // these put nothing back
 			h.blame(n, "absence")
 		}
 	}
@@ -223,7 +223,7 @@ func (n *node) Load(ctx context.Context) (tokens.Record, tokens.Version, error) 
 	n.h.mu.Lock()
 	defer n.h.mu.Unlock()
 	if n.chance(40) {
-		if n.h.disk.worn {
+		if n.h.disk.everDamaged {
 			n.h.blame(n, "store")
 		}
 		n.h.count("store is down before load")
@@ -255,7 +255,7 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 	defer n.h.mu.Unlock()
 	d := n.h.disk
 	fail := func(err error) (tokens.Version, error) {
-		if d.worn || n.spending != nil && n.spending.fault == "" {
+		if d.everDamaged || n.spending != nil && n.spending.fault == "" {
 			n.h.blame(n, "store")
 		}
 		n.h.note("%s: swap to generation %d: %v", n.name, next.Generation, err)
@@ -293,7 +293,7 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 	if next.Generation < d.highest {
 		n.h.problem("%s stored generation %d after %d", n.name, next.Generation, d.highest)
 	}
-	data, err := next.Encode() // as a store does: nothing else survives
+	data, err := next.Encode() // as a store does, so that nothing else survives
 	if err != nil {
 		n.h.problem("encoding: %v", err)
 	}
@@ -321,7 +321,7 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 func (n *node) Gone(holder string) bool {
 	n.h.mu.Lock()
 	defer n.h.mu.Unlock()
-	return n.h.disk.tells && n.h.disk.gone[holder]
+	return n.h.disk.knowsGone && n.h.disk.gone[holder]
 }
 
 // Refresh implements tokens.Issuer.
@@ -395,19 +395,19 @@ func (n *node) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 	return grant, err
 }
 
-// redeem is the issuer's side. h.mu is held.
+// redeem is the issuer's side of Refresh. The caller holds h.mu.
 func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption, error) {
 	c := n.h.issuer
 	invalid := &tokens.IssuerError{Class: tokens.Invalid, Status: 400, Code: "invalid_grant"}
-	w := c.refresh[token]
-	if w != nil && w.spent && c.kind != "never" {
+	held := c.refresh[token]
+	if held != nil && held.spent && c.kind != "never" {
 		if r := c.redemption[token]; r != nil && r.fault == "" {
 			n.h.problem("%s presents %s, which %s redeemed and nothing went wrong", n.name, token, r.by.name)
 		}
-		if c.kind == "strict" && !w.revoked {
+		if c.kind == "strict" && !held.revoked {
 			for _, set := range []map[string]*modelToken{c.refresh, c.access} {
 				for _, other := range set {
-					other.revoked = other.revoked || other.family == w.family
+					other.revoked = other.revoked || other.family == held.family
 				}
 			}
 		}
@@ -420,12 +420,12 @@ func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption,
 	next := token
 	done := &redemption{by: n}
 	if c.kind != "never" {
-		if !w.spent {
-			w.spent, w.spentAt = true, time.Now()
+		if !held.spent {
+			held.spent, held.spentAt = true, time.Now()
 		}
 		c.serial++
 		next = fmt.Sprintf("r%d", c.serial)
-		c.refresh[next] = &modelToken{family: w.family}
+		c.refresh[next] = &modelToken{family: held.family}
 		if c.redemption[token] != nil { // within the grace window
 			done.fault = "several"
 		}
@@ -433,19 +433,19 @@ func (n *node) redeem(token string, began time.Time) (tokens.Grant, *redemption,
 	}
 	if c.kind == "revoking" {
 		for _, a := range c.access {
-			a.revoked = a.revoked || a.family == w.family
+			a.revoked = a.revoked || a.family == held.family
 		}
 	}
 	done.granted = next
 	n.spending = done
 	c.serial++
 	access := fmt.Sprintf("a%d", c.serial)
-	c.access[access] = &modelToken{family: w.family, expiry: time.Now().Add(n.h.lifetime)}
+	c.access[access] = &modelToken{family: held.family, expiry: time.Now().Add(n.h.lifetime)}
 	n.h.note("%s: redeemed %s for %s", n.name, token, next)
 	return tokens.Grant{AccessToken: secret.New(access), RefreshToken: secret.New(next), Obtained: began, Expiry: began.Add(n.h.lifetime)}, done, nil
 }
 
-// start starts a process. h.mu is held.
+// start starts a process. The caller holds h.mu.
 func (h *history) start(seed secret.String) *node {
 	number := uint64(len(h.all) + 1)
 	n := &node{h: h, name: fmt.Sprintf("p%d", number), rand: rand.New(rand.NewPCG(h.seed, number)), ran: make(chan struct{})}
@@ -475,17 +475,17 @@ func (h *history) start(seed secret.String) *node {
 	return n
 }
 
-// A mutant is a mistake that is made in a history on purpose, to see that the
-// verdict finds it.
+// A mutant is a mistake that is made in a history on purpose, to check that the history
+// finds it.
 type mutant int
 
 const (
 	mutantNone          mutant = iota
-	mutantClaimsAlways         // who loses the race for an intent takes it for won
-	mutantForgetsGrants        // a store says that it has a grant which it has not
+	mutantClaimsAlways         // a process that loses the race for an intent goes on as if it had won
+	mutantForgetsGrants        // the store does not store a grant, and reports that it has
 )
 
-// simulate runs the history of a seed and returns what was broken.
+// simulate runs the history of a seed and returns it.
 func simulate(t *testing.T, seed uint64, m mutant) (h *history) {
 	synctest.Test(t, func(*testing.T) {
 		h = &history{seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), faults: true, takeover: 20 * time.Second, over: make(chan struct{}), mutant: m, seen: map[string]int{}}
@@ -499,7 +499,7 @@ func (h *history) run() {
 	h.lifetime = pick(10*time.Second, time.Minute, 10*time.Minute)
 	kinds := []string{"strict", "grace", "revoking", "lenient", "never"}
 	h.issuer = &modelIssuer{kind: kinds[h.rand.IntN(len(kinds))], refresh: map[string]*modelToken{}, access: map[string]*modelToken{}, redemption: map[string]*redemption{}}
-	h.disk = &disk{gone: map[string]bool{}, tells: h.rand.IntN(2) == 0}
+	h.disk = &disk{gone: map[string]bool{}, knowsGone: h.rand.IntN(2) == 0}
 	seed := h.issuer.seed()
 	h.mu.Lock()
 	for range 1 + h.rand.IntN(3) {
@@ -515,7 +515,7 @@ func (h *history) run() {
 			h.restart(i, seed)
 		}
 		if h.rand.IntN(60) == 0 {
-			h.wear()
+			h.damage()
 		}
 		h.endDowntime()
 		if h.rand.IntN(15) == 0 {
@@ -538,22 +538,22 @@ func (h *history) run() {
 	}
 	time.Sleep(time.Minute)
 	h.settle()
-	if h.seed%10 == 0 && h.settled() && h.disk.record.Dead == nil { // it takes as long as all else
-		h.outlast()
+	if h.seed%10 == 0 && h.settled() && h.disk.record.Dead == nil { // this takes as long as the rest
+		h.longOutage()
 		h.settle()
 	}
 	h.verdict()
 	h.end()
 }
 
-// settle waits until the processes are well, or for twelve minutes.
+// settle waits until the processes have settled, for twelve minutes at most.
 func (h *history) settle() {
 	for end := time.Now().Add(12 * time.Minute); !h.settled() && time.Now().Before(end); {
 		time.Sleep(10 * time.Second)
 	}
 }
 
-// restart replaces a process, which crashes if it has not.
+// restart replaces a process, and crashes it first if it still runs.
 func (h *history) restart(i int, seed secret.String) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -565,8 +565,8 @@ func (h *history) restart(i int, seed secret.String) {
 	h.processes[i] = h.start(seed)
 }
 
-// request asks a process for a token as an app does, and for another if the
-// API refuses it. Nobody waits longer than their context.
+// request asks a process for a token as an app does, and for another if the API refuses
+// it. It checks that no call outlasts its context.
 func (h *history) request(n *node, patience time.Duration) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -590,7 +590,7 @@ func (h *history) accepts(token tokens.Token) bool {
 	return h.issuer.good(token.AccessToken.Reveal())
 }
 
-// settled reports whether nothing more is going to happen but refreshes.
+// settled reports whether nothing but refreshes will happen.
 func (h *history) settled() bool {
 	h.mu.Lock()
 	dead := h.disk.record.Dead != nil
@@ -608,11 +608,11 @@ func (h *history) settled() bool {
 	return true
 }
 
-// verdict checks, with faults ended: the account works, or is dead with a true
+// verdict checks, after faults have ended, that the account works, or is dead with a true
 // reason.
 func (h *history) verdict() {
 	h.mu.Lock()
-	if h.disk.damaged { // who held it has ended: a person must help
+	if h.disk.damaged { // the processes that held it have ended: a person must help
 		h.mu.Unlock()
 		return
 	}
@@ -622,8 +622,8 @@ func (h *history) verdict() {
 		h.problem("dead (%s), but the issuer would take %v", stored.Dead.Reason, stored.Grant.RefreshToken.Reveal())
 	}
 	for token, r := range h.issuer.redemption {
-		w := h.issuer.refresh[r.granted]
-		if h.issuer.kind != "grace" && !r.by.crashed.Load() && r.by.spending != r && r.fault == "" && !w.spent && !w.revoked && stored.Grant.RefreshToken.Reveal() != r.granted {
+		held := h.issuer.refresh[r.granted]
+		if h.issuer.kind != "grace" && !r.by.crashed.Load() && r.by.spending != r && r.fault == "" && !held.spent && !held.revoked && stored.Grant.RefreshToken.Reveal() != r.granted {
 			h.problem("grant %s for %s reached %s and is lost", r.granted, token, r.by.name)
 		}
 	}
@@ -645,7 +645,7 @@ func (h *history) verdict() {
 	}
 }
 
-// end frees what hangs, and ends every process.
+// end releases crashed processes, and ends every process.
 func (h *history) end() {
 	close(h.over)
 	for _, n := range h.all {

@@ -7,9 +7,9 @@ import (
 	"ticketproxy/secret"
 )
 
-// TestSleepingMachine holds that a token is judged by both clocks: while a
-// machine is suspended the monotonic one stands still.
-func TestSleepingMachine(t *testing.T) {
+// TestSuspendedMachine checks that a token is judged by both clocks. The monotonic clock
+// stands still while a machine is suspended.
+func TestSuspendedMachine(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	rec := Record{Grant: Grant{AccessToken: secret.New("a"), Obtained: now, Expiry: now.Add(time.Hour)}}
@@ -19,7 +19,7 @@ func TestSleepingMachine(t *testing.T) {
 	}
 	v.wall = now.Add(-time.Second).Round(0) // as if the other clock had gone on
 	if v.usable(now) || !v.due(now) {
-		t.Error("a token that expired while the machine slept is used")
+		t.Error("a token that expired while the machine was suspended is used")
 	}
 	stepped := newSnapshot(rec, 0.5)
 	stepped.wall = now.Add(48 * time.Hour).Round(0) // as if the other clock was set back
@@ -28,7 +28,7 @@ func TestSleepingMachine(t *testing.T) {
 	}
 }
 
-func TestMarginsAreShares(t *testing.T) {
+func TestMarginsAreSharesOfTheLifetime(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, life := range []time.Duration{2 * time.Second, 10 * time.Minute, time.Hour, 72 * time.Hour, 10 * 365 * 24 * time.Hour} {

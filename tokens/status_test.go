@@ -10,9 +10,9 @@ import (
 	"ticketproxy/tokens/store/memory"
 )
 
-// The next refresh is told while there is one: ahead of the token's end, and never of
-// a dead account.
-func TestNextRefreshIsTold(t *testing.T) {
+// The status has the time of the next refresh, ahead of the token's end. A dead account
+// has none.
+func TestStatusHasTheNextRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := newIssuer(time.Hour)
 		r := newRefresher(i, new(memory.Store), i.seed())

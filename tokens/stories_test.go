@@ -14,20 +14,20 @@ import (
 	"ticketproxy/tokens/store/memory"
 )
 
-// A faultyStore is down, or can tell who is gone, as a test wants.
+// A faultyStore has the faults that a test sets. It implements Presence.
 type faultyStore struct {
 	memory.Store
-	down  atomic.Bool // for writing
-	slow  atomic.Int64
-	vague atomic.Bool // writes, and says that it does not know
-	gone  atomic.Bool // every holder
-	last  func()      // the write of a holder that is gone; may be nil
-	worn  atomic.Bool // its record is damaged
+	down    atomic.Bool // for writing
+	slow    atomic.Int64
+	unknown atomic.Bool // Swap writes, and returns ErrUnknown
+	gone    atomic.Bool // Gone reports every holder
+	last    func()      // the last write of a holder that is gone; may be nil
+	damaged atomic.Bool // the record, until it is replaced
 }
 
 func (s *faultyStore) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
-	if s.worn.Load() {
-		return tokens.Record{}, "worn", tokens.ErrDamaged
+	if s.damaged.Load() {
+		return tokens.Record{}, "damaged", tokens.ErrDamaged
 	}
 	return s.Store.Load(ctx)
 }
@@ -37,15 +37,15 @@ func (s *faultyStore) Swap(ctx context.Context, old tokens.Version, next tokens.
 		return "", errors.New("no space left on device")
 	}
 	time.Sleep(time.Duration(s.slow.Load()))
-	if s.worn.Load() {
-		if old != "worn" {
+	if s.damaged.Load() {
+		if old != "damaged" {
 			return "", tokens.ErrDamaged
 		}
-		s.worn.Store(false)
+		s.damaged.Store(false)
 		_, old, _ = s.Store.Load(ctx)
 	}
 	version, err := s.Store.Swap(ctx, old, next)
-	if err == nil && s.vague.Load() {
+	if err == nil && s.unknown.Load() {
 		return "", tokens.ErrUnknown
 	}
 	return version, err
@@ -81,7 +81,7 @@ func mustServe(t *testing.T, r *tokens.Refresher, i *issuer) tokens.Token {
 	return token
 }
 
-func TestForeignIntentIsRespectedForTheTakeoverDelay(t *testing.T) {
+func TestIntentOfAnotherIsTakenOverAfterTheDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(faultyStore)
 		seed := i.seed()
@@ -143,7 +143,7 @@ func TestLastWriteOfAProcessThatIsGoneIsAdopted(t *testing.T) {
 	})
 }
 
-func TestDeathAfterAFallbackTellsOfTheLostAnswer(t *testing.T) {
+func TestDeathAfterAFallbackMentionsTheLostAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Reuse = true
@@ -211,8 +211,8 @@ func TestRestoredBackupIsOverwritten(t *testing.T) {
 	})
 }
 
-// TestDamagedRecordIsPutBack: the process has what the store has lost, and says
-// so until the store has it again.
+// TestDamagedRecordIsPutBack checks that a process puts back the record that the store
+// has lost, and reports it as unsaved until then.
 func TestDamagedRecordIsPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
@@ -221,7 +221,7 @@ func TestDamagedRecordIsPutBack(t *testing.T) {
 		start(t, r)
 		mustServe(t, r, i)
 		s.down.Store(true)
-		s.worn.Store(true)
+		s.damaged.Store(true)
 		time.Sleep(2 * time.Second)
 		if st := r.Status(); st.State != tokens.Unsaved || !st.Usable {
 			t.Errorf("status of a damaged record: %+v", st)
@@ -229,10 +229,10 @@ func TestDamagedRecordIsPutBack(t *testing.T) {
 		mustServe(t, r, i)
 		s.down.Store(false)
 		time.Sleep(10 * time.Second)
-		if st := r.Status(); st.State != tokens.Ready || s.worn.Load() {
-			t.Errorf("damaged %t, status %+v", s.worn.Load(), st)
+		if st := r.Status(); st.State != tokens.Ready || s.damaged.Load() {
+			t.Errorf("damaged %t, status %+v", s.damaged.Load(), st)
 		}
-		s.worn.Store(true)
+		s.damaged.Store(true)
 		time.Sleep(5 * time.Minute)
 		mustServe(t, r, i)
 		if _, redeemed, most := i.counts(); most != 1 || redeemed < 5 {
@@ -241,31 +241,31 @@ func TestDamagedRecordIsPutBack(t *testing.T) {
 	})
 }
 
-// TestDamagedRecordOfAnotherIsLeftAlone: who does not hold the record cannot
-// put it back, and the seed is not what was lost.
+// TestDamagedRecordOfAnotherIsLeftAlone checks that a process that does not hold the
+// record does not replace it by the seed, which is not what was lost.
 func TestDamagedRecordOfAnotherIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
-		s.worn.Store(true)
+		s.damaged.Store(true)
 		r := newRefresher(i, s, i.seed())
 		start(t, r)
 		if _, err := r.Token(t.Context()); !errors.Is(err, tokens.ErrDamaged) {
 			t.Errorf("error %v, want ErrDamaged", err)
 		}
-		if asked, _, _ := i.counts(); asked != 0 || !s.worn.Load() {
-			t.Errorf("%d token requests; damaged %t", asked, s.worn.Load())
+		if asked, _, _ := i.counts(); asked != 0 || !s.damaged.Load() {
+			t.Errorf("%d token requests; damaged %t", asked, s.damaged.Load())
 		}
 	})
 }
 
-// TestDrainPutsADamagedRecordBack: what is damaged a moment before the end is
-// put back, or said to be lost.
+// TestDrainPutsADamagedRecordBack checks that Drain puts back a damaged record, or returns
+// an error.
 func TestDrainPutsADamagedRecordBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		r := newRefresher(i, s, i.seed())
 		mustServe(t, r, i)
-		s.worn.Store(true)
+		s.damaged.Store(true)
 		s.down.Store(true)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -273,15 +273,15 @@ func TestDrainPutsADamagedRecordBack(t *testing.T) {
 			t.Error(err)
 		}
 		s.down.Store(false)
-		if err := r.Drain(t.Context()); err != nil || s.worn.Load() {
-			t.Errorf("damaged %t: %v", s.worn.Load(), err)
+		if err := r.Drain(t.Context()); err != nil || s.damaged.Load() {
+			t.Errorf("damaged %t: %v", s.damaged.Load(), err)
 		}
 	})
 }
 
-// TestReplicaBehindDoesNotSpendAfterARestore: a backup is restored when one
-// replica has rotated and the other has not heard of it yet. The one that is
-// behind must not take its own record for the newest.
+// TestReplicaBehindDoesNotSpendAfterARestore restores a backup after one replica has
+// rotated, and before the other one knows of it. The one that is behind must not take
+// its own record for the newest.
 func TestReplicaBehindDoesNotSpendAfterARestore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
@@ -321,8 +321,8 @@ func TestReplicaBehindDoesNotSpendAfterARestore(t *testing.T) {
 	})
 }
 
-// TestRotationWithoutAnAccessTokenIsKept: the refresh token of an answer that
-// is of no other use is the only living one.
+// TestRotationWithoutAnAccessTokenIsKept checks that the refresh token of an otherwise
+// useless answer is kept: it is the only valid one.
 func TestRotationWithoutAnAccessTokenIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
@@ -357,9 +357,9 @@ func TestRotationWithoutAnAccessTokenIsKept(t *testing.T) {
 	})
 }
 
-// TestRefusedTokenUnderANewNumber: a rotation without an access token does not
-// make the one that the API refuses usable again.
-func TestRefusedTokenUnderANewNumber(t *testing.T) {
+// TestRefusedTokenInANewGeneration checks that a rotation without an access token does
+// not make the one that the API refuses usable again.
+func TestRefusedTokenInANewGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.RevokeOld, i.keepRotated = true, true
@@ -419,10 +419,10 @@ func TestNewLineIsANewGeneration(t *testing.T) {
 	})
 }
 
-func TestStoreThatIsVagueIsAskedWhatItHas(t *testing.T) {
+func TestUnknownOutcomeIsFoundOutByLoading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(faultyStore)
-		s.vague.Store(true)
+		s.unknown.Store(true)
 		r := newRefresher(i, s, i.seed())
 		mustServe(t, r, i)
 		if asked, _, _ := i.counts(); asked != 1 {
@@ -437,7 +437,7 @@ func TestStoreThatIsVagueIsAskedWhatItHas(t *testing.T) {
 func TestFallbackWhereRotationIsNotDocumented(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(faultyStore)
-		i.Never = true // the old token lives, and a new one that came is no good
+		i.Never = true // the old token stays valid, and the new one is not
 		seed := i.seed()
 		put(t, s, func(r *tokens.Record) {
 			*r = tokens.Record{Generation: 3, Seed: seed.Hash(), Grant: tokens.Grant{RefreshToken: secret.New("unheard-of"), Fallback: seed}}
@@ -514,7 +514,7 @@ func TestStoreDownAfterTheSpend(t *testing.T) {
 		for asked := 0; asked < 2; asked, _, _ = i.counts() {
 			time.Sleep(100 * time.Millisecond)
 		}
-		s.down.Store(true) // it is announced, and on its way
+		s.down.Store(true) // the intent is stored, and the request is on its way
 		time.Sleep(2 * time.Second)
 		if st := r.Status(); st.State != tokens.Unsaved || st.Generation != 2 {
 			t.Errorf("status %+v", st)
@@ -569,7 +569,7 @@ func TestDrainGoesOnStoring(t *testing.T) {
 	})
 }
 
-func TestDrainSaysWhatIsLost(t *testing.T) {
+func TestDrainReportsALostGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
 		i.Latency = time.Second
@@ -695,8 +695,8 @@ func TestIdleAccountIsRefreshedBeforeItsRefreshTokenLapses(t *testing.T) {
 	})
 }
 
-// TestRefreshTokenThatIsNotRenewed: no refresh puts its end off, so none is made
-// for that but one, and status warns.
+// TestRefreshTokenThatIsNotRenewed checks that at most one refresh is made to extend an
+// end that no refresh extends, and that the status warns.
 func TestRefreshTokenThatIsNotRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
@@ -722,7 +722,7 @@ func TestRefreshTokenThatIsNotRenewed(t *testing.T) {
 	})
 }
 
-// ending is an issuer whose refresh token ends once.
+// ending is an issuer whose refresh token has a fixed end.
 type ending struct {
 	*issuer
 	end time.Time
@@ -734,7 +734,7 @@ func (s ending) Refresh(ctx context.Context, token secret.String) (tokens.Grant,
 	return grant, err
 }
 
-// short is an issuer whose refresh tokens live for some time.
+// short is an issuer whose refresh tokens have the lifetime life.
 type short struct {
 	*issuer
 	life time.Duration
@@ -777,8 +777,8 @@ func TestStatusWarns(t *testing.T) {
 	})
 }
 
-// TestNothingIsPublishedWhileItIsBeingStored: an API that refuses the old token
-// from the moment of the refresh gets the new one when it is durable.
+// TestNothingIsPublishedWhileItIsBeingStored checks that an API that refuses the old token
+// since the refresh gets the new one when it is durable.
 func TestNothingIsPublishedWhileItIsBeingStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
@@ -803,7 +803,7 @@ func TestNothingIsPublishedWhileItIsBeingStored(t *testing.T) {
 	})
 }
 
-func TestWrongSeedDoesNotLoseTheLivingLine(t *testing.T) {
+func TestWrongSeedDoesNotLoseTheGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Hour), new(faultyStore)
 		i.Reuse = true
@@ -820,7 +820,7 @@ func TestWrongSeedDoesNotLoseTheLivingLine(t *testing.T) {
 	})
 }
 
-// fixed is an issuer that gives one access token as long as there is one.
+// fixed is an issuer whose grants all have the same access token.
 type fixed struct{ *issuer }
 
 func (f fixed) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
@@ -831,8 +831,8 @@ func (f fixed) Refresh(ctx context.Context, token secret.String) (tokens.Grant, 
 	return grant, err
 }
 
-// TestAccessTokenThatIsGivenAgain: it is of another grant, and serves; that it
-// was refused costs one refresh for all who asked with the same grant.
+// TestAccessTokenThatIsGivenAgain checks that an access token serves that a new grant
+// repeats, and that its refusal costs one refresh for all callers with the same grant.
 func TestAccessTokenThatIsGivenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(time.Minute), new(faultyStore)
@@ -860,8 +860,8 @@ func TestAccessTokenThatIsGivenAgain(t *testing.T) {
 	})
 }
 
-// TestRefusedTokenIsReplacedWithoutFurtherRequests: an instance that is not
-// ready gets no requests which would make it try again.
+// TestRefusedTokenIsReplacedWithoutFurtherRequests checks that an instance tries again by
+// itself: while it is not ready, it gets no requests.
 func TestRefusedTokenIsReplacedWithoutFurtherRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, s := newIssuer(72*time.Hour), new(faultyStore)
