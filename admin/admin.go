@@ -85,8 +85,7 @@ func (a *admin) open(next http.HandlerFunc) http.Handler {
 	})
 }
 
-// private refuses, besides, who is not on this machine and who names a Host
-// that is not the listener's.
+// private also refuses peers on other machines, and Hosts that are not the listener's.
 func (a *admin) private(next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := a.config.Guard.Refuse(r); p != nil {
@@ -101,8 +100,8 @@ func (a *admin) private(next http.HandlerFunc) http.Handler {
 	})
 }
 
-// byName reports whether the Host is a name and no address: what forwards to
-// loopback in a pod may leave the pod's address there, which cannot be rebound.
+// byName reports whether the Host is a name and no address. A forwarder to loopback in a
+// pod may leave the pod's address there, which cannot be rebound.
 func byName(r *http.Request) bool {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {

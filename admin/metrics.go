@@ -180,7 +180,7 @@ func (u *upstream) Replayed(_ context.Context, outcome string) {
 	u.replays.WithLabelValues(outcome).Inc()
 }
 
-// known keeps a client from making a time series of each word it can think of.
+// known keeps a client from making a time series with each method that it invents.
 func known(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,

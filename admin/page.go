@@ -20,7 +20,7 @@ th, td { text-align: left; padding: .3rem .8rem .3rem 0; vertical-align: top; bo
 `
 
 // page shows the status to a person. It has no script, loads nothing, and may
-// not be framed; it asks again by itself.
+// not be framed; it reloads itself.
 func (a *admin) page(w http.ResponseWriter, _ *http.Request) {
 	sum := sha256.Sum256([]byte(style))
 	h := w.Header()

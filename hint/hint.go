@@ -5,7 +5,7 @@ package hint
 
 import "errors"
 
-// With returns err with a hint, which is an order: "make room on the volume". The
+// With returns err with a hint, in the imperative: "make room on the volume". The
 // text of err stays as it is, and errors.Is and errors.As see through it.
 func With(err error, hint string) error { return &hinted{err, hint} }
 

@@ -112,7 +112,7 @@ func client(u config.Upstream, out outbound, clock func(time.Time)) *issuer.Clie
 	})
 }
 
-// seed returns the account's seed of now. A file is read anew when it changes,
+// seed returns the account's present seed. A file is read anew when it changes,
 // so that a mounted secret revives an account without a restart.
 func seed(u config.Upstream) func() secret.String {
 	if u.SeedFile == "" {

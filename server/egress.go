@@ -9,8 +9,8 @@ import (
 	"ticketproxy/config"
 )
 
-// egressProxy returns how to get out through the proxies that the user named; nil
-// when there is none.
+// egressProxy returns which of the proxies that the user named a request goes through;
+// nil when there is none.
 func egressProxy(c config.Egress) func(*http.Request) (*url.URL, error) {
 	if c.HTTPProxy.IsZero() && c.HTTPSProxy.IsZero() {
 		return nil

@@ -14,7 +14,7 @@ import (
 
 // bindUnix listens at a path, with a file of that mode. The socket is bound in a
 // directory that only this user can enter, and linked into its place when it has
-// its mode: the umask would be every goroutine's. The link replaces nothing.
+// its mode. A umask would change the files of every goroutine. The link replaces nothing.
 func (n Network) bindUnix(ctx context.Context, path string, mode fs.FileMode) (sockets []net.Listener, err error) {
 	dir := filepath.Join(filepath.Dir(path), "."+rand.Text()[:5]) // short, since config.bindRoom is
 	if err := os.Mkdir(dir, 0o700); err != nil {
