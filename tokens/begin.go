@@ -11,8 +11,8 @@ import (
 
 // Begin stores a grant that a person has obtained as the beginning of a new
 // line, whatever the store holds, and returns its generation. Running
-// processes adopt it when they next look. The seed is the operator's of now,
-// which may be empty: it is noted so that it does not count as newer than the
+// processes adopt it when they next look. The seed is the operator's present
+// one, which may be empty: it is noted so that it does not count as newer than the
 // grant.
 func Begin(ctx context.Context, s Store, grant Grant, seed secret.String) (generation uint64, _ error) {
 	loading := false

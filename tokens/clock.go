@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// leastSkew is the difference to the issuer's clock that is worth a word. Its
-// Date has whole seconds and has travelled.
+// leastSkew is the least difference to the issuer's clock that is reported. A Date has
+// whole seconds, and takes time to arrive.
 const leastSkew = 30 * time.Second
 
 // Clock is told the issuer's time, as it came with an answer. Expiries are

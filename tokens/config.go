@@ -14,7 +14,7 @@ type Config struct {
 	Account  string
 	Issuer   Issuer
 	Store    Store
-	Seed     func() secret.String // the operator's refresh token of now; nil when there is none
+	Seed     func() secret.String // the operator's present refresh token; nil when there is none
 	Rotation Rotation
 	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
 	Holder   string         // this process, as its Store knows it; unique
@@ -44,7 +44,7 @@ func New(c Config) *Refresher {
 		c.Log = zap.NewNop()
 	}
 	if c.Observer == nil {
-		c.Observer = nobody{}
+		c.Observer = nopObserver{}
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64
@@ -60,8 +60,8 @@ type Observer interface {
 	WriteFailed()
 }
 
-// nobody is the Observer of a Config without one.
-type nobody struct{}
+// nopObserver is the Observer of a Config without one.
+type nopObserver struct{}
 
-func (nobody) Refreshed(string, time.Duration) {}
-func (nobody) WriteFailed()                    {}
+func (nopObserver) Refreshed(string, time.Duration) {}
+func (nopObserver) WriteFailed()                    {}

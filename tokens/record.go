@@ -9,7 +9,7 @@ import (
 )
 
 // A Record is all that is known of one account; it is what a Store keeps,
-// whole, in one write. Records are values: who changes one changes a copy.
+// whole, in one write. Records are values: a change is made to a copy.
 type Record struct {
 	// Generation counts the rotations of the account, over all its lines of
 	// descent: it never falls. 0 is a seed that was never redeemed.

@@ -76,8 +76,8 @@ func newSnapshot(rec Record, random float64) *snapshot {
 	return v
 }
 
-// usable reports whether the token may be sent. Both clocks are asked, for the
-// monotonic one stands still while a machine sleeps and the other one jumps.
+// usable reports whether the token may be sent. It goes by both clocks, because
+// the monotonic one stands still while a machine sleeps and the other one jumps.
 func (v *snapshot) usable(now time.Time) bool {
 	return v != nil && (v.expiry.IsZero() || now.Before(v.expiry) && now.Round(0).Before(v.wall))
 }

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	maxAnswer = 1 << 20  // bytes of a body, unpacked
+	maxAnswer = 1 << 20  // bytes of a body, decompressed
 	maxToken  = 16 << 10 // bytes of a token
 	// forever stands for every longer time: time.Duration ends at 292 years.
 	forever = 100 * 365 * 24 * time.Hour
@@ -39,10 +39,10 @@ var (
 	errTokenType    = errors.New("token type is not Bearer")
 )
 
-// readText reads an answer's body, and as much of it as there is when it
-// breaks off. One that was packed although that was not asked for is unpacked,
-// within the limit: it may hold the only living refresh token. It is unpacked
-// once at most, because each coding takes some 40 KiB of memory.
+// readText reads an answer's body, and as much of it as there is when it breaks off. A
+// compressed one is decompressed within the limit although none was asked for: it may
+// hold the only valid refresh token. It is decompressed once at most, because each coding
+// takes some 40 KiB of memory.
 func readText(resp *http.Response) ([]byte, error) {
 	var body io.Reader = resp.Body
 	for _, coding := range resp.Header.Values("Content-Encoding") {
@@ -68,9 +68,9 @@ func readText(resp *http.Response) ([]byte, error) {
 	return text, err
 }
 
-// readGrant reads a successful answer (RFC 6749, section 5.1), and what there
-// is of a faulty one, once its refresh token has come: the one before may be
-// spent. Where only the access token is of no use, that comes with the error.
+// readGrant reads a successful answer (RFC 6749, section 5.1). It also reads a faulty one
+// whose refresh token has come, because the one before may be spent. If only the access
+// token is of no use, the refresh token comes with the error.
 //
 // token_type may be missing, though the RFC requires it: Ticketpark's page does
 // not mention it, and a refused answer is a lost refresh token. For the same

@@ -24,8 +24,8 @@ func (a attempt) unsent(err error) (tokens.Grant, error) {
 	return tokens.Grant{}, &tokens.IssuerError{Class: tokens.NotSent, Err: err}
 }
 
-// read makes of an answer a grant, or an error of the class that says what may
-// follow. What no rule covers is Ambiguous.
+// read returns the grant of an answer, or an error whose class says what may follow. An
+// answer that no rule covers is Ambiguous.
 func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 	status := resp.StatusCode
 	failed := &tokens.IssuerError{Status: status}
@@ -35,8 +35,8 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 		failed.Class, failed.RetryAfter = tokens.Throttled, after
 		return tokens.Grant{}, failed
 	case status >= 300 && status < 400:
-		// Whoever redirects has not acted on the request, and a token is taken
-		// nowhere else than to its issuer.
+		// A server that redirects has not acted on the request. A token is sent to
+		// its issuer only.
 		failed.Class, failed.Err = tokens.Refused, errRedirect
 		return tokens.Grant{}, failed
 	}
@@ -55,10 +55,10 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 	return tokens.Grant{}, failed
 }
 
-// accept reads a successful answer. One whose JSON object is whole is taken
-// even if what was to follow it did not come: a spent refresh token is not
-// given back. One that holds no grant leaves the refresh token in doubt, and
-// one with a refresh token alone will not be better if asked for again soon.
+// accept reads a successful answer. An answer whose JSON object is whole is accepted even
+// if the rest did not come: the refresh token that was sent is spent. After an answer
+// without a grant it may be spent. After an answer with a refresh token alone, asking
+// again soon would not help.
 func (a attempt) accept(failed *tokens.IssuerError, text []byte, broken error) (tokens.Grant, error) {
 	g, err := a.readGrant(text)
 	switch {

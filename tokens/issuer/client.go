@@ -118,8 +118,8 @@ func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
 }
 
 // ask is the one place that sends. It calls the round tripper itself, without
-// an http.Client, so that there is nothing which would follow a redirect, keep
-// a cookie or try again.
+// an http.Client, so that nothing follows a redirect, keeps a cookie or tries
+// again.
 func (c *Client) ask(
 	ctx context.Context,
 	grant dialect.GrantType,

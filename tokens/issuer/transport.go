@@ -18,8 +18,8 @@ const maxHeader = 64 << 10
 // Transport returns a transport fit for token requests, in which nothing is
 // ever sent twice: each request has a connection of its own, because an idle one
 // that the issuer has just closed is the commonest way to lose an answer, and
-// the protocol is HTTP/1.1, for HTTP/2 may send again what it believes unread.
-// Nothing is inflated. A nil roots is the system's, a nil proxy none, a nil
+// the protocol is HTTP/1.1, because HTTP/2 may send again what it believes unread.
+// Nothing is decompressed. A nil roots is the system's, a nil proxy none, a nil
 // dial net.Dialer's. Hosts that are called without TLS are on this machine, and no
 // proxy is between. Loopback is reached as package loopback says.
 func Transport(
