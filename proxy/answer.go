@@ -43,7 +43,7 @@ type AnswerMemory struct {
 	free *semaphore.Weighted
 }
 
-// NewAnswerMemory returns a bound of so many bytes.
+// NewAnswerMemory returns a bound of that many bytes.
 func NewAnswerMemory(bytes int64) *AnswerMemory {
 	return &AnswerMemory{bytes, semaphore.NewWeighted(bytes)}
 }
@@ -147,7 +147,7 @@ func (m *answerMeter) close() {
 	m.shrink(0)
 }
 
-// shrink keeps so much of the reservation. m.mu is held.
+// shrink reduces the reservation to keep. The caller holds m.mu.
 func (m *answerMeter) shrink(keep int64) {
 	if m.reserved > keep {
 		m.all.free.Release(m.reserved - keep)
@@ -221,7 +221,8 @@ type answerConn struct {
 	end   context.CancelFunc
 }
 
-// metered has dial's connections be metered, and their request know of them.
+// metered wraps dial: its connections are metered, and their request notes that one was
+// made.
 func metered(dial Dialer) Dialer {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if x, ok := ctx.Value(stateKey{}).(*requestState); ok {
@@ -266,10 +267,10 @@ func (c *answerConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// meterAnswer has the transport say which connection it sends on, whose reads are
-// metered from then on. ReverseProxy (Go 1.26) puts a trace of its own into each
-// request's context. It is changed here, because httptrace merges a second one by
-// reflection. TestAnswersHeaderIsBounded holds this.
+// meterAnswer has the transport report which connection it sends on, and meters the
+// reads of that connection from then on. ReverseProxy (Go 1.26) puts a trace of its own
+// into each request's context. It is changed here, because httptrace merges a second one
+// by reflection. TestAnswersHeaderIsBounded holds this.
 func (x *requestState) meterAnswer(ctx context.Context) {
 	if trace := httptrace.ContextClientTrace(ctx); trace != nil {
 		trace.GotConn = func(info httptrace.GotConnInfo) {

@@ -39,8 +39,8 @@ func allow(h http.Header, origin string) {
 	h.Add("Vary", "Origin")
 }
 
-// setCORS replaces what the upstream says of CORS by what the operator said, in
-// an answer to a browser.
+// setCORS replaces the upstream's CORS headers by those that the operator wants, in an
+// answer to a browser.
 func setCORS(h http.Header, origin string) {
 	for name := range h {
 		if strings.HasPrefix(name, "Access-Control-") {

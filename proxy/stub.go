@@ -11,7 +11,7 @@ import (
 // A StubTokenEndpoint answers apps that do their own OAuth at the provider's token
 // path, so that they keep working: with a grant in the provider's own form
 // whose tokens are worthless. The app's Authorization is replaced anyway.
-// What the app sends there, credentials among it, goes nowhere.
+// Nothing that the app sends there goes out, credentials included.
 type StubTokenEndpoint struct {
 	Paths []string // of the token endpoint, as apps call it
 	Body  []byte   // JSON

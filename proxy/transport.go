@@ -31,7 +31,7 @@ func NewTransport(
 ) *http.Transport {
 	if dial == nil {
 		// The probes find within half a minute that an upstream is gone without a
-		// word, as HTTP/2's pings would: its silent streams end then, and idle
+		// FIN or RST, as HTTP/2's pings would: its silent streams end then, and idle
 		// connections to it are not used again.
 		probes := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: probes}).DialContext
@@ -55,8 +55,8 @@ func NewTransport(
 	}
 }
 
-// protocols is HTTP/1.1 alone: HTTP/2 costs no less, and one slow stream's
-// window there is every other's.
+// protocols is HTTP/1.1 alone: HTTP/2 costs no less, and there all streams share the
+// window that a slow one fills.
 func protocols() *http.Protocols {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)

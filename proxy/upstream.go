@@ -56,14 +56,14 @@ type Observer interface {
 	Replayed(ctx context.Context, outcome string)
 }
 
-// nobody is the Observer of an UpstreamConfig without one.
-type nobody struct{}
+// nopObserver is the Observer of an UpstreamConfig without one.
+type nopObserver struct{}
 
-func (nobody) Begin(r *http.Request) (context.Context, func(Exchange)) {
+func (nopObserver) Begin(r *http.Request) (context.Context, func(Exchange)) {
 	return r.Context(), func(Exchange) {}
 }
 
-func (nobody) Replayed(context.Context, string) {}
+func (nopObserver) Replayed(context.Context, string) {}
 
 // An Exchange is one request and its answer, as metrics see them.
 type Exchange struct {
@@ -127,7 +127,7 @@ func newUpstream(c UpstreamConfig) *upstream {
 		c.Log = zap.NewNop()
 	}
 	if c.Observer == nil {
-		c.Observer = nobody{}
+		c.Observer = nopObserver{}
 	}
 	c.Log = c.Log.With(zap.String("upstream", c.Name))
 	u := &upstream{UpstreamConfig: c, headers: newHeaderFilters(c.Cookies)}

@@ -41,7 +41,7 @@ func (u *upstream) within(path string) string {
 	return "/"
 }
 
-// pathOf returns a request's path as it was sent, where net/url would mend it.
+// pathOf returns a request's path as it was sent, where net/url would change it.
 func pathOf(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if strings.HasPrefix(path, "/") || path == "*" {
@@ -124,7 +124,7 @@ func escapesBase(path string) bool {
 		}
 		path = next
 	}
-	return true // encoded more often than anything honest is
+	return true // encoded more often than in any real path
 }
 
 // plainDots undoes what some servers take for a dot or a slash: longer forms than
@@ -242,7 +242,7 @@ func (u *upstream) resolve(ref reference, asked string) (reference, bool) {
 		}
 		ref.path = asked[:strings.LastIndex(asked, "/")+1] + ref.path
 	}
-	if u.confined() && escapesBase(ref.path) { // as the app would do, were it with the upstream
+	if u.confined() && escapesBase(ref.path) { // as the app would do if it called the upstream directly
 		ref.path = removeDotSegments(ref.path)
 	}
 	return ref, true

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// A framing follows the requests of a connection through its bytes, and breaks
-// one that has both Content-Length and Transfer-Encoding, with which a request
-// can be hidden from a server that reads the other one, or the latter in HTTP/1.0, which
-// does not know it (RFC 9112, section 6.1). The server would drop one silently,
-// and a body with it; a header line without a colon it refuses with 400, and
-// closes the connection.
+// A framing follows the requests of a connection through its bytes. It breaks a request
+// that has both Content-Length and Transfer-Encoding, with which a request can be hidden
+// from a server that reads the other one. It also breaks one with Transfer-Encoding in
+// HTTP/1.0, which does not know it (RFC 9112, section 6.1). The server would silently drop
+// one of the two fields, and a body with it. It refuses a header line without a colon with
+// 400, and closes the connection.
 //
 // It knows no more of HTTP than it takes to find the next header. Where it is
 // in doubt it stops looking, and the server goes on as it does without it. The

@@ -50,8 +50,7 @@ func HostMatches(ours, host string) bool {
 
 // SplitReference cuts a URI reference (RFC 3986, section 4.2) into scheme and
 // authority, which may be empty, and the rest, which begins with a slash if there
-// is an authority. It accepts any text, since a peer's mistakes are not ours to
-// mend.
+// is an authority. It accepts any text, since a peer may make mistakes.
 func SplitReference(reference string) (scheme, authority, rest string) {
 	scheme, rest, ok := strings.Cut(reference, "//")
 	if ok && scheme != "" {

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// refusal returns our own form of an answer with which net/http refuses a
-// request, and on the connection itself; nil when p is none. It is asked between
-// requests only, because a part of an answer's body may look like one. An ambiguous
-// request had been framed in two ways.
+// refusal returns our own form of an answer that net/http writes to the connection when
+// it refuses a request; nil when p is no such answer. It is called between requests
+// only, because a part of an answer's body may look like one. An ambiguous request was
+// framed in two ways.
 func refusal(p []byte, ambiguous bool) []byte {
 	const most = 512
 	if len(p) > most || !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
