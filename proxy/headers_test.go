@@ -125,7 +125,7 @@ func TestPagesOfAllowedOrigins(t *testing.T) {
 	is(t, "methods", res.Header.Get("Access-Control-Allow-Methods"), "PATCH")
 	is(t, "headers", res.Header.Get("Access-Control-Allow-Headers"), "x-a, content-type")
 	if len(asked) > 0 {
-		t.Error("the API was asked")
+		t.Error("the API got a request")
 	}
 	c.send("PATCH /tickets HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example\r\nSec-Fetch-Site: cross-site\r\n\r\n")
 	res = c.receive("PATCH")

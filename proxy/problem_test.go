@@ -244,7 +244,7 @@ func TestNoToken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := begin(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the API was asked") }))
+			w := begin(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the API got a request") }))
 			w.source.err = test.err
 			c := w.dial()
 			for range 2 { // the app's connection survives

@@ -33,7 +33,7 @@ const (
 	lingerMost    = 30 * time.Second // in all
 
 	// writeBuffer bounds what the kernel keeps of an answer for an app, which is
-	// near: of its own accord it takes some MiB for each that reads slowly, and
+	// near: by default it takes some MiB for each that reads slowly, and
 	// a thousand of them starve the others of processors and socket memory.
 	writeBuffer = 256 << 10
 )
