@@ -90,9 +90,6 @@ func (r *Refresher) Status() Status {
 	if s.State == Dead {
 		s.NextRefresh = time.Time{}
 	}
-	if s.State == Dead && s.Error == "" {
-		s.Error, s.ErrorAt = r.held.Dead.Reason, r.held.Dead.At
-	}
 	return s
 }
 
