@@ -17,7 +17,7 @@ func (p *parser) drafts(listed []string) []*draft {
 	const variable = Prefix + "UPSTREAMS"
 	if p.vars[variable] == "" {
 		p.known = append(p.known, names[Upstream](Prefix)...)
-		return []*draft{{prefix: Prefix}}
+		return []*draft{{Upstream: Upstream{EnvPrefix: Prefix}}}
 	}
 	var all []*draft
 	seen := make(map[string]bool)
@@ -31,8 +31,8 @@ func (p *parser) drafts(listed []string) []*draft {
 			continue
 		}
 		seen[name] = true
-		d := &draft{Upstream: Upstream{Name: name}, prefix: prefixFor(name)}
-		own := names[Upstream](d.prefix)
+		d := &draft{Upstream: Upstream{Name: name, EnvPrefix: prefixFor(name)}}
+		own := names[Upstream](d.EnvPrefix)
 		if !isName(name) {
 			p.report.add(variable, quote(name)+" is not a name for an upstream", hintForName)
 		} else if i := slices.IndexFunc(own, p.taken); i >= 0 {

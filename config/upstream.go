@@ -16,9 +16,14 @@ import (
 //
 // A field with scope account belongs to the upstream's account. If the account is another
 // upstream's, the credentials here are empty, and the other fields of that scope are
-// copied from it.
+// copied from it. The tag envDefault is a default value; the tag default says in words
+// what happens without the variable.
 type Upstream struct {
-	Name     string          `env:"-"` // [a-z][a-z0-9-]*; the provider's name if there is only one upstream
+	Name string `env:"-"` // [a-z][a-z0-9-]*; the provider's name if there is only one upstream
+	// EnvPrefix begins the names of its variables: TICKETPROXY_, or TICKETPROXY_PARK_ where
+	// UPSTREAMS names park.
+	EnvPrefix string `env:"-"`
+
 	Provider string          `env:"PROVIDER" default:"required"`
 	Dialect  dialect.Dialect `env:"-"` // the provider's, with the user's settings
 
@@ -61,31 +66,30 @@ func (u Upstream) OwnsAccount() bool { return u.Account == u.Name }
 // A draft is an upstream that is being checked.
 type draft struct {
 	Upstream
-	prefix string // of its variables
 }
 
-func (d *draft) variable(key string) string { return d.prefix + key }
+func (d *draft) variable(key string) string { return d.EnvPrefix + key }
 
 // fillUpstream fills a draft from its variables and from the dialect that
 // PROVIDER names. An upstream that uses another upstream's account has its provider.
 func (p *parser) fillUpstream(d *draft) {
 	provider := p.vars[d.variable("PROVIDER")]
-	if account := p.vars[d.variable("ACCOUNT")]; provider == "" && account != "" && d.prefix != Prefix {
+	if account := p.vars[d.variable("ACCOUNT")]; provider == "" && account != "" && d.EnvPrefix != Prefix {
 		provider = p.vars[prefixFor(account)+"PROVIDER"]
 	}
 	if i := slices.IndexFunc(p.dialects, func(known dialect.Dialect) bool { return known.Name == provider }); i >= 0 {
 		d.Dialect = p.dialects[i]
 	}
-	p.fill(&d.Upstream, d.prefix, defaultsOf(d.Dialect))
+	p.fill(&d.Upstream, d.EnvPrefix, defaultsOf(d.Dialect))
 }
 
 // upstreams checks each upstream, and completes those that use another upstream's account.
 func (p *parser) upstreams(drafts []*draft) {
 	for _, d := range drafts {
-		if d.prefix == Prefix {
+		if d.EnvPrefix == Prefix {
 			d.Name = d.Provider
 		}
-		if d.prefix == Prefix && d.Account != "" && d.Account != d.Name {
+		if d.EnvPrefix == Prefix && d.Account != "" && d.Account != d.Name {
 			p.report.add(d.variable("ACCOUNT"), quote(d.Account)+" is not an upstream: there is but one",
 				"leave it out, or name several upstreams in TICKETPROXY_UPSTREAMS")
 			d.Account = ""

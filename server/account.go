@@ -22,8 +22,9 @@ import (
 // An account is one that the server keeps fresh.
 type account struct {
 	*tokens.Refresher
-	name   string
-	issuer *currentIssuer
+	name      string
+	issuer    *currentIssuer
+	loginHint string
 }
 
 // addAccounts makes the accounts, whose issuers cannot be asked yet.
@@ -47,8 +48,8 @@ func (s *Server) addAccounts(state store.Backend) error {
 			Log:      s.log.Named("tokens").With(zap.String("account", u.Name)),
 			Observer: s.metrics.Account(u.Name),
 		})
-		s.accounts = append(s.accounts, account{r, u.Name, asked})
-		s.sources[u.Name] = source{r}
+		s.accounts = append(s.accounts, account{r, u.Name, asked, loginHint(u)})
+		s.sources[u.Name] = source{r, loginHint(u)}
 	}
 	return nil
 }

@@ -103,17 +103,17 @@ func (k *checklist) account(ctx context.Context, state store.Backend, u config.U
 	record, _, err := state.Account(u.Name).Load(ctx)
 	switch {
 	case errors.Is(err, tokens.ErrNone) && u.RefreshToken.IsZero():
-		k.fails(what, errors.New("there is no grant yet"), LoginHint(u.Name))
+		k.fails(what, errors.New("there is no grant yet"), loginHint(u))
 	case errors.Is(err, tokens.ErrNone):
 		k.passed(what, "begins with its seed")
 	case err != nil:
-		k.fails(what, err, LoginHint(u.Name))
+		k.fails(what, err, loginHint(u))
 	case record.Dead != nil:
-		k.fails(what, errors.New(record.Dead.Reason), LoginHint(u.Name))
+		k.fails(what, errors.New(record.Dead.Reason), loginHint(u))
 	default:
 		k.passed(what, "generation %d, refreshed %s", record.Generation, admin.Until(time.Now(), record.Grant.Obtained))
 		if expiry := record.Grant.RefreshExpiry; !expiry.IsZero() && time.Until(expiry) <= 0 {
-			k.fails(what, errors.New("its refresh token has expired"), LoginHint(u.Name))
+			k.fails(what, errors.New("its refresh token has expired"), loginHint(u))
 		}
 	}
 }

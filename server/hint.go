@@ -3,22 +3,27 @@ package server
 import (
 	"errors"
 
+	"ticketproxy/config"
 	"ticketproxy/hint"
 	"ticketproxy/tokens"
 )
 
-// LoginHint says what revives a dead account.
-func LoginHint(account string) string {
-	return "run ticketproxy login " + account + ", or give it a new TICKETPROXY_REFRESH_TOKEN"
+// loginHint says what revives the dead account of the upstream u, which owns it.
+func loginHint(u config.Upstream) string {
+	seed := "set " + u.EnvPrefix + "REFRESH_TOKEN to a new refresh token"
+	if u.SeedFile != "" {
+		seed = "write a new refresh token to the file of " + u.EnvPrefix + "REFRESH_TOKEN_FILE"
+	}
+	return "run ticketproxy login " + u.Name + ", or " + seed
 }
 
 // hintFor says what a person can do about an account that is not well; "" when
-// that is nothing, or waiting.
-func hintFor(s tokens.Status) string {
+// that is nothing, or waiting. Login is its loginHint.
+func hintFor(s tokens.Status, login string) string {
 	var e *tokens.IssuerError
 	switch {
 	case s.State == tokens.Dead:
-		return LoginHint(s.Account)
+		return login
 	case hint.Of(s.Cause) != "":
 		return hint.Of(s.Cause)
 	case s.State == tokens.Unsaved:

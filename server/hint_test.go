@@ -3,9 +3,12 @@ package server
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"ticketproxy/config"
 	"ticketproxy/hint"
 	"ticketproxy/tokens"
 )
@@ -32,9 +35,37 @@ func TestHintFor(t *testing.T) {
 		"damaged state":          {tokens.Degraded, fmt.Errorf("loading: %w", hint.With(tokens.ErrDamaged, "move it away")), "move it away"},
 		"unsaved":                {tokens.Unsaved, errors.New("input/output error"), "TICKETPROXY_STATE writable"},
 	} {
-		got := hintFor(tokens.Status{Account: "park", State: tt.state, Cause: tt.cause})
+		got := hintFor(tokens.Status{Account: "park", State: tt.state, Cause: tt.cause}, "run ticketproxy login park")
 		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
 			t.Errorf("%s: hint %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// TestLoginHint checks that the variable in the hint is one that the upstream has.
+func TestLoginHint(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "seed")
+	if err := os.WriteFile(file, []byte("text"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	one := []string{"TICKETPROXY_PROVIDER=socialboards", "TICKETPROXY_CLIENT_ID=x", "TICKETPROXY_STATE=file:/state"}
+	two := []string{
+		"TICKETPROXY_UPSTREAMS=park", "TICKETPROXY_PARK_PROVIDER=socialboards", "TICKETPROXY_PARK_CLIENT_ID=x",
+		"TICKETPROXY_STATE=file:/state",
+	}
+	for want, vars := range map[string][]string{
+		"run ticketproxy login socialboards, or set TICKETPROXY_REFRESH_TOKEN to a new refresh token": one,
+		"run ticketproxy login park, or set TICKETPROXY_PARK_REFRESH_TOKEN to a new refresh token":    two,
+		"run ticketproxy login park, or write a new refresh token to the file of TICKETPROXY_PARK_REFRESH_TOKEN_FILE": append(
+			two, "TICKETPROXY_PARK_REFRESH_TOKEN_FILE="+file),
+	} {
+		c, err := config.Parse(config.Environment{Vars: vars})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := loginHint(c.Upstreams[0]); got != want {
+			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 }

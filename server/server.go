@@ -163,7 +163,7 @@ func (s *Server) statuses() []tokens.Status {
 	all := make([]tokens.Status, len(s.accounts))
 	for i, a := range s.accounts {
 		all[i] = a.Status()
-		all[i].Hint = hintFor(all[i])
+		all[i].Hint = hintFor(all[i], a.loginHint)
 	}
 	return all
 }

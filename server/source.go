@@ -11,18 +11,21 @@ import (
 
 // A source hands a Refresher's tokens to the proxy, and puts its errors into
 // words for apps.
-type source struct{ refresher *tokens.Refresher }
+type source struct {
+	refresher *tokens.Refresher
+	loginHint string
+}
 
 // Token implements proxy.TokenSource.
 func (s source) Token(ctx context.Context) (proxy.Token, error) {
 	token, err := s.refresher.Token(ctx)
-	return proxy.Token(token), forApps(err)
+	return proxy.Token(token), s.forApps(err)
 }
 
 // Renew implements proxy.TokenSource.
 func (s source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, error) {
 	token, err := s.refresher.Renew(ctx, tokens.Token(rejected))
-	return proxy.Token(token), forApps(err)
+	return proxy.Token(token), s.forApps(err)
 }
 
 // Refused implements proxy.TokenSource.
@@ -30,7 +33,7 @@ func (s source) Refused(token proxy.Token) { s.refresher.Refused(tokens.Token(to
 
 // forApps returns an error whose text apps may see: it names no file or process,
 // which log, status and admin listener do.
-func forApps(err error) error {
+func (s source) forApps(err error) error {
 	var (
 		dead        *tokens.DeadError
 		unavailable *tokens.UnavailableError
@@ -38,7 +41,7 @@ func forApps(err error) error {
 	)
 	switch {
 	case errors.As(err, &dead):
-		return &proxy.TokenError{LoginRequired: true, Detail: dead.Error() + "; " + LoginHint(dead.Account)}
+		return &proxy.TokenError{LoginRequired: true, Detail: dead.Error() + "; " + s.loginHint}
 	case errors.As(err, &unavailable):
 		why := unavailable.Reason()
 		if errors.As(err, &out) {
