@@ -3,6 +3,7 @@ package config
 import (
 	"io"
 	"strings"
+	"ticketproxy/tokens/dialect"
 )
 
 // A Variable describes a variable to a user.
@@ -57,7 +58,7 @@ func Help(w io.Writer) error {
 func meanings() map[string]string {
 	return map[string]string{
 		// Variables of an upstream.
-		"PROVIDER":      "the system's dialect: socialboards, openticket, ticketpark, or generic (plain RFC 6749)",
+		"PROVIDER":      "the system's dialect: " + providers() + " (plain RFC 6749)",
 		"CLIENT_ID":     "the OAuth client's identifier",
 		"CLIENT_SECRET": "the OAuth client's secret",
 		"REFRESH_TOKEN": "the seed: the first refresh token; after the first rotation the state is used instead, until the " +
@@ -107,4 +108,14 @@ func needs() map[string]string {
 		"UPSTREAM_URL": "set it to the API's origin, like https://api.example.com",
 		"TOKEN_URL":    "set it to the issuer's token endpoint, like https://issuer.example.com/token",
 	}
+}
+
+// providers names all dialects, the generic one last.
+func providers() string {
+	var names []string
+	for _, d := range dialect.All() {
+		names = append(names, d.Name)
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + ", or " + names[last]
 }

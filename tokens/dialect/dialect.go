@@ -46,9 +46,9 @@ const (
 	RotationSingleUse Rotation = "single_use" // it is spent, and a new one comes
 )
 
-// A Dialect is one provider's deviation from RFC 6749. Its zero value is a public
-// client which speaks the RFC. A field with an env tag is the default of the
-// variable of that name.
+// A Dialect is one provider's deviation from RFC 6749. Name, ClientAuth, Encoding,
+// Grants, Rotation and StubAnswer must be set. A field with an env tag is the default
+// of the variable of that name.
 type Dialect struct {
 	Name         string
 	UpstreamURL  string `env:"UPSTREAM_URL"`  // the API's origin; empty if the user must say it
@@ -98,7 +98,7 @@ type Answer struct {
 // Allows reports whether the dialect knows the grant.
 func (d Dialect) Allows(grant GrantType) bool { return slices.Contains(d.Grants, grant) }
 
-// All returns every dialect, freshly made.
+// All returns every dialect, freshly made, the generic one last.
 func All() []Dialect {
 	return []Dialect{socialBoards(), openTicket(), ticketpark(), generic()}
 }

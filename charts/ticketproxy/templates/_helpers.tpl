@@ -121,7 +121,7 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- end }}
 {{- else }}
 {{- if not $u.provider }}
-{{- fail (printf "\n\n%s.provider is missing: socialboards, openticket, ticketpark or generic." $at) }}
+{{- fail (printf "\n\n%s.provider is missing: values.yaml names all." $at) }}
 {{- end }}
 {{- if not $u.clientId }}
 {{- fail (printf "\n\n%s.clientId is missing." $at) }}
