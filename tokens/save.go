@@ -95,3 +95,18 @@ func (r *Refresher) supersede(newer Record) {
 	r.mu.Unlock()
 	r.adopt(newer)
 }
+
+// publishUnsaved returns the snapshot that replaced past; nil when there is none. A grant
+// that could not be stored is published only here, when past no longer serves: an
+// access token that is not durable is better than none.
+func (r *Refresher) publishUnsaved(past *snapshot) *snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v := r.current.Load(); v != past {
+		return v
+	}
+	if r.saving != saveFailed || past != nil && past.token.Generation == r.held.Generation {
+		return nil
+	}
+	return r.publishLocked()
+}
