@@ -96,7 +96,8 @@ func meanings() map[string]string {
 		"LOG_LEVEL":             "the least important level that is logged: debug, info, warn, error",
 		"LOG_FORMAT":            "json or console",
 		"DRAIN_DELAY":           "after SIGTERM: how long to stay open while not ready",
-		"DRAIN_TIMEOUT":         "after SIGTERM: how long to wait for requests in flight",
+		"DRAIN_TIMEOUT": "after SIGTERM: how long to wait for requests in flight; " +
+			"a token request may take what is left of it, and at least 5s",
 	}
 }
 

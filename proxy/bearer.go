@@ -35,6 +35,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	fresh, ok, err := b.retryToken(ctx, res.StatusCode, token, body.reserve())
 	switch {
 	case err != nil:
+		b.observe(ctx, "failed")
 		res.Body.Close()
 		return nil, err
 	case !ok:

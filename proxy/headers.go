@@ -15,8 +15,10 @@ import (
 //
 //   - httputil.ReverseProxy (Go 1.26) removes the hop-by-hop fields of requests and
 //     answers (RFC 9110, section 7.6.1), and from requests Forwarded and
-//     X-Forwarded-For, -Host and -Proto. To let one of these through, upstream.rewrite
-//     would have to copy it from the incoming request.
+//     X-Forwarded-For, -Host and -Proto, before upstream.rewrite is called. The rules
+//     below remove their other spellings. To let one of these fields through,
+//     upstream.rewrite would have to copy it from the incoming request, after
+//     sanitizeRequest.
 //   - bearer.send sets Authorization.
 
 // A direction is a way that header fields go; directions are a set.

@@ -216,6 +216,7 @@ func TestRenewFails(t *testing.T) {
 		}
 		is(t, "detail", p.Detail, err.Detail)
 		is(t, "Retry-After", res.Header.Get("Retry-After"), map[string]string{"token_unavailable": "1"}[code])
+		is(t, "outcome", w.observer.outcomes(), "failed")
 	}
 }
 

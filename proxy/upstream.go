@@ -50,7 +50,7 @@ type Observer interface {
 	// the exchange when it is over.
 	Begin(*http.Request) (_ context.Context, end func(Exchange))
 	// Replayed reports what became of a request whose token the API refused:
-	// "healed", "refused" again, "failed" to send, "unreplayable", or "paused"
+	// "healed", "refused" again, "failed" to get a token or to send, "unreplayable", or "paused"
 	// when no refresh could be made for it yet.
 	// The context is Begin's, or descends from it.
 	Replayed(ctx context.Context, outcome string)

@@ -14,7 +14,9 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// minRefresherDrain is for a refresh under way, however long requests took to drain.
+// minRefresherDrain is the least time for a refresh that is under way, however long
+// requests took to drain. An issuer may take longer (issuer.Config.Timeout), but a
+// container is killed 30 s after SIGTERM.
 const minRefresherDrain = 5 * time.Second
 
 // Run listens, serves and refreshes until ctx is done, then drains, and closes
@@ -134,7 +136,7 @@ func (s *Server) drain(servers []*listener, second <-chan struct{}) error {
 	go func() {
 		select {
 		case <-second:
-			s.log.Warn("cutting off requests in flight because a second signal came; token requests go on within DRAIN_TIMEOUT")
+			s.log.Warn("cutting off requests in flight because a second signal came; token requests go on")
 			cutOff()
 		case <-patient.Done():
 		}

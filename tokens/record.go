@@ -49,8 +49,8 @@ type Record struct {
 type Grant struct {
 	AccessToken  secret.String
 	RefreshToken secret.String
-	// Fallback is the refresh token before RefreshToken, kept until the new
-	// one has worked, where it is not documented whether the old one dies.
+	// Fallback is the refresh token before RefreshToken, kept until the new one has
+	// worked: where it is not documented whether the old one dies, and after a new seed.
 	Fallback secret.String
 	// Obtained is when the request for this grant was begun.
 	Obtained time.Time

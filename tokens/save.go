@@ -6,7 +6,16 @@ import (
 	"go.uber.org/zap"
 )
 
-// hold keeps a new record, which replaces the one of that version in the store. The
+// How a grant that was obtained is stored
+//
+// hold keeps the record that follows from the answer; saveHeld stores it. Until it is
+// stored, the store has the record as it was claimed, with the old refresh token and the
+// intent, and apps get the old access token. When a write fails, Run and Drain try again,
+// and publishUnsaved hands out the new access token once the old one no longer serves. If
+// the process ends before it is stored, the next process finds the intent, and treats the
+// refresh as one whose answer was lost.
+
+// hold keeps rec's successor. It is to replace the stored record of that version. The
 // failure is not nil when only the refresh token is new.
 func (r *Refresher) hold(rec, next Record, version Version, failure error) {
 	r.mu.Lock()

@@ -46,12 +46,16 @@ func (g *Guard) RefuseSite(r *http.Request) *Problem {
 	origin, sent := r.Header["Origin"]
 	own := sent && len(origin) == 1 && sameOrigin(origin[0], r)
 	site, browser := r.Header["Sec-Fetch-Site"]
-	if sent && !own || slices.ContainsFunc(site, crossSite) && !g.linkAllowed(r) || speculative(r.Header) ||
-		browser && !g.refererAllowed(r) {
-		return NewProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
-			"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
+	switch {
+	case sent && !own: // a page of another origin
+	case slices.ContainsFunc(site, crossSite) && !g.linkedByAllowedPage(r):
+	case speculative(r.Header): // no person asked for it
+	case browser && g.namesForeignPage(r):
+	default:
+		return nil
 	}
-	return nil
+	return NewProblem(http.StatusForbidden, "cross_site", "Web pages of other origins may not call this",
+		"the request comes from a web page; TICKETPROXY_ALLOWED_ORIGINS admits an origin")
 }
 
 // Origin returns the allowed web origin that the request comes from, "" when it
@@ -118,10 +122,10 @@ func sameOrigin(origin string, r *http.Request) bool {
 	return r.Host != "" && strings.EqualFold(origin, "http://"+r.Host)
 }
 
-// linkAllowed reports whether a page of an allowed origin links here, or shows
+// linkedByAllowedPage reports whether a page of an allowed origin links here, or shows
 // what is here in a frame or as an image: of such a GET browsers name the page
 // in Referer alone.
-func (g *Guard) linkAllowed(r *http.Request) bool {
+func (g *Guard) linkedByAllowedPage(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header["Origin"] != nil ||
 		len(r.Header["Referer"]) != 1 {
 		return false
@@ -130,10 +134,10 @@ func (g *Guard) linkAllowed(r *http.Request) bool {
 	return g.allowed(scheme + "://" + authority)
 }
 
-// refererAllowed reports whether the page that the request comes from, if the browser
-// names one, is of an origin that may call.
-func (g *Guard) refererAllowed(r *http.Request) bool {
-	return !slices.ContainsFunc(r.Header["Referer"], func(page string) bool {
+// namesForeignPage reports whether the browser names a page in Referer, of an origin that
+// may not call.
+func (g *Guard) namesForeignPage(r *http.Request) bool {
+	return slices.ContainsFunc(r.Header["Referer"], func(page string) bool {
 		scheme, authority, _ := SplitReference(page)
 		origin := scheme + "://" + authority
 		return !sameOrigin(origin, r) && !g.allowed(origin)
