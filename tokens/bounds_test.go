@@ -376,3 +376,26 @@ func TestDrainTriesAgain(t *testing.T) {
 		}
 	})
 }
+
+// A time that has come asks for no wait.
+func TestCooldownIsOver(t *testing.T) {
+	t.Parallel()
+	now := at()
+	for name, rec := range map[string]Record{"after an outage": {RetryAt: now}, "after a throttle": {NotBefore: now}} {
+		if w, why := cooldown(rec, facts{now: now}); why != nil || w != (waits{}) {
+			t.Errorf("%s: %v, because %v", name, w, why)
+		}
+	}
+}
+
+// Each intent of a process has an ID of its own.
+func TestIntentIDs(t *testing.T) {
+	t.Parallel()
+	s := new(lastRecord)
+	r := New(Config{Account: "park", Store: s, Holder: "first"})
+	for _, want := range []string{"first.1", "first.2"} {
+		if _, err := r.claim(Record{Generation: 1, Grant: aGrant(at())}, "version"); err != nil || s.Intent.ID != want {
+			t.Errorf("intent %s, want %s; error %v", s.Intent.ID, want, err)
+		}
+	}
+}
