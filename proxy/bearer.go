@@ -35,7 +35,9 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	fresh, ok, err := b.retryToken(ctx, res.StatusCode, token, body.reserve())
 	switch {
 	case err != nil:
-		b.observe(ctx, "failed")
+		if ctx.Err() == nil { // otherwise the app has left
+			b.observe(ctx, "failed")
+		}
 		res.Body.Close()
 		return nil, err
 	case !ok:

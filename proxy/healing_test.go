@@ -239,6 +239,7 @@ func TestAppThatLeavesDuringRenew(t *testing.T) {
 	}
 	w.server.Drain(t.Context())
 	is(t, "counted as", w.observer.exchanges[0].Status, 499)
+	is(t, "outcome", w.observer.outcomes(), "")
 }
 
 // A body's trailers are not sent, though they are known once the body was read.

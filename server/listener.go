@@ -29,8 +29,8 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.routes.Load().ServeHTTP(w, r)
 }
 
-// use has new requests take these routes. The connections of the routes before are
-// closed when they become idle.
+// use has new requests take these routes. The idle connections of the routes before are
+// closed, and those in use after they have been idle for a while.
 func (l *listener) use(routes *proxy.Handler, transports []*proxy.MaxAgeTransport) {
 	l.routes.Store(routes)
 	for _, t := range l.transports {
