@@ -69,10 +69,11 @@ func meanings() map[string]string {
 		"LISTEN":        "address of the plain-HTTP listener for apps: host:port, or unix:/path",
 		"SOCKET_MODE": "mode of the file of a unix: listener, in octal: 0600 is for this user alone, 0660 for the file's " +
 			"group too",
-		"HOST":                   "serve this upstream only for that Host name (without a port: any port matches)",
-		"PREFIX":                 "serve this upstream only under that path prefix, which is removed",
-		"ACCOUNT":                "use the account of the upstream of that name instead of an own one",
-		"CLIENT_AUTH":            "how the client authenticates to the issuer: none, body, basic",
+		"HOST":    "serve this upstream only for that Host name (without a port: any port matches)",
+		"PREFIX":  "serve this upstream only under that path prefix, which is removed",
+		"ACCOUNT": "use the account of the upstream of that name instead of an own one",
+		"CLIENT_AUTH": "how the client authenticates to the issuer: none, body, basic, or basic_plain (id and secret " +
+			"not form-encoded)",
 		"TOKEN_ENCODING":         "how requests to the issuer are encoded: form, json",
 		"ROTATION":               "whether a refresh replaces the refresh token: none, maybe, single_use",
 		"REFRESH_TOKEN_LIFETIME": "how long a refresh token lives, where the issuer does not say: 336h is 14 days",

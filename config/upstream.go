@@ -45,7 +45,7 @@ type Upstream struct {
 	Prefix     string      `env:"PREFIX" envDefault:"/"`    // "/" is all; otherwise without a trailing slash
 	Account    string      `env:"ACCOUNT" default:"itself"` // the name of the upstream that owns the account
 
-	ClientAuth    string `env:"CLIENT_AUTH" scope:"account" default:"the dialect's" oneof:"none body basic"`
+	ClientAuth    string `env:"CLIENT_AUTH" scope:"account" default:"the dialect's" oneof:"none body basic basic_plain"`
 	TokenEncoding string `env:"TOKEN_ENCODING" scope:"account" default:"the dialect's" oneof:"form json"`
 	Rotation      string `env:"ROTATION" scope:"account" default:"the dialect's" oneof:"none maybe single_use"`
 
@@ -178,7 +178,7 @@ func (p *parser) clientSecret(d *draft) {
 			variable += fileSuffix
 		}
 		p.report.add(variable, "is never used, since the client authenticates by none",
-			"remove it, or set "+d.variable("CLIENT_AUTH")+" to body or basic")
+			"remove it, or set "+d.variable("CLIENT_AUTH")+" to body, basic or basic_plain")
 	}
 }
 

@@ -62,7 +62,7 @@ func TestWrongConfigurations(t *testing.T) {
 		"URL with fragment":       {park("UPSTREAM_URL=https://api.park.test/#"), "UPSTREAM_URL", "fragment", "#"},
 		"URL with dots":           {park("UPSTREAM_URL=https://api.park.test/v1/../v2"), "UPSTREAM_URL", "dot segment", "https://api.example.com/v2"},
 		"URL with encoded base":   {park("UPSTREAM_URL=https://api.park.test/a%2Fb"), "UPSTREAM_URL", "cannot have", "https://api.example.com/v2"},
-		"client auth unknown":     {park("CLIENT_AUTH=header"), "CLIENT_AUTH", `"header"`, "write none, body or basic"},
+		"client auth unknown":     {park("CLIENT_AUTH=header"), "CLIENT_AUTH", `"header"`, "write none, body, basic or basic_plain"},
 		"encoding unknown":        {park("TOKEN_ENCODING=xml"), "TOKEN_ENCODING", `"xml"`, "write form or json"},
 		"rotation unknown":        {park("ROTATION=always"), "ROTATION", `"always"`, "write none, maybe or single_use"},
 		"timeout without unit":    {park("TIMEOUT=60"), "TIMEOUT", `"60" is not a duration`, "write a unit, like 60s"},
@@ -207,7 +207,7 @@ func TestBrokenProvider(t *testing.T) {
 	const want = `TICKETPROXY_UPSTREAM_URL: the provider's default uses http to "odd.test", but tokens may go unencrypted to loopback hosts only
 hint: say the URL, and report this as a bug
 TICKETPROXY_CLIENT_AUTH: is required
-hint: write none, body or basic
+hint: write none, body, basic or basic_plain
 TICKETPROXY_TOKEN_ENCODING: is required
 hint: write form or json
 TICKETPROXY_ROTATION: is required

@@ -17,7 +17,9 @@ type ClientAuth string
 const (
 	AuthNone  ClientAuth = "none"  // client_id in the body, no secret: a public client (section 3.2.1)
 	AuthBody  ClientAuth = "body"  // client_id and client_secret in the body
-	AuthBasic ClientAuth = "basic" // both in an Authorization header, neither in the body
+	AuthBasic ClientAuth = "basic" // both form-encoded in an Authorization header, neither in the body
+	// AuthBasicPlain is AuthBasic without the form-encoding, for issuers that do not undo it.
+	AuthBasicPlain ClientAuth = "basic_plain"
 )
 
 // An Encoding is the form of a token request's body.
@@ -64,9 +66,6 @@ type Dialect struct {
 
 	ClientAuth ClientAuth `env:"CLIENT_AUTH"`
 	Encoding   Encoding   `env:"TOKEN_ENCODING"`
-	// PlainBasic leaves out the form-encoding of id and secret which RFC 6749
-	// puts before the base64 of AuthBasic, for issuers that do not undo it.
-	PlainBasic bool
 	// PKCE says that the issuer knows RFC 7636. Others get no challenge and no
 	// verifier, even when there is one.
 	PKCE   bool

@@ -22,7 +22,7 @@ func TestDialects(t *testing.T) {
 		if !d.Allows(dialect.GrantRefreshToken) {
 			t.Errorf("%s cannot refresh", d.Name)
 		}
-		if !slices.Contains([]dialect.ClientAuth{dialect.AuthNone, dialect.AuthBody, dialect.AuthBasic}, d.ClientAuth) {
+		if !slices.Contains([]dialect.ClientAuth{dialect.AuthNone, dialect.AuthBody, dialect.AuthBasic, dialect.AuthBasicPlain}, d.ClientAuth) {
 			t.Errorf("%s: ClientAuth is %q", d.Name, d.ClientAuth)
 		}
 		if d.Encoding != dialect.EncodingForm && d.Encoding != dialect.EncodingJSON {

@@ -26,7 +26,6 @@ func openTicket() Dialect {
 		TokenPaths:      []string{"/tokens", "/token", "//token"}, // [D], [V], and a client that joins badly
 		ClientAuth:      AuthBody,
 		Encoding:        EncodingJSON,
-		PlainBasic:      true,
 		Grants:          []GrantType{GrantAuthorizationCode, GrantRefreshToken},
 		Rotation:        RotationSingleUse,
 		RefreshLifetime: 365 * 24 * time.Hour,

@@ -18,7 +18,6 @@ func socialBoards() Dialect {
 		TokenURL:    "https://api.socialboards.com/token",
 		ClientAuth:  AuthNone,
 		Encoding:    EncodingForm,
-		PlainBasic:  true,
 		Grants:      []GrantType{GrantRefreshToken},
 		Rotation:    RotationMaybe,
 		StubAnswer: `{"access_token":"ticketproxy-placeholder","token_type":"bearer","expires_in":3599,` +

@@ -22,9 +22,8 @@ func ticketpark() Dialect {
 		UpstreamURL:     "https://api.ticketpark.ch",
 		TokenURL:        "https://api.ticketpark.ch/oauth/v2/token",
 		QueryTokens:     []string{"access_token"}, // [I]
-		ClientAuth:      AuthBasic,
+		ClientAuth:      AuthBasicPlain,
 		Encoding:        EncodingForm,
-		PlainBasic:      true,
 		Grants:          []GrantType{GrantPassword, GrantRefreshToken},
 		Rotation:        RotationSingleUse,
 		RefreshLifetime: 14 * 24 * time.Hour,

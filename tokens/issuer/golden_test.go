@@ -56,6 +56,7 @@ func TestGolden(t *testing.T) {
 		{"generic_refresh_body_json", "generic", dialect.AuthBody, dialect.EncodingJSON, byRefresh, time.Hour, 0},
 		{"generic_refresh_basic_form", "generic", dialect.AuthBasic, dialect.EncodingForm, byRefresh, time.Hour, 0},
 		{"generic_refresh_basic_json", "generic", dialect.AuthBasic, dialect.EncodingJSON, byRefresh, time.Hour, 0},
+		{"generic_refresh_basic_plain", "generic", dialect.AuthBasicPlain, "", byRefresh, time.Hour, 0},
 		{"generic_password", "generic", "", "", byPassword, time.Hour, 0},
 		{"generic_exchange", "generic", "", "", byExchange, time.Hour, 0},
 	} {

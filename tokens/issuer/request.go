@@ -40,8 +40,8 @@ func (c *Client) request(
 	for name, value := range secrets {
 		params[name] = value.Reveal()
 	}
-	basic := c.config.Dialect.ClientAuth == dialect.AuthBasic
-	if !basic && c.config.ClientID != "" {
+	basic := c.basic()
+	if basic == "" && c.config.ClientID != "" {
 		params["client_id"] = c.config.ClientID
 	}
 	if c.config.Dialect.ClientAuth == dialect.AuthBody && !c.config.ClientSecret.IsZero() {
@@ -65,19 +65,23 @@ func (c *Client) request(
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", "identity") // without it any coding may come (RFC 9110, section 12.5.3)
 	req.Header.Set("User-Agent", "ticketproxy")
-	if basic {
-		req.Header.Set("Authorization", c.basic())
+	if basic != "" {
+		req.Header.Set("Authorization", basic)
 	}
 	return req, sent, nil
 }
 
-// basic returns the Authorization of dialect.AuthBasic. RFC 6749, section 2.3.1,
-// form-encodes id and secret first, which is not what RFC 7617 does and not
-// what every issuer undoes.
+// basic returns the Authorization of a client that authenticates by one; "" for other
+// clients. RFC 6749, section 2.3.1, form-encodes id and secret first. RFC 7617 does not,
+// and not every issuer undoes it.
 func (c *Client) basic() string {
 	id, password := c.config.ClientID, c.config.ClientSecret.Reveal()
-	if !c.config.Dialect.PlainBasic {
+	switch c.config.Dialect.ClientAuth {
+	case dialect.AuthBasic:
 		id, password = url.QueryEscape(id), url.QueryEscape(password)
+	case dialect.AuthBasicPlain:
+	default:
+		return ""
 	}
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))
 }
