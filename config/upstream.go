@@ -30,9 +30,10 @@ type Upstream struct {
 	ClientID     string        `env:"CLIENT_ID" scope:"account" default:"required"`
 	ClientSecret secret.String `env:"CLIENT_SECRET" scope:"account" default:"required as the dialect needs"`
 	RefreshToken secret.String `env:"REFRESH_TOKEN" scope:"account" default:"none: login can write the state instead"`
-	// SeedFile is the value of REFRESH_TOKEN_FILE. The file's content may change while the
-	// program runs.
-	SeedFile string `env:"-"`
+	// SecretFile and SeedFile are the values of CLIENT_SECRET_FILE and REFRESH_TOKEN_FILE.
+	// The content of SeedFile may change while the program runs.
+	SecretFile string `env:"-"`
+	SeedFile   string `env:"-"`
 
 	// UpstreamURL has the Path "", or one that begins with a slash and does not end with one.
 	UpstreamURL  *url.URL `env:"UPSTREAM_URL" default:"the dialect's; required for generic"`
@@ -136,6 +137,7 @@ func (p *parser) own(d *draft) {
 		}
 	}
 	p.clientSecret(d)
+	d.SecretFile = p.vars[d.variable("CLIENT_SECRET"+fileSuffix)]
 	d.SeedFile = p.vars[d.variable("REFRESH_TOKEN"+fileSuffix)]
 }
 

@@ -22,9 +22,9 @@ import (
 // An account is one that the server keeps fresh.
 type account struct {
 	*tokens.Refresher
-	name      string
-	issuer    *currentIssuer
-	loginHint string
+	name     string
+	issuer   *currentIssuer
+	upstream *atomic.Pointer[config.Upstream] // its owner, as the files are now
 }
 
 // addAccounts makes the accounts, whose issuers cannot be asked yet.
@@ -48,7 +48,7 @@ func (s *Server) addAccounts(state store.Backend) error {
 			Log:      s.log.Named("tokens").With(zap.String("account", u.Name)),
 			Observer: s.metrics.Account(u.Name),
 		})
-		s.accounts = append(s.accounts, account{r, u.Name, asked, loginHint(u)})
+		s.accounts = append(s.accounts, account{r, u.Name, asked, new(atomic.Pointer[config.Upstream])})
 		s.sources[u.Name] = source{r, loginHint(u)}
 	}
 	return nil
@@ -63,9 +63,10 @@ func (s *Server) account(name string) (account, bool) {
 	return s.accounts[i], true
 }
 
-// use has the account ask its issuer with this client from now on, at once if the
-// issuer refused the one before.
-func (a account) use(client *issuer.Client) {
+// use has the account go on as the upstream u says. If the issuer refused the client
+// before, it is asked again at once.
+func (a account) use(u config.Upstream, client *issuer.Client) {
+	a.upstream.Store(&u)
 	a.issuer.client.Store(client)
 	a.Retry()
 }

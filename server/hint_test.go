@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+	"time"
 
 	"ticketproxy/config"
 	"ticketproxy/hint"
+	"ticketproxy/secret"
 	"ticketproxy/tokens"
 )
 
@@ -18,25 +19,52 @@ func TestHintFor(t *testing.T) {
 	refused := func(code string) error {
 		return &tokens.IssuerError{Class: tokens.Refused, Status: 401, Code: code}
 	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	plain := config.Upstream{Name: "park", EnvPrefix: "TICKETPROXY_PARK_", ClientID: "id", ClientSecret: secret.New("plain")}
+	special, file, basic, plainBasic := plain, plain, plain, plain
+	special.ClientSecret = secret.New("a+b/c")
+	file.SecretFile = "/run/secret"
+	basic.ClientSecret, basic.ClientAuth = special.ClientSecret, "basic"
+	plainBasic.ClientSecret, plainBasic.ClientAuth = special.ClientSecret, "basic_plain"
+	const (
+		client = "check TICKETPROXY_PARK_CLIENT_ID, TICKETPROXY_PARK_CLIENT_SECRET and TICKETPROXY_PARK_CLIENT_AUTH, " +
+			"and start again with the right ones"
+		later = "nothing to do: the issuer is asked again in 1m0s"
+	)
 	for name, tt := range map[string]struct {
-		state string
-		cause error
-		want  string // "" for no hint
+		upstream config.Upstream
+		state    string
+		cause    error
+		want     string
 	}{
-		"ready":                  {tokens.Ready, nil, ""},
-		"dead":                   {tokens.Dead, errors.New("spent"), "ticketproxy login park"},
-		"wrong secret":           {tokens.Degraded, refused("invalid_client"), "CLIENT_SECRET of account park"},
-		"wrong grant":            {tokens.Unavailable, refused("unauthorized_client"), "CLIENT_ID"},
-		"not the token endpoint": {tokens.Unavailable, refused(""), "TOKEN_URL"},
-		"refused for now":        {tokens.Degraded, refused("temporarily_unavailable"), ""},
-		"no connection":          {tokens.Unavailable, &tokens.IssuerError{Class: tokens.NotSent}, "ticketproxy check"},
-		"issuer is down":         {tokens.Degraded, &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500}, ""},
-		"throttled":              {tokens.Degraded, &tokens.IssuerError{Class: tokens.Throttled, Status: 429}, ""},
-		"damaged state":          {tokens.Degraded, fmt.Errorf("loading: %w", hint.With(tokens.ErrDamaged, "move it away")), "move it away"},
-		"unsaved":                {tokens.Unsaved, errors.New("input/output error"), "TICKETPROXY_STATE writable"},
+		"ready":        {plain, tokens.Ready, nil, ""},
+		"dead":         {plain, tokens.Dead, errors.New("spent"), "run ticketproxy login park, or set TICKETPROXY_PARK_REFRESH_TOKEN to a new refresh token"},
+		"wrong secret": {plain, tokens.Degraded, refused("invalid_client"), client},
+		"wrong grant":  {special, tokens.Unavailable, refused("unauthorized_client"), client},
+		"secret in a file": {file, tokens.Degraded, refused("invalid_client"),
+			"check TICKETPROXY_PARK_CLIENT_ID, the file of TICKETPROXY_PARK_CLIENT_SECRET_FILE, and TICKETPROXY_PARK_CLIENT_AUTH; " +
+				"after a change of the file, SIGHUP is enough"},
+		"encoded secret": {basic, tokens.Degraded, refused("invalid_client"), client +
+			"; the credentials have characters that TICKETPROXY_PARK_CLIENT_AUTH=basic encodes, and many issuers want basic_plain"},
+		"plain secret": {plainBasic, tokens.Degraded, refused("invalid_client"), client +
+			"; the credentials have characters that TICKETPROXY_PARK_CLIENT_AUTH=basic would encode, as RFC 6749 wants it"},
+		"not the token endpoint": {plain, tokens.Unavailable, refused(""),
+			"check TICKETPROXY_PARK_TOKEN_URL, TICKETPROXY_PARK_CLIENT_AUTH and TICKETPROXY_PARK_TOKEN_ENCODING"},
+		"refused for now": {plain, tokens.Unavailable, refused("temporarily_unavailable"), later},
+		"no connection": {plain, tokens.Unavailable, &tokens.IssuerError{Class: tokens.NotSent},
+			"see that TICKETPROXY_PARK_TOKEN_URL is right and can be reached; ticketproxy check tells more"},
+		"issuer is down": {plain, tokens.Unavailable, &tokens.IssuerError{Class: tokens.Ambiguous, Status: 500}, later},
+		"throttled": {plain, tokens.Degraded, &tokens.IssuerError{Class: tokens.Throttled, Status: 429},
+			later + ", and apps are served until 2026-01-02T04:04:05Z"},
+		"damaged state": {plain, tokens.Degraded, fmt.Errorf("loading: %w", hint.With(tokens.ErrDamaged, "move it away")), "move it away"},
+		"unsaved": {plain, tokens.Unsaved, errors.New("input/output error"),
+			"make the directory of TICKETPROXY_STATE writable before this instance ends; ticketproxy check tells more"},
 	} {
-		got := hintFor(tokens.Status{Account: "park", State: tt.state, Cause: tt.cause}, "run ticketproxy login park")
-		if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+		s := tokens.Status{Account: "park", State: tt.state, Cause: tt.cause, NextRefresh: now.Add(time.Minute)}
+		if tt.state == tokens.Degraded {
+			s.Usable, s.Expiry = true, now.Add(time.Hour)
+		}
+		if got := hintFor(s, tt.upstream, now); got != tt.want {
 			t.Errorf("%s: hint %q, want %q", name, got, tt.want)
 		}
 	}

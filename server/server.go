@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
@@ -86,7 +87,7 @@ func New(c config.Config, o Options) (*Server, error) {
 func (s *Server) use(c config.Config) {
 	for _, u := range c.Upstreams {
 		if a, ok := s.account(u.Name); ok {
-			a.use(client(u, s.outbound, a.Clock))
+			a.use(u, client(u, s.outbound, a.Clock))
 		}
 	}
 	for _, l := range s.apps {
@@ -163,7 +164,7 @@ func (s *Server) statuses() []tokens.Status {
 	all := make([]tokens.Status, len(s.accounts))
 	for i, a := range s.accounts {
 		all[i] = a.Status()
-		all[i].Hint = hintFor(all[i], a.loginHint)
+		all[i].Hint = hintFor(all[i], *a.upstream.Load(), time.Now())
 	}
 	return all
 }

@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"ticketproxy/config"
 	"ticketproxy/egress"
 	"ticketproxy/proxy"
 	"ticketproxy/secret"
@@ -88,7 +90,7 @@ func TestAppsSeeNoFilesOrProcesses(t *testing.T) {
 				if !strings.Contains(s.Error, test.status) {
 					t.Errorf("status says %q", s.Error)
 				}
-				if hint := hintFor(s, ""); strings.HasPrefix(name, "egress") && !strings.Contains(hint, "HTTPS_PROXY") {
+				if hint := hintFor(s, config.Upstream{}, time.Now()); strings.HasPrefix(name, "egress") && !strings.Contains(hint, "HTTPS_PROXY") {
 					t.Errorf("hint: %q", hint)
 				}
 			})
