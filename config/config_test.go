@@ -270,3 +270,12 @@ func TestProcessEnvironmentIsNotRead(t *testing.T) {
 		t.Errorf("error = %v, want PROVIDER missing", err)
 	}
 }
+
+// An issuer's endpoints may have a query (RFC 6749, sections 3.1 and 3.2).
+func TestQueryOfIssuerURLsIsKept(t *testing.T) {
+	t.Parallel()
+	const token, authorize = "https://id.park.test/token?p=b2c_1", "https://id.park.test/authorize?p=b2c_1&prompt=consent"
+	u := mustParse(t, park("TOKEN_URL="+token, "AUTHORIZE_URL="+authorize), nil).Upstreams[0]
+	equal(t, "token URL", u.Dialect.TokenURL, token)
+	equal(t, "authorize URL", u.Dialect.AuthorizeURL, authorize)
+}

@@ -39,7 +39,7 @@ func TestSecretsNeverShow(t *testing.T) {
 		"CLIENT_ID=%s\n",
 		"CA_FILE=%s", "CA_FILE=/broken",
 		"UPSTREAM_URL=https://%s@api.test", "UPSTREAM_URL=https://me:%s@api.test:x", "UPSTREAM_URL=%s", "UPSTREAM_URL=https://api.test/%s?",
-		"TOKEN_URL=https://me:%s@api.test/token", "TOKEN_URL=http://%s@api.test/%%zz", "AUTHORIZE_URL=https://api.test?token=%s",
+		"TOKEN_URL=https://me:%s@api.test/token", "TOKEN_URL=http://%s@api.test/%%zz", "AUTHORIZE_URL=https://api.test#token=%s",
 		"LISTEN=http://me:%s@127.0.0.1:8080", "ADMIN_LISTEN=%s@:1", "HOST=me:%s@host", "PREFIX=/?token=%s",
 		"STATE=postgres://me:%s@db/x", "STATE=postgresql://db?password=%s", "STATE=kubernetes:%s", "STATE=mysql://%s", "STATE=file:?%s",
 		"ALLOWED_ORIGINS=https://me:%s@app.test", "ALLOWED_HOSTS=me:%s@app.test",

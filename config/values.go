@@ -9,8 +9,8 @@ import (
 )
 
 // parseURL parses the URL of an upstream or an issuer: absolute, https (or http to a
-// loopback host), and without credentials, query and fragment. Mistakes never show more
-// of it than its host.
+// loopback host), and without credentials and fragment. Mistakes never show more of it
+// than its host.
 func parseURL(text string) (any, error) {
 	const hint = "write it like https://api.example.com"
 	u, err := url.Parse(text)
@@ -32,8 +32,8 @@ func parseURL(text string) (any, error) {
 			"uses http to " + quote(host) + ", but tokens may go unencrypted to loopback hosts only",
 			"write https://",
 		}
-	case strings.ContainsAny(text, "?#"):
-		return nil, &flaw{"must not have a query or a fragment", "remove what stands after the ? or #"}
+	case strings.Contains(text, "#"):
+		return nil, &flaw{"must not have a fragment", "remove the # and all that follows it"}
 	}
 	u.Host = host
 	if port != "" {
@@ -42,11 +42,18 @@ func parseURL(text string) (any, error) {
 	return *u, nil
 }
 
-// basePath removes the trailing slash of UPSTREAM_URL's path, and checks that other paths
-// can be appended to it.
+// basePath checks that paths and queries can be appended to UPSTREAM_URL, and removes its
+// trailing slash.
 func (p *parser) basePath(d *draft) {
 	u, variable := d.UpstreamURL, d.variable("UPSTREAM_URL")
-	if u == nil || u.Path == "" {
+	if u == nil {
+		return
+	}
+	if u.RawQuery != "" || u.ForceQuery {
+		p.report.add(variable, "must not have a query", "remove the ? and all that follows it")
+		return
+	}
+	if u.Path == "" {
 		return
 	}
 	path, err := parsePath(u.EscapedPath())
