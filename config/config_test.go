@@ -279,3 +279,18 @@ func TestQueryOfIssuerURLsIsKept(t *testing.T) {
 	equal(t, "token URL", u.Dialect.TokenURL, token)
 	equal(t, "authorize URL", u.Dialect.AuthorizeURL, authorize)
 }
+
+func TestTokenRequests(t *testing.T) {
+	t.Parallel()
+	u := mustParse(t, park(
+		"SCOPE=openid offline_access", "TOKEN_PARAMS=audience=https%3A%2F%2Fapi.test&resource=a&resource=b+c",
+		"TOKEN_HEADERS=X-Tenant: one, x-api-key=a%2Cb%25,,X-Empty:",
+	), nil).Upstreams[0]
+	equal(t, "scope", u.Scope, "openid offline_access")
+	equal(t, "parameters", fmt.Sprint(u.Params()), "map[audience:[https://api.test] resource:[a b c]]")
+	equal(t, "headers", fmt.Sprint(u.Headers()), "map[X-Api-Key:[a,b%] X-Empty:[] X-Tenant:[one]]")
+	none := mustParse(t, park(), nil).Upstreams[0]
+	equal(t, "none", len(none.Params())+len(none.Headers()), 0)
+	file := mustParse(t, park("TOKEN_HEADERS_FILE=/headers"), testFiles{"/headers": "X-Api-Key: a\n"}).Upstreams[0]
+	equal(t, "of a file", file.Headers().Get("X-Api-Key"), "a")
+}

@@ -74,8 +74,12 @@ func meanings() map[string]string {
 		"ACCOUNT": "use the account of the upstream of that name instead of an own one",
 		"CLIENT_AUTH": "how the client authenticates to the issuer: none, body, basic, or basic_plain (id and secret " +
 			"not form-encoded)",
-		"TOKEN_ENCODING":         "how requests to the issuer are encoded: form, json",
-		"ROTATION":               "whether a refresh replaces the refresh token: none, maybe, single_use",
+		"TOKEN_ENCODING": "how requests to the issuer are encoded: form, json",
+		"ROTATION":       "whether a refresh replaces the refresh token: none, maybe, single_use",
+		"SCOPE":          "the scope to ask for at login (RFC 6749, section 3.3); it is not sent with a refresh",
+		"TOKEN_PARAMS":   "further parameters of token requests, form-encoded, like audience=a&resource=b",
+		"TOKEN_HEADERS": "further header fields of token requests, like X-Tenant: a, X-Api-Key: b; values are " +
+			"percent-decoded",
 		"REFRESH_TOKEN_LIFETIME": "how long a refresh token lives, where the issuer does not say: 336h is 14 days",
 		"TIMEOUT":                "how long the upstream may take to send response headers",
 		"REWRITE_LOCATION": "in which answers a Location at the API's own origin is made to point to this listener: " +

@@ -37,6 +37,8 @@ func TestSecretsNeverShow(t *testing.T) {
 		"REFRESH_TOKEN_FILE=%s",
 		"REFRESH_TOKEN_FILE=/%s",
 		"CLIENT_ID=%s\n",
+		"TOKEN_PARAMS=audience=%s|TOKEN_HEADERS=X-Api-Key: %s", "TOKEN_PARAMS_FILE=/good", "TOKEN_PARAMS=%%zz%s", "TOKEN_PARAMS==%s",
+		"TOKEN_HEADERS=X-Api-Key: %s%%zz", "TOKEN_HEADERS=X-Api-Key: %s%%0a", "TOKEN_HEADERS=%s", "TOKEN_HEADERS=Authorization: %s",
 		"CA_FILE=%s", "CA_FILE=/broken",
 		"UPSTREAM_URL=https://%s@api.test", "UPSTREAM_URL=https://me:%s@api.test:x", "UPSTREAM_URL=%s", "UPSTREAM_URL=https://api.test/%s?",
 		"TOKEN_URL=https://me:%s@api.test/token", "TOKEN_URL=http://%s@api.test/%%zz", "AUTHORIZE_URL=https://api.test#token=%s",

@@ -50,6 +50,10 @@ type Upstream struct {
 	TokenEncoding string `env:"TOKEN_ENCODING" scope:"account" default:"the dialect's" oneof:"form json"`
 	Rotation      string `env:"ROTATION" scope:"account" default:"the dialect's" oneof:"none maybe single_use"`
 
+	Scope        string        `env:"SCOPE" scope:"account" default:"none"`
+	TokenParams  secret.String `env:"TOKEN_PARAMS" scope:"account" default:"none"`
+	TokenHeaders secret.String `env:"TOKEN_HEADERS" scope:"account" default:"none"`
+
 	Lifetime time.Duration `env:"REFRESH_TOKEN_LIFETIME" scope:"account" default:"what the issuer says, or the dialect's"`
 
 	Timeout   time.Duration `env:"TIMEOUT" envDefault:"60s"`
@@ -137,6 +141,7 @@ func (p *parser) own(d *draft) {
 		}
 	}
 	p.clientSecret(d)
+	p.tokenRequests(d)
 	d.SecretFile = p.vars[d.variable("CLIENT_SECRET"+fileSuffix)]
 	d.SeedFile = p.vars[d.variable("REFRESH_TOKEN"+fileSuffix)]
 }

@@ -109,6 +109,9 @@ func client(u config.Upstream, out outbound, clock func(time.Time)) *issuer.Clie
 		Dialect:      u.Dialect,
 		ClientID:     u.ClientID,
 		ClientSecret: u.ClientSecret,
+		Scope:        u.Scope,
+		Params:       u.Params(),
+		Headers:      u.Headers(),
 		Transport:    issuer.Transport(roots(u), out.proxy, out.dial),
 		Clock:        clock,
 	})

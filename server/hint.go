@@ -69,7 +69,8 @@ func hintForRefusal(u config.Upstream, e *tokens.IssuerError) string {
 	if e.Code != "invalid_client" && e.Code != "unauthorized_client" {
 		return "check " + p + "TOKEN_URL, " + p + "CLIENT_AUTH and " + p + "TOKEN_ENCODING"
 	}
-	text := "check " + p + "CLIENT_ID, " + p + "CLIENT_SECRET and " + p + "CLIENT_AUTH, and start again with the right ones"
+	text := "check " + p + "CLIENT_ID, " + p + "CLIENT_SECRET and " + p + "CLIENT_AUTH, " +
+		"and start again with the right ones"
 	if u.SecretFile != "" {
 		text = "check " + p + "CLIENT_ID, the file of " + p + "CLIENT_SECRET_FILE, and " + p + "CLIENT_AUTH; " +
 			"after a change of the file, SIGHUP is enough"

@@ -31,6 +31,9 @@ type Config struct {
 	Dialect      dialect.Dialect
 	ClientID     string
 	ClientSecret secret.String     // not sent when empty, or with dialect.AuthNone
+	Scope        string            // asked for with every grant but a refresh (RFC 6749, section 3.3); "" for none
+	Params       url.Values        // further parameters of token requests
+	Headers      http.Header       // further header fields of token requests
 	Transport    http.RoundTripper // what Transport returns; when nil, one with the system's roots
 	// Timeout bounds how long the request may take to be sent; it is 10 s when 0.
 	// The answer's last byte may take three times as long.
@@ -109,6 +112,9 @@ func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
 	query.Set("client_id", c.config.ClientID)
 	query.Set("redirect_uri", redirectURI)
 	query.Set("state", state)
+	if c.config.Scope != "" {
+		query.Set("scope", c.config.Scope)
+	}
 	if c.config.Dialect.PKCE && challenge != "" {
 		query.Set("code_challenge", challenge)
 		query.Set("code_challenge_method", "S256")

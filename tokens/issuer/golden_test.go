@@ -5,9 +5,11 @@ import (
 	"context"
 	"flag"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,6 +61,9 @@ func TestGolden(t *testing.T) {
 		{"generic_refresh_basic_plain", "generic", dialect.AuthBasicPlain, "", byRefresh, time.Hour, 0},
 		{"generic_password", "generic", "", "", byPassword, time.Hour, 0},
 		{"generic_exchange", "generic", "", "", byExchange, time.Hour, 0},
+		{"generic_refresh_extra_form", "generic", "", "", byRefresh, time.Hour, 0},
+		{"generic_refresh_extra_json", "generic", "", dialect.EncodingJSON, byRefresh, time.Hour, 0},
+		{"generic_password_extra", "generic", "", "", byPassword, time.Hour, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -88,6 +93,10 @@ func TestGolden(t *testing.T) {
 			}
 			if tt.encoding != "" {
 				c.Dialect.Encoding = tt.encoding
+			}
+			if strings.Contains(tt.name, "_extra") {
+				c.Scope, c.Headers = "openid offline_access", http.Header{"X-Api-Key": {"a"}, "User-Agent": {"an app"}}
+				c.Params = url.Values{"audience": {"https://api.example"}, "resource": {"a", "b c"}, "grant_type": {"x"}}
 			}
 			before := time.Now()
 			g, err := tt.ask(issuer.New(c))

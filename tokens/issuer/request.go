@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -33,19 +35,24 @@ func (c *Client) request(
 	secrets map[string]secret.String,
 	plain map[string]string,
 ) (*http.Request, *body, error) {
-	params := map[string]string{"grant_type": string(grant)}
+	params := url.Values{}
+	maps.Copy(params, c.config.Params)
+	params.Set("grant_type", string(grant))
+	if c.config.Scope != "" && grant == dialect.GrantPassword {
+		params.Set("scope", c.config.Scope)
+	}
 	for name, value := range plain {
-		params[name] = value
+		params.Set(name, value)
 	}
 	for name, value := range secrets {
-		params[name] = value.Reveal()
+		params.Set(name, value.Reveal())
 	}
 	basic := c.basic()
 	if basic == "" && c.config.ClientID != "" {
-		params["client_id"] = c.config.ClientID
+		params.Set("client_id", c.config.ClientID)
 	}
 	if c.config.Dialect.ClientAuth == dialect.AuthBody && !c.config.ClientSecret.IsZero() {
-		params["client_secret"] = c.config.ClientSecret.Reveal()
+		params.Set("client_secret", c.config.ClientSecret.Reveal())
 	}
 	text, mediaType, err := encode(c.config.Dialect.Encoding, params)
 	if err != nil {
@@ -65,6 +72,7 @@ func (c *Client) request(
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Accept-Encoding", "identity") // without it any coding may come (RFC 9110, section 12.5.3)
 	req.Header.Set("User-Agent", "ticketproxy")
+	maps.Copy(req.Header, c.config.Headers)
 	if basic != "" {
 		req.Header.Set("Authorization", basic)
 	}
@@ -86,25 +94,26 @@ func (c *Client) basic() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(id+":"+password))
 }
 
-// encode returns the parameters, in the order of their names, and their media
-// type.
-func encode(encoding dialect.Encoding, params map[string]string) ([]byte, string, error) {
+// encode returns the parameters, in the order of their names, and their media type. In
+// JSON, a parameter of several values is an array.
+func encode(encoding dialect.Encoding, params url.Values) ([]byte, string, error) {
 	if encoding != dialect.EncodingJSON {
-		form := url.Values{}
-		for name, value := range params {
-			form.Set(name, value)
-		}
-		return []byte(form.Encode()), "application/x-www-form-urlencoded", nil
+		return []byte(params.Encode()), "application/x-www-form-urlencoded", nil
 	}
-	for _, value := range params {
-		if !utf8.ValidString(value) {
+	object := map[string]any{}
+	for name, values := range params {
+		if !utf8.ValidString(name + strings.Join(values, "")) {
 			return nil, "", errNotUTF8
+		}
+		object[name] = values
+		if len(values) == 1 {
+			object[name] = values[0]
 		}
 	}
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(params); err != nil {
+	if err := enc.Encode(object); err != nil {
 		return nil, "", errNotUTF8
 	}
 	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), "application/json", nil

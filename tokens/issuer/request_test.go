@@ -126,6 +126,12 @@ func TestAuthorizeURL(t *testing.T) {
 	if q := ask(d); q.Get("code_challenge") != challenge || q.Get("code_challenge_method") != "S256" || q.Get("scope") != "openid" {
 		t.Errorf("query is %v", q)
 	}
+	c := config(d, "")
+	c.Scope = "openid offline_access"
+	if u, err := url.Parse(issuer.New(c).AuthorizeURL(callback, state, challenge)); err != nil ||
+		u.Query()["scope"][0] != c.Scope || len(u.Query()["scope"]) != 1 {
+		t.Errorf("scope is %q, %v", u.Query()["scope"], err)
+	}
 	if u := client(lookup(t, "ticketpark"), "").AuthorizeURL(callback, state, challenge); u != "" {
 		t.Errorf("ticketpark has an authorize URL: %s", u)
 	}
