@@ -280,6 +280,13 @@ func TestQueryOfIssuerURLsIsKept(t *testing.T) {
 	equal(t, "authorize URL", u.Dialect.AuthorizeURL, authorize)
 }
 
+func TestRefusedStatus(t *testing.T) {
+	t.Parallel()
+	u := mustParse(t, park("REFUSED_STATUS=403, 419,400,599"), nil).Upstreams[0]
+	equal(t, "statuses", fmt.Sprint(u.RefusedStatus), "[403 419 400 599]")
+	equal(t, "none", len(mustParse(t, park(), nil).Upstreams[0].RefusedStatus), 0)
+}
+
 func TestTokenRequests(t *testing.T) {
 	t.Parallel()
 	u := mustParse(t, park(

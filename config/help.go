@@ -81,7 +81,9 @@ func meanings() map[string]string {
 		"TOKEN_HEADERS": "further header fields of token requests, like X-Tenant: a, X-Api-Key: b; values are " +
 			"percent-decoded",
 		"REFRESH_TOKEN_LIFETIME": "how long a refresh token lives, where the issuer does not say: 336h is 14 days",
-		"TIMEOUT":                "how long the upstream may take to send response headers",
+		"REFUSED_STATUS": "answers of the API that mean, besides 401, that it refuses the token: the request is sent once " +
+			"more with another one; like 403,419",
+		"TIMEOUT": "how long the upstream may take to send response headers",
 		"REWRITE_LOCATION": "in which answers a Location at the API's own origin is made to point to this listener: " +
 			"redirects, all (201, 202 and 204 too), never",
 		"COOKIES": "whether cookies go between apps and the API. drop: apps' cookies are not sent to the API, and the " +

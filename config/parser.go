@@ -156,6 +156,7 @@ func syntaxes() map[reflect.Type]env.ParserFunc {
 		reflect.TypeFor[time.Duration](): parseDuration,
 		reflect.TypeFor[url.URL]():       parseURL,
 		reflect.TypeFor[Address]():       parseAddress,
+		reflect.TypeFor[StatusCode]():    parseStatusCode,
 		reflect.TypeFor[fs.FileMode]():   parseMode,
 		reflect.TypeFor[State]():         parseState,
 	}

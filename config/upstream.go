@@ -58,7 +58,10 @@ type Upstream struct {
 
 	Timeout   time.Duration `env:"TIMEOUT" envDefault:"60s"`
 	Locations string        `env:"REWRITE_LOCATION" envDefault:"redirects" oneof:"redirects all never"`
-	Cookies   string        `env:"COOKIES" envDefault:"drop" oneof:"drop pass"`
+	// RefusedStatus are statuses from 400 to 599, but not 401.
+	RefusedStatus []StatusCode `env:"REFUSED_STATUS" default:"none"`
+
+	Cookies string `env:"COOKIES" envDefault:"drop" oneof:"drop pass"`
 
 	CAFile string              `env:"CA_FILE" default:"none"`
 	CAs    []*x509.Certificate `env:"-"` // from CAFile

@@ -235,3 +235,19 @@ func parseDuration(text string) (any, error) {
 	}
 	return nil, &flaw{quote(text) + " is not a duration", hint}
 }
+
+// A StatusCode is the status of an HTTP answer (RFC 9110, section 15).
+type StatusCode int
+
+// parseStatusCode parses an item of REFUSED_STATUS.
+func parseStatusCode(text string) (any, error) {
+	const hint = "write statuses of refused tokens besides 401, separated by commas, like 403,419"
+	code, err := strconv.Atoi(strings.TrimSpace(text))
+	switch {
+	case err != nil || code < 400 || code > 599:
+		return nil, &flaw{quote(text) + " is not a status from 400 to 599", hint}
+	case code == 401:
+		return nil, &flaw{"names 401, which always means that", hint}
+	}
+	return StatusCode(code), nil
+}

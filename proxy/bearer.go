@@ -29,7 +29,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	x.body = body
 	defer func() { body.close(err != nil) }()
 	res, err = b.send(req, token, body.first)
-	if err != nil || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
+	if err != nil || !b.upstream.refuses(res.StatusCode) && res.StatusCode != http.StatusForbidden {
 		return res, err
 	}
 	fresh, ok, err := b.retryToken(ctx, res.StatusCode, token, body.reserve())
@@ -53,7 +53,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	switch {
 	case err != nil:
 		b.observe(ctx, "failed")
-	case res.StatusCode == http.StatusUnauthorized:
+	case b.upstream.refuses(res.StatusCode):
 		b.refused(ctx, fresh)
 	case res.StatusCode == http.StatusForbidden:
 		b.observe(ctx, "refused")
@@ -64,15 +64,15 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 }
 
 // retryToken returns the token with which to send a request again that the API
-// answered with 401 or 403, and false where the answer is the app's. A 401 may
-// cause a refresh. A 403 never does: it refuses a token only where that is no
-// longer the current one, since some issuers revoke a token when they give the
-// next one. A request that is not replayable is not sent again, but its 401 may
+// refused, and false where the answer is the app's. A 401, or a status of
+// UpstreamConfig.RefusedStatus, may cause a refresh. Any other 403 never does: it
+// refuses a token only where that is no longer the current one, since some issuers
+// revoke a token when they give the next one. A request that is not replayable is not sent again, but its 401 may
 // still get the next request a new token.
 func (b *bearer) retryToken(ctx context.Context, status int, token Token, replayable bool) (Token, bool, error) {
 	var fresh Token
 	var err error
-	if status == http.StatusForbidden {
+	if !b.upstream.refuses(status) {
 		if fresh, err = b.upstream.Source.Token(ctx); err != nil || fresh.Generation == token.Generation {
 			return Token{}, false, nil
 		}

@@ -367,6 +367,39 @@ func TestRequestIsSentAgainWhenItsTokenWasReplaced(t *testing.T) {
 	}
 }
 
+// A status of REFUSED_STATUS is healed as 401 is, and no other is.
+func TestRefusedStatusIsHealed(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]int{401: 200, 403: 200, 419: 200, 404: 404, 500: 500} {
+		w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if io.Copy(io.Discard, r.Body); r.Header.Get("Authorization") == bearer(1) {
+				w.WriteHeader(status)
+			}
+		}), func(w *fixture) { w.upstream.RefusedStatus = []int{403, 419} })
+		res, _ := w.do("POST", "/", strings.NewReader("body"))
+		is(t, fmt.Sprint(status, " becomes"), res.StatusCode, want)
+		outcome, refreshed := "", 0
+		if want == 200 {
+			outcome, refreshed = "healed", 1
+		}
+		is(t, "outcome", w.observer.outcomes(), outcome)
+		_, refreshes := w.source.counts()
+		is(t, "refreshes", refreshes, refreshed)
+	}
+}
+
+// A token that is refused by a status of REFUSED_STATUS twice is told to its source.
+func TestRefusedStatusTwice(t *testing.T) {
+	t.Parallel()
+	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(419)
+	}), func(w *fixture) { w.upstream.RefusedStatus = []int{419} })
+	res, _ := w.do("GET", "/", nil)
+	is(t, "status", res.StatusCode, 419)
+	is(t, "outcome", w.observer.outcomes(), "refused")
+	is(t, "refused", fmt.Sprint(w.source.refused), "[2]")
+}
+
 // A 403 to the current token says nothing about the token.
 func TestForbiddenIsPassedOn(t *testing.T) {
 	t.Parallel()

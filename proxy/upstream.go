@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,11 +21,15 @@ import (
 // An UpstreamConfig says which API an upstream is, and where apps reach it.
 type UpstreamConfig struct {
 	Name      string
-	URL       *url.URL           // the API's origin, with an optional base path
-	Host      string             // serve only requests for this Host name; any when empty
-	Prefix    string             // serve only this path prefix, which is removed; all when "" or "/"
-	Locations LocationPolicy     // which Location headers to rewrite; none when ""
-	Cookies   bool               // let cookies through, both ways
+	URL       *url.URL       // the API's origin, with an optional base path
+	Host      string         // serve only requests for this Host name; any when empty
+	Prefix    string         // serve only this path prefix, which is removed; all when "" or "/"
+	Locations LocationPolicy // which Location headers to rewrite; none when ""
+	Cookies   bool           // let cookies through, both ways
+	// RefusedStatus lists the answers of the API that mean, besides 401, that it refuses
+	// the access token.
+	RefusedStatus []int
+
 	DropQuery []string           // query parameters to remove: the API would read them as a second token
 	Stub      *StubTokenEndpoint // answers apps that do their own OAuth; may be nil
 	Source    TokenSource        // of the account's access tokens
@@ -120,6 +125,11 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request, budget *semapho
 		interimWriter{w, func(h http.Header) { u.headers.sanitizeInterim(h, x) }, !r.ProtoAtLeast(1, 1), body},
 		r.WithContext(withState(ctx, x)),
 	)
+}
+
+// refuses reports whether an answer of this status refuses the access token.
+func (u *upstream) refuses(status int) bool {
+	return status == http.StatusUnauthorized || slices.Contains(u.RefusedStatus, status)
 }
 
 func newUpstream(c UpstreamConfig) *upstream {

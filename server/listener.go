@@ -83,19 +83,20 @@ func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.
 		})
 		transports = append(transports, transport)
 		upstreams = append(upstreams, proxy.UpstreamConfig{
-			Name:      u.Name,
-			URL:       u.UpstreamURL,
-			Host:      u.Host,
-			Prefix:    u.Prefix,
-			Locations: proxy.LocationPolicy(u.Locations),
-			Cookies:   u.Cookies == "pass",
-			DropQuery: u.Dialect.QueryTokens,
-			Stub:      stubTokenEndpoint(u),
-			Source:    s.sources[u.Account],
-			Transport: transport,
-			Answers:   s.answers,
-			Observer:  s.metrics.Upstream(u.Name),
-			Log:       s.log.Named("proxy"),
+			Name:          u.Name,
+			URL:           u.UpstreamURL,
+			Host:          u.Host,
+			Prefix:        u.Prefix,
+			Locations:     proxy.LocationPolicy(u.Locations),
+			Cookies:       u.Cookies == "pass",
+			RefusedStatus: refusedStatus(u),
+			DropQuery:     u.Dialect.QueryTokens,
+			Stub:          stubTokenEndpoint(u),
+			Source:        s.sources[u.Account],
+			Transport:     transport,
+			Answers:       s.answers,
+			Observer:      s.metrics.Upstream(u.Name),
+			Log:           s.log.Named("proxy"),
 		})
 	}
 	return proxy.NewHandler(guard, s.kept, upstreams...), transports
@@ -114,4 +115,13 @@ func guardOf(c config.Config, l *listener) *inbound.Guard {
 		g.Hosts = append(g.Hosts, host)
 	}
 	return g
+}
+
+// refusedStatus returns the statuses of REFUSED_STATUS.
+func refusedStatus(u config.Upstream) []int {
+	all := make([]int, len(u.RefusedStatus))
+	for i, status := range u.RefusedStatus {
+		all[i] = int(status)
+	}
+	return all
 }
