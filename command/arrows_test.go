@@ -25,7 +25,7 @@ func allowedImports() map[string]string {
 		"command":                "admin config hint login loopback process sandbox secret server tokens/dialect tokens/issuer" + sync + zap,
 		"server":                 "admin config egress hint loopback process proxy proxy/inbound secret tokens tokens/issuer tokens/store" + net + sync + zap,
 		"login":                  "hint secret tokens tokens/dialect tokens/issuer os/exec os/signal" + sys,
-		"config":                 "secret tokens/dialect" + env,
+		"config":                 "secret tokens/dialect" + env + net,
 		"tokens":                 "secret" + sync + zap,
 		"tokens/dialect":         "",
 		"tokens/issuer":          "egress loopback secret tokens tokens/dialect",

@@ -91,7 +91,11 @@ func (c *authRequest) parseResponse(query url.Values) (_ authResponse, ok bool) 
 	code, refusal := query["code"], query["error"]
 	switch {
 	case len(code) == 0 && len(refusal) == 1 && refusal[0] != "":
-		return authResponse{err: errors.New(authErrorText(refusal[0]))}, true
+		description := ""
+		if len(query["error_description"]) == 1 {
+			description = query.Get("error_description")
+		}
+		return authResponse{err: errors.New(authErrorText(refusal[0]) + quoteIssuer(description))}, true
 	case len(refusal) == 0 && len(code) == 1 && code[0] != "":
 		return authResponse{code: secret.New(code[0])}, true
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"ticketproxy/hint"
@@ -99,11 +101,14 @@ func (f *Flow) Run(ctx context.Context) error {
 	defer cancel()
 	grant, err := obtain(waiting)
 	if err == nil && grant.RefreshToken.IsZero() {
+		advice := "nothing was stored; let the issuer give refresh tokens to this client"
+		if !slices.Contains(strings.Fields(f.Client.Scope()), "offline_access") {
+			advice += ", for which most OpenID Connect issuers want offline_access in SCOPE"
+		}
 		err = hint.With(
 			errors.New("the issuer gave no refresh token, so the account would end with its access token, "+
 				expiryText(grant.Expiry)),
-			"nothing was stored; let the issuer give refresh tokens to this client, then run ticketproxy login "+
-				f.Account+" again",
+			advice+"; then run ticketproxy login "+f.Account+" again",
 		)
 	}
 	if err != nil {
@@ -191,6 +196,9 @@ func (f *Flow) describe(err error, r errorTexts) error {
 	if !errors.As(err, &e) {
 		return err
 	}
+	if said := quoteIssuer(e.Description.Reveal()); said != "" {
+		err = fmt.Errorf("%w%s", err, said)
+	}
 	client := "check CLIENT_ID and CLIENT_SECRET of account " + f.Account
 	if f.Client.Dialect().ClientAuth == dialect.AuthNone {
 		client = "check CLIENT_ID of account " + f.Account
@@ -219,4 +227,18 @@ func (f *Flow) describe(err error, r errorTexts) error {
 		fmt.Errorf("the issuer does not accept the request: %w", err),
 		r.hint+"; or "+client+", and its TOKEN_URL",
 	)
+}
+
+// quoteIssuer quotes the issuer's description of an error, "" when there is none. It is
+// cut to 200 characters, and those that could change how a terminal shows text are escaped.
+func quoteIssuer(description string) string {
+	const most = 200
+	text := []rune(strings.TrimSpace(strings.ToValidUTF8(description, "")))
+	switch {
+	case len(text) == 0:
+		return ""
+	case len(text) > most:
+		text = append(text[:most], '…')
+	}
+	return "; the issuer says: " + strconv.Quote(string(text))
 }

@@ -54,7 +54,7 @@ func (c Class) String() string {
 	return fmt.Sprintf("class(%d)", int(c))
 }
 
-// An IssuerError is a token request that failed. It never holds a secret or a
+// An IssuerError is a token request that failed. Its text never holds a secret or a
 // part of the issuer's body beyond the error code of RFC 6749, section 5.2.
 type IssuerError struct {
 	Class      Class
@@ -62,6 +62,9 @@ type IssuerError struct {
 	Code       string        // the answer's "error" member, when it is one
 	RetryAfter time.Duration // with Throttled: the silence asked for; 0 when not said
 	Err        error         // the cause, when it is not the issuer's answer
+	// Description is the answer's error_description: text that nobody vouches for, which
+	// may be shown to a person who logs in, and is not logged.
+	Description secret.String
 }
 
 func (e *IssuerError) Error() string {

@@ -128,17 +128,17 @@ func readAccessToken(m map[string]json.RawMessage) (string, error) {
 var codeForm = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 
 // errorCode returns an answer's error code (RFC 6749, section 5.2), or "" when
-// there is none of that form.
-func errorCode(text []byte) string {
-	m, _, clean := members(text, "error")
+// there is none of that form; and its error_description.
+func errorCode(text []byte) (code, description string) {
+	m, _, clean := members(text, "error", "error_description")
 	if !clean {
-		return ""
+		return "", ""
 	}
-	code, _ := stringOf(m["error"])
-	if !codeForm.MatchString(code) {
-		return ""
+	description, _ = stringOf(m["error_description"])
+	if code, _ = stringOf(m["error"]); !codeForm.MatchString(code) {
+		code = ""
 	}
-	return code
+	return code, description
 }
 
 // members reads a JSON object and returns those of its members that are named

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -279,6 +280,26 @@ func TestRedirectTargetGetsNothing(t *testing.T) {
 	}
 	if n := atTarget(); n != 0 {
 		t.Errorf("target saw %d connections", n)
+	}
+}
+
+// The issuer's description of an error is kept for a person, and is in no text. One that
+// holds a secret is dropped.
+func TestErrorDescription(t *testing.T) {
+	t.Parallel()
+	for description, want := range map[string]string{
+		"The scope is missing.":         "The scope is missing.",
+		"unknown token " + refreshToken: "",
+	} {
+		body := `{"error":"invalid_scope","error_description":"` + description + `"}`
+		_, err := refresh(t, lookup(t, "generic"), answering(400, nil, body))
+		e := failure(t, err)
+		if got := e.Description.Reveal(); got != want {
+			t.Errorf("%q: got %q", description, got)
+		}
+		if want != "" && strings.Contains(fmt.Sprintf("%v %+v", err, *e), want) {
+			t.Errorf("%q shows in %+v", description, *e)
+		}
 	}
 }
 

@@ -44,8 +44,9 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 	if status/100 == 2 {
 		return a.accept(failed, text, broken)
 	}
-	code := errorCode(text)
+	code, description := errorCode(text)
 	failed.Class, failed.Code = a.classify(status, code), a.hide(code)
+	failed.Description = secret.New(a.hide(description))
 	if code == "" && broken != nil {
 		failed.Err = a.describe(broken, "answer")
 		if _, known := errors.AsType[unusable](broken); !known {
@@ -70,7 +71,8 @@ func (a attempt) accept(failed *tokens.IssuerError, text []byte, broken error) (
 	case broken != nil:
 		failed.Class, failed.Err = tokens.Ambiguous, a.describe(broken, "answer")
 	default:
-		failed.Class, failed.Code = tokens.Ambiguous, a.hide(errorCode(text))
+		code, _ := errorCode(text)
+		failed.Class, failed.Code = tokens.Ambiguous, a.hide(code)
 		if failed.Code == "" {
 			failed.Err = err
 		}

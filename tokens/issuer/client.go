@@ -66,6 +66,9 @@ func (c *Client) Dialect() dialect.Dialect { return c.config.Dialect }
 
 var _ tokens.Issuer = (*Client)(nil)
 
+// Scope returns the scope that the client asks for; "" for none.
+func (c *Client) Scope() string { return c.config.Scope }
+
 // Refresh redeems a refresh token (RFC 6749, section 6). The grant's
 // RefreshToken is empty when the issuer returned none, whatever the dialect's
 // Rotation. The error is a *tokens.IssuerError, as with Password and Exchange.
