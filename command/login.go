@@ -30,6 +30,12 @@ func Login(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if u.ClientCredentials() {
+		return hint.Usage(
+			errors.New("account "+u.Name+" needs no login: its grant is client_credentials"),
+			"run ticketproxy serve",
+		)
+	}
 	if c.State.Kind == "memory" {
 		return hint.Usage(
 			errors.New("the state is in memory, which would forget the grant at once"),

@@ -26,7 +26,7 @@ func dialects() []dialect.Dialect {
 		{Name: "socialboards", UpstreamURL: "https://api.boards.test", TokenURL: "https://api.boards.test/token", ClientAuth: "none", Encoding: "form", Rotation: "maybe"},
 		{Name: "openticket", UpstreamURL: "https://api.open.test", TokenURL: "https://auth.open.test/tokens", AuthorizeURL: "https://auth.open.test/authorize", ClientAuth: "body", Encoding: "json", Rotation: "single_use"},
 		{Name: "ticketpark", UpstreamURL: "https://api.park.test", TokenURL: "https://api.park.test/oauth/v2/token", ClientAuth: "basic", Encoding: "form", Rotation: "single_use"},
-		{Name: "generic", ClientAuth: "basic", Encoding: "form", Rotation: "maybe"},
+		{Name: "generic", ClientAuth: "basic", Encoding: "form", Rotation: "maybe", Grants: []dialect.GrantType{dialect.GrantClientCredentials}},
 	}
 }
 
@@ -285,6 +285,17 @@ func TestRefusedStatus(t *testing.T) {
 	u := mustParse(t, park("REFUSED_STATUS=403, 419,400,599"), nil).Upstreams[0]
 	equal(t, "statuses", fmt.Sprint(u.RefusedStatus), "[403 419 400 599]")
 	equal(t, "none", len(mustParse(t, park(), nil).Upstreams[0].RefusedStatus), 0)
+}
+
+// With client_credentials nothing rotates, so the state may be in memory.
+func TestClientCredentials(t *testing.T) {
+	t.Parallel()
+	c := mustParse(t, vars("PROVIDER=generic", "CLIENT_ID=x", "CLIENT_SECRET=y", "UPSTREAM_URL=https://a.test",
+		"TOKEN_URL=https://b.test/token", "GRANT=client_credentials", "STATE=memory:"), nil)
+	u := c.Upstreams[0]
+	equal(t, "rotation", u.Rotation+" "+string(u.Dialect.Rotation), "none none")
+	equal(t, "client credentials", u.ClientCredentials(), true)
+	equal(t, "by default", mustParse(t, park(), nil).Upstreams[0].ClientCredentials(), false)
 }
 
 func TestTokenRequests(t *testing.T) {

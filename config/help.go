@@ -76,7 +76,8 @@ func meanings() map[string]string {
 			"not form-encoded)",
 		"TOKEN_ENCODING": "how requests to the issuer are encoded: form, json",
 		"ROTATION":       "whether a refresh replaces the refresh token: none, maybe, single_use",
-		"SCOPE":          "the scope to ask for at login (RFC 6749, section 3.3); it is not sent with a refresh",
+		"GRANT":          "how the client obtains tokens: refresh_token, or client_credentials (in its own name)",
+		"SCOPE":          "the scope to ask for at login (RFC 6749, section 3.3); not sent with a refresh",
 		"TOKEN_PARAMS":   "further parameters of token requests, form-encoded, like audience=a&resource=b",
 		"TOKEN_HEADERS": "further header fields of token requests, like X-Tenant: a, X-Api-Key: b; values are " +
 			"percent-decoded",

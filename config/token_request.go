@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"ticketproxy/tokens/dialect"
 )
 
 // tokenRequests checks what is added to the token requests of an account.
@@ -22,6 +24,24 @@ func (p *parser) tokenRequests(d *draft) {
 	if _, err := parseHeaders(d.TokenHeaders.Reveal()); err != nil {
 		p.report.flaw(d.variable("TOKEN_HEADERS"), err)
 	}
+}
+
+// clientCredentials checks an account whose tokens are obtained in the client's own name.
+func (p *parser) clientCredentials(d *draft) {
+	const why = "is never used, since GRANT is client_credentials"
+	switch {
+	case !d.Dialect.Allows(dialect.GrantClientCredentials):
+		p.report.add(d.variable("GRANT"), quote(d.Provider)+" has no client_credentials grant", "remove it")
+	case d.ClientAuth == "none":
+		p.report.add(d.variable("CLIENT_AUTH"), "must not be none, since GRANT is client_credentials (RFC 6749, section 4.4)",
+			"write body, basic or basic_plain")
+	}
+	for _, key := range []string{"REFRESH_TOKEN", "REFRESH_TOKEN" + fileSuffix, "ROTATION", "REFRESH_TOKEN_LIFETIME"} {
+		if p.vars[d.variable(key)] != "" {
+			p.report.add(d.variable(key), why, "remove it")
+		}
+	}
+	d.Rotation = "none"
 }
 
 // Params returns the parameters of TOKEN_PARAMS.

@@ -50,6 +50,8 @@ type Upstream struct {
 	TokenEncoding string `env:"TOKEN_ENCODING" scope:"account" default:"the dialect's" oneof:"form json"`
 	Rotation      string `env:"ROTATION" scope:"account" default:"the dialect's" oneof:"none maybe single_use"`
 
+	Grant string `env:"GRANT" scope:"account" envDefault:"refresh_token" oneof:"refresh_token client_credentials"`
+
 	Scope        string        `env:"SCOPE" scope:"account" default:"none"`
 	TokenParams  secret.String `env:"TOKEN_PARAMS" scope:"account" default:"none"`
 	TokenHeaders secret.String `env:"TOKEN_HEADERS" scope:"account" default:"none"`
@@ -70,6 +72,10 @@ type Upstream struct {
 // OwnsAccount reports whether the upstream has its own account, and not that of another
 // upstream.
 func (u Upstream) OwnsAccount() bool { return u.Account == u.Name }
+
+// ClientCredentials reports whether the account's tokens are obtained in the client's own
+// name (RFC 6749, section 4.4), with no refresh token.
+func (u Upstream) ClientCredentials() bool { return u.Grant == "client_credentials" }
 
 // A draft is an upstream that is being checked.
 type draft struct {
@@ -145,6 +151,9 @@ func (p *parser) own(d *draft) {
 	}
 	p.clientSecret(d)
 	p.tokenRequests(d)
+	if d.ClientCredentials() {
+		p.clientCredentials(d)
+	}
 	d.SecretFile = p.vars[d.variable("CLIENT_SECRET"+fileSuffix)]
 	d.SeedFile = p.vars[d.variable("REFRESH_TOKEN"+fileSuffix)]
 }

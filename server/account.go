@@ -106,20 +106,27 @@ func OpenAccount(c config.Config, u config.Upstream, network Network) (*Account,
 // client makes the client of an account's issuer. A clock is told the issuer's time.
 func client(u config.Upstream, out outbound, clock func(time.Time)) *issuer.Client {
 	return issuer.New(issuer.Config{
-		Dialect:      u.Dialect,
-		ClientID:     u.ClientID,
-		ClientSecret: u.ClientSecret,
-		Scope:        u.Scope,
-		Params:       u.Params(),
-		Headers:      u.Headers(),
-		Transport:    issuer.Transport(roots(u), out.proxy, out.dial),
-		Clock:        clock,
+		Dialect:           u.Dialect,
+		ClientID:          u.ClientID,
+		ClientSecret:      u.ClientSecret,
+		Scope:             u.Scope,
+		ClientCredentials: u.ClientCredentials(),
+		Params:            u.Params(),
+		Headers:           u.Headers(),
+		Transport:         issuer.Transport(roots(u), out.proxy, out.dial),
+		Clock:             clock,
 	})
 }
 
 // seed returns the account's present seed. A file is read anew when it changes,
 // so that a mounted secret revives an account without a restart.
+//
+// With client_credentials there is no refresh token. A fixed text stands for it, which the
+// issuer's client ignores. So replicas share the account as any other.
 func seed(u config.Upstream) func() secret.String {
+	if u.ClientCredentials() {
+		return func() secret.String { return secret.New("client_credentials") }
+	}
 	if u.SeedFile == "" {
 		return func() secret.String { return u.RefreshToken }
 	}

@@ -102,6 +102,8 @@ func (k *checklist) account(ctx context.Context, state store.Backend, u config.U
 	what := "account " + u.Name
 	record, _, err := state.Account(u.Name).Load(ctx)
 	switch {
+	case errors.Is(err, tokens.ErrNone) && u.ClientCredentials():
+		k.passed(what, "needs no login: its grant is client_credentials")
 	case errors.Is(err, tokens.ErrNone) && u.RefreshToken.IsZero():
 		k.fails(what, errors.New("there is no grant yet"), loginHint(u))
 	case errors.Is(err, tokens.ErrNone):

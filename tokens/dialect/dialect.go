@@ -37,6 +37,7 @@ const (
 	GrantRefreshToken      GrantType = "refresh_token"      // RFC 6749, section 6
 	GrantPassword          GrantType = "password"           // section 4.3
 	GrantAuthorizationCode GrantType = "authorization_code" // section 4.1
+	GrantClientCredentials GrantType = "client_credentials" // section 4.4
 )
 
 // A Rotation says what becomes of a refresh token once it is redeemed.

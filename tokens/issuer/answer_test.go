@@ -283,6 +283,17 @@ func TestRedirectTargetGetsNothing(t *testing.T) {
 	}
 }
 
+// A client that is refused its own grant is refused for now: no person can log in.
+func TestClientCredentialsAreNeverDead(t *testing.T) {
+	t.Parallel()
+	c := config(lookup(t, "generic"), "https://issuer.example")
+	c.ClientCredentials, c.Transport = true, answering(400, nil, `{"error":"invalid_grant"}`)
+	_, err := byRefresh(issuer.New(c))
+	if e := failure(t, err); e.Class != tokens.Refused || e.Code != "invalid_grant" {
+		t.Errorf("class %v, code %q", e.Class, e.Code)
+	}
+}
+
 // The issuer's description of an error is kept for a person, and is in no text. One that
 // holds a secret is dropped.
 func TestErrorDescription(t *testing.T) {

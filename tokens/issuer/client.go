@@ -30,11 +30,14 @@ const (
 type Config struct {
 	Dialect      dialect.Dialect
 	ClientID     string
-	ClientSecret secret.String     // not sent when empty, or with dialect.AuthNone
-	Scope        string            // asked for with every grant but a refresh (RFC 6749, section 3.3); "" for none
-	Params       url.Values        // further parameters of token requests
-	Headers      http.Header       // further header fields of token requests
-	Transport    http.RoundTripper // what Transport returns; when nil, one with the system's roots
+	ClientSecret secret.String // not sent when empty, or with dialect.AuthNone
+	Scope        string        // asked for with every grant but a refresh (RFC 6749, section 3.3); "" for none
+	// ClientCredentials has Refresh use the client's own grant (RFC 6749, section 4.4).
+	ClientCredentials bool
+
+	Params    url.Values        // further parameters of token requests
+	Headers   http.Header       // further header fields of token requests
+	Transport http.RoundTripper // what Transport returns; when nil, one with the system's roots
 	// Timeout bounds how long the request may take to be sent; it is 10 s when 0.
 	// The answer's last byte may take three times as long.
 	Timeout time.Duration
@@ -69,13 +72,28 @@ var _ tokens.Issuer = (*Client)(nil)
 // Scope returns the scope that the client asks for; "" for none.
 func (c *Client) Scope() string { return c.config.Scope }
 
-// Refresh redeems a refresh token (RFC 6749, section 6). The grant's
+// Refresh redeems a refresh token (RFC 6749, section 6). With Config.ClientCredentials it
+// ignores the refresh token, and the grant has none. The grant's
 // RefreshToken is empty when the issuer returned none, whatever the dialect's
 // Rotation. The error is a *tokens.IssuerError, as with Password and Exchange.
 func (c *Client) Refresh(ctx context.Context, refreshToken secret.String) (tokens.Grant, error) {
+	if c.config.ClientCredentials {
+		return c.clientCredentials(ctx)
+	}
 	return c.ask(ctx, dialect.GrantRefreshToken, map[string]secret.String{
 		"refresh_token": refreshToken,
 	}, nil)
+}
+
+// clientCredentials obtains a grant in the client's own name. No answer means that the
+// client must log in: a client that is refused is refused for now.
+func (c *Client) clientCredentials(ctx context.Context) (tokens.Grant, error) {
+	grant, err := c.ask(ctx, dialect.GrantClientCredentials, nil, nil)
+	if e, ok := errors.AsType[*tokens.IssuerError](err); ok && e.Class == tokens.Invalid {
+		e.Class = tokens.Refused
+	}
+	grant.RefreshToken, grant.RefreshExpiry = secret.String{}, time.Time{}
+	return grant, err
 }
 
 // Password obtains a grant with a user's name and password (RFC 6749, section

@@ -38,7 +38,7 @@ func (c *Client) request(
 	params := url.Values{}
 	maps.Copy(params, c.config.Params)
 	params.Set("grant_type", string(grant))
-	if c.config.Scope != "" && grant == dialect.GrantPassword {
+	if c.config.Scope != "" && (grant == dialect.GrantPassword || grant == dialect.GrantClientCredentials) {
 		params.Set("scope", c.config.Scope)
 	}
 	for name, value := range plain {

@@ -67,7 +67,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $hasNone := eq "none" (default (ternary "none" "" (eq $u.provider "socialboards")) $u.clientAuth) }}
 secret: {{ $u.existingSecret | quote }}
 clientSecret: {{ ternary $keys.clientSecret (ternary "" "client-secret" $hasNone) (hasKey $keys "clientSecret") | quote }}
-refreshToken: {{ ternary $keys.refreshToken "refresh-token" (hasKey $keys "refreshToken") | quote }}
+{{- $noSeed := eq "client_credentials" (default "" $u.grant) }}
+refreshToken: {{ ternary $keys.refreshToken (ternary "" "refresh-token" $noSeed) (hasKey $keys "refreshToken") | quote }}
 {{- else }}
 secret: {{ include "ticketproxy.fullname" .root | quote }}
 clientSecret: {{ ternary (printf "%s-client-secret" .name) "" (not (empty $u.clientSecret)) | quote }}
