@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"ticketproxy/proxy/inbound"
@@ -179,10 +180,20 @@ func (a *admin) snapshot() Status {
 		Upstreams: a.config.Upstreams,
 	}
 	s.Ready = !s.Draining
-	for _, account := range s.Accounts {
-		s.Ready = s.Ready && account.Usable && account.State != tokens.Unsaved
-	}
+	s.Ready = s.Ready && len(s.NotReady()) == 0
 	return s
+}
+
+// NotReady returns the accounts that have no usable token, or something left to be stored.
+func (s Status) NotReady() []tokens.Status {
+	return slices.DeleteFunc(slices.Clone(s.Accounts), func(a tokens.Status) bool {
+		return a.Usable && a.State != tokens.Unsaved
+	})
+}
+
+// Dead returns the accounts that only a person can help.
+func (s Status) Dead() []tokens.Status {
+	return slices.DeleteFunc(slices.Clone(s.Accounts), func(a tokens.Status) bool { return a.State != tokens.Dead })
 }
 
 func (a *admin) status(w http.ResponseWriter, _ *http.Request) {

@@ -2,13 +2,16 @@ package command
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
+	"ticketproxy/admin"
 	"ticketproxy/config"
 	"ticketproxy/hint"
 	"ticketproxy/loopback"
@@ -47,6 +50,16 @@ func (e *Env) adminClient() (*adminClient, error) {
 	return &adminClient{address, &http.Client{Transport: transport, Timeout: 10 * time.Second}}, nil
 }
 
+// status asks for the instance's status. The answer's body is returned, too.
+func (a *adminClient) status(ctx context.Context) (admin.Status, []byte, error) {
+	var s admin.Status
+	code, body, err := a.ask(ctx, http.MethodGet, "/status")
+	if err == nil && (code != http.StatusOK || json.Unmarshal(body, &s) != nil) {
+		err = fmt.Errorf("asking the instance at %s: it answered %d, which is not a status", a.address, code)
+	}
+	return s, body, err
+}
+
 // ask sends one request. An error to reach the instance has a hint.
 func (a *adminClient) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+a.address+path, nil)
@@ -54,6 +67,9 @@ func (a *adminClient) ask(ctx context.Context, method, path string) (status int,
 		return 0, nil, err
 	}
 	res, err := a.client.Do(req)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = errors.New("nothing listens there, so it is not running")
+	}
 	if err != nil {
 		return 0, nil, hint.With(fmt.Errorf("asking the instance at %s: %w", a.address, err),
 			"start it with ticketproxy serve, or set TICKETPROXY_ADMIN_LISTEN to its admin listener")

@@ -1,8 +1,9 @@
 package command
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"encoding/json"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ticketproxy/admin"
+	"ticketproxy/hint"
 	"ticketproxy/sandbox"
 	"ticketproxy/server"
 )
@@ -69,7 +72,8 @@ func TestStatusWaitAndShutdown(t *testing.T) {
 		if err := Run(t.Context(), p, []string{"wait", "--timeout", "2s"}); err == nil || time.Since(start) != 2*time.Second {
 			t.Errorf("waited %v: %v", time.Since(start), err)
 		}
-		if err := Run(t.Context(), p, []string{"status"}); !errors.Is(err, errReported) {
+		if err := Run(t.Context(), p, []string{"status"}); err == nil ||
+			!strings.Contains(err.Error(), "running, but not usable: ticketpark") {
 			t.Errorf("status while starting: %v", err)
 		}
 		if err := Run(t.Context(), p, []string{"wait"}); err != nil {
@@ -90,6 +94,37 @@ func TestStatusWaitAndShutdown(t *testing.T) {
 		f.stopping = nil
 		if err := Run(t.Context(), p, []string{"shutdown"}); err == nil || ExitCode(p.Stderr, err) != 1 {
 			t.Errorf("a second shutdown: %v", err)
+		}
+	})
+}
+
+// wait ends at once on an account that only a person can help, status prints JSON, and both
+// say when no instance is running.
+func TestWaitOnADeadAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, sandbox.Options{})
+		p := f.env()
+		for _, verb := range []string{"status", "wait --timeout 1s"} {
+			if err := Run(t.Context(), p, strings.Fields(verb)); err == nil || !strings.Contains(err.Error(), "it is not running") {
+				t.Errorf("%s without an instance: %v", verb, err)
+			}
+		}
+		f.sandbox.Ticketpark.RevokeAll()
+		f.serve()
+		start := time.Now()
+		err := Run(t.Context(), p, []string{"wait"})
+		if took := time.Since(start); err == nil || took > 10*time.Second || !strings.Contains(err.Error(), "account ticketpark is dead: ") ||
+			!strings.Contains(hint.Of(err), "ticketproxy login ticketpark") {
+			t.Errorf("after %v: %v, hint %q", took, err, hint.Of(err))
+		}
+		var out bytes.Buffer
+		p.Stdout = &out
+		if err := Run(t.Context(), p, []string{"status", "--json"}); err == nil || !strings.Contains(err.Error(), "not usable: ticketpark") {
+			t.Error(err)
+		}
+		var status admin.Status
+		if err := json.Unmarshal(out.Bytes(), &status); err != nil || len(status.Dead()) != 1 || status.Dead()[0].Account != "ticketpark" {
+			t.Errorf("%v in %s", err, out.String())
 		}
 	})
 }

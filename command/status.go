@@ -2,9 +2,11 @@ package command
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
-	"net/http"
+	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -13,27 +15,41 @@ import (
 
 // Status prints each account of a running instance.
 func Status(ctx context.Context, env *Env, args []string) error {
-	if err := noArguments(env, "status", args); err != nil {
+	flags := flag.NewFlagSet("status", flag.ContinueOnError)
+	flags.SetOutput(env.Stderr)
+	asJSON := flags.Bool("json", false, "print what the instance answers at /status")
+	if err := parseFlags(env, flags, args); err != nil {
 		return err
 	}
 	instance, err := env.adminClient()
 	if err != nil {
 		return err
 	}
-	code, body, err := instance.ask(ctx, http.MethodGet, "/status")
+	s, body, err := instance.status(ctx)
 	if err != nil {
 		return err
 	}
-	var s admin.Status
-	if code != http.StatusOK || json.Unmarshal(body, &s) != nil {
-		return fmt.Errorf("asking the instance at %s: it answered %d, which is not a status", instance.address, code)
+	if *asJSON {
+		env.Stdout.Write(body)
+	} else {
+		printStatus(env.Stdout, s, time.Now())
 	}
-	usable := true
-	now := time.Now()
-	w := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
+	var unusable []string
+	for _, a := range s.Accounts {
+		if !a.Usable {
+			unusable = append(unusable, printable(a.Account))
+		}
+	}
+	if unusable != nil {
+		return errors.New("the instance is running, but not usable: " + strings.Join(unusable, ", "))
+	}
+	return nil
+}
+
+func printStatus(out io.Writer, s admin.Status, now time.Time) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ACCOUNT\tSTATE\tGENERATION\tTOKEN EXPIRES\tREFRESH TOKEN EXPIRES\tNEXT REFRESH")
 	for _, a := range s.Accounts {
-		usable = usable && a.Usable
 		fmt.Fprintf(
 			w,
 			"%s\t%s\t%d\t%s\t%s\t%s\n",
@@ -47,21 +63,17 @@ func Status(ctx context.Context, env *Env, args []string) error {
 	}
 	w.Flush()
 	for _, warning := range s.Warnings {
-		fmt.Fprintf(env.Stdout, "\nwarning: %s\n", printable(warning))
+		fmt.Fprintf(out, "\nwarning: %s\n", printable(warning))
 	}
 	for _, a := range s.Accounts {
 		if a.Error != "" {
-			fmt.Fprintf(env.Stdout, "\n%s: %s\n", printable(a.Account), printable(a.Error))
+			fmt.Fprintf(out, "\n%s: %s\n", printable(a.Account), printable(a.Error))
 		}
 		if a.Hint != "" {
-			fmt.Fprintf(env.Stdout, "hint: %s\n", printable(a.Hint))
+			fmt.Fprintf(out, "hint: %s\n", printable(a.Hint))
 		}
 		for _, warning := range a.Warnings {
-			fmt.Fprintf(env.Stdout, "\n%s: %s\n", printable(a.Account), printable(warning))
+			fmt.Fprintf(out, "\n%s: %s\n", printable(a.Account), printable(warning))
 		}
 	}
-	if !usable {
-		return errReported
-	}
-	return nil
 }

@@ -1,16 +1,18 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
+	"strings"
 	"time"
+
+	"ticketproxy/admin"
+	"ticketproxy/hint"
 )
 
-// Wait blocks until a running instance is ready.
+// Wait blocks until a running instance is ready, or an account needs a person.
 func Wait(ctx context.Context, env *Env, args []string) error {
 	flags := flag.NewFlagSet("wait", flag.ContinueOnError)
 	flags.SetOutput(env.Stderr)
@@ -26,12 +28,15 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 	defer cancel()
 	last := errors.New("it was not asked yet")
 	for {
-		code, body, err := instance.ask(ctx, http.MethodGet, "/readyz?verbose")
+		status, _, err := instance.status(ctx)
 		switch {
-		case err == nil && code == http.StatusOK:
+		case err == nil && status.Ready:
 			return nil
 		case err == nil:
-			last = fmt.Errorf("it says: %s", bytes.TrimSpace(body))
+			if err := needsPerson(status); err != nil {
+				return err
+			}
+			last = errors.New(whyNotReady(status))
 		case ctx.Err() == nil:
 			last = err
 		}
@@ -41,4 +46,29 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// needsPerson returns an error when waiting is of no use, because only a person can help an
+// account.
+func needsPerson(s admin.Status) error {
+	for _, a := range s.Dead() {
+		return hint.With(fmt.Errorf("account %s is dead: %s", printable(a.Account), printable(a.Error)), printable(a.Hint))
+	}
+	return nil
+}
+
+// whyNotReady says which accounts are not usable.
+func whyNotReady(s admin.Status) string {
+	var all []string
+	if s.Draining {
+		all = append(all, "it is draining")
+	}
+	for _, a := range s.NotReady() {
+		text := "account " + printable(a.Account) + " is " + printable(a.State)
+		if a.Error != "" {
+			text += ": " + printable(a.Error)
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, "; ")
 }
