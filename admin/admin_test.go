@@ -210,7 +210,7 @@ func TestPageForABrowser(t *testing.T) {
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
 		t.Errorf("policy %q", csp)
 	}
-	for _, want := range []string{"not ready", "<td>park</td>", "dead", "&lt;b&gt;spent&lt;/b&gt;", "run ticketproxy login park", "expires in 3 days"} {
+	for _, want := range []string{"not ready", `<td data-column="account">park</td>`, "dead", "&lt;b&gt;spent&lt;/b&gt;", "run ticketproxy login park", "expires in 3 days"} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("page does not say %q: %s", want, w.Body)
 		}
@@ -326,5 +326,23 @@ func TestConcurrentRequests(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// Until counts in the units that people use.
+func TestUntil(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for after, want := range map[time.Duration]string{
+		0: "in 0 s", 400 * time.Millisecond: "in 0 s", 119 * time.Second: "in 119 s", 2 * time.Minute: "in 2 min",
+		2*time.Hour - time.Second: "in 119 min", 2 * time.Hour: "in 2 h", 48*time.Hour - time.Second: "in 47 h",
+		48 * time.Hour: "in 2 days", 8760 * time.Hour: "in 365 days", -time.Second: "1 s ago", -3 * time.Hour: "3 h ago",
+	} {
+		if got := admin.Until(now, now.Add(after)); got != want {
+			t.Errorf("%v: %s, want %s", after, got, want)
+		}
+	}
+	if got := admin.Until(now, time.Time{}); got != "-" {
+		t.Errorf("no time: %s", got)
 	}
 }

@@ -11,12 +11,21 @@ import (
 )
 
 const style = `
+:root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem;
-  color-scheme: light dark }
+  overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: .3rem .8rem .3rem 0; vertical-align: top; border-bottom: 1px solid #8884 }
-.bad { color: #c22; font-weight: 600 }
+.bad { color: light-dark(#b00, #f77); font-weight: 600 }
 .note { padding-left: 1rem }
+@media (max-width: 50rem) {
+  body { margin: 1rem auto }
+  thead { display: none }
+  tr { display: block; padding: .5rem 0; border-bottom: 1px solid #8884 }
+  td { display: block; border: 0; padding: .1rem 0 }
+  td:empty { display: none }
+  td[data-column]::before { content: attr(data-column) ": "; opacity: .7 }
+}
 `
 
 // page shows the status to a person. It has no script, loads nothing, and may
@@ -34,19 +43,21 @@ func (a *admin) page(w http.ResponseWriter, _ *http.Request) {
 
 func (s Status) page(now time.Time) string {
 	var b strings.Builder
-	row := func(cells ...string) {
+	head := func(title string, columns []string) {
+		fmt.Fprintf(&b, "<h2>%s</h2>\n<table><thead><tr><th>%s</tr></thead>\n", title, strings.Join(columns, "<th>"))
+	}
+	row := func(columns []string, cells ...string) {
 		b.WriteString("<tr>")
-		for _, c := range cells {
-			b.WriteString("<td>" + html.EscapeString(c) + "</td>")
+		for i, c := range cells {
+			fmt.Fprintf(&b, "<td data-column=%q>%s</td>", columns[i], html.EscapeString(c))
 		}
 		b.WriteString("</tr>\n")
 	}
-	note := func(columns int, class, text string) {
-		fmt.Fprintf(&b, "<tr><td colspan=%d class=\"note %s\">%s</td></tr>\n", columns, class, html.EscapeString(text))
+	note := func(class, text string) {
+		fmt.Fprintf(&b, "<tr><td colspan=6 class=\"note %s\">%s</td></tr>\n", class, html.EscapeString(text))
 	}
-	b.WriteString(
-		"<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>ticketproxy</title><style>" + style + "</style>\n",
-	)
+	b.WriteString("<!DOCTYPE html>\n<html lang=en><meta charset=utf-8><title>ticketproxy</title>" +
+		"<meta name=viewport content=\"width=device-width\"><style>" + style + "</style>\n")
 	ready := "ready"
 	switch {
 	case s.Draining:
@@ -58,49 +69,53 @@ func (s Status) page(now time.Time) string {
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(&b, "<p class=bad>%s</p>\n", html.EscapeString(warning))
 	}
-	b.WriteString(
-		"<h2>Accounts</h2>\n<table><tr><th>account<th>state<th>generation<th>token expires<th>refresh token " +
-			"expires<th>next refresh</tr>\n",
-	)
+	columns := []string{"account", "state", "generation", "token expires", "refresh token expires", "next refresh"}
+	head("Accounts", columns)
 	for _, c := range s.Accounts {
-		row(
-			c.Account,
-			c.State,
-			fmt.Sprint(c.Generation),
-			Until(now, c.Expiry),
-			Until(now, c.RefreshExpiry),
-			Until(now, c.NextRefresh),
-		)
+		row(columns, c.Account, c.State, fmt.Sprint(c.Generation),
+			Until(now, c.Expiry), Until(now, c.RefreshExpiry), Until(now, c.NextRefresh))
 		if c.Error != "" {
-			note(6, "bad", c.Error)
+			note("bad", c.Error)
 		}
 		if c.Hint != "" {
-			note(6, "", c.Hint)
+			note("", c.Hint)
 		}
 		for _, warning := range c.Warnings {
-			note(6, "bad", warning)
+			note("bad", warning)
 		}
 	}
-	b.WriteString(
-		"</table>\n<h2>Upstreams</h2>\n<table><tr><th>upstream<th>listener<th>host<th>prefix<th>API<th>account</tr>\n",
-	)
+	columns = []string{"upstream", "listener", "host", "prefix", "API", "account"}
+	b.WriteString("</table>\n")
+	head("Upstreams", columns)
 	for _, u := range s.Upstreams {
-		row(u.Name, u.Listen, u.Host, u.Prefix, u.URL, u.Account)
+		row(columns, u.Name, u.Listen, u.Host, u.Prefix, u.URL, u.Account)
 	}
 	b.WriteString("</table>\n<p><a href=/status>status as JSON</a>, <a href=/metrics>metrics</a></html>\n")
 	return b.String()
 }
 
-// Until says how far off a time is.
+// Until says how far off a time is, in the largest unit that makes sense; "-" for the
+// zero time.
 func Until(now, t time.Time) string {
-	switch d := t.Sub(now).Round(time.Second); {
-	case t.IsZero():
+	if t.IsZero() {
 		return "-"
-	case d < 0:
-		return fmt.Sprintf("%v ago", -d)
-	case d > 48*time.Hour:
-		return fmt.Sprintf("in %d days", int(d.Hours()/24))
-	default:
-		return fmt.Sprintf("in %v", d)
 	}
+	d := t.Sub(now).Round(time.Second)
+	text := amount(d.Abs())
+	if d < 0 {
+		return text + " ago"
+	}
+	return "in " + text
+}
+
+func amount(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
