@@ -50,6 +50,9 @@ func (e *Env) adminClient() (*adminClient, error) {
 	return &adminClient{address, &http.Client{Transport: transport, Timeout: 10 * time.Second}}, nil
 }
 
+// page returns the address of the instance's status page.
+func (a *adminClient) page() string { return "http://" + a.address + "/" }
+
 // status asks for the instance's status. The answer's body is returned, too.
 func (a *adminClient) status(ctx context.Context) (admin.Status, []byte, error) {
 	var s admin.Status

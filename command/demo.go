@@ -111,13 +111,21 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 				if *once || failed != nil {
 					stop()
 				} else {
-					fmt.Fprint(env.Stdout, "Try these lines in another terminal; Ctrl-C ends the demo.\n")
+					env.endOfDemo(&inner)
 				}
 				return nil
 			})
 		})
 	})
 	return errors.Join(g.Wait(), failed)
+}
+
+// endOfDemo says what a person can do while the demo goes on.
+func (e *Env) endOfDemo(inner *Env) {
+	fmt.Fprint(e.Stdout, "Try these lines in another terminal; Ctrl-C ends the demo.\n")
+	if admin, err := inner.adminClient(); err == nil {
+		fmt.Fprintf(e.Stdout, "The status page is at %s\n", admin.page())
+	}
 }
 
 // show sends one request through the proxy, as an app would, and prints it with its answer.

@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"runtime"
 
 	"ticketproxy/config"
@@ -28,7 +30,11 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 	if env.getenv("GOGC") == "" { // otherwise the user has tuned the garbage collector
 		defer runtime.KeepAlive(process.Ballast())
 	}
-	return s.Run(ctx, nil)
+	return s.Run(ctx, func([]net.Addr) {
+		if admin, err := env.adminClient(); err == nil && env.Terminal {
+			fmt.Fprintf(env.Stderr, "status page: %s\n", admin.page())
+		}
+	})
 }
 
 // server returns the server for the configuration.
