@@ -79,7 +79,7 @@ func (e *Env) configure() (config.Config, error) {
 }
 
 func (e *Env) environment() config.Environment {
-	return config.Environment{Vars: e.Environ, StateHome: process.StateHome(e.getenv, os.Geteuid())}
+	return config.Environment{Vars: e.Environ, StateDir: process.StateDir(e.getenv, os.Geteuid())}
 }
 
 func (e *Env) getenv(name string) string {

@@ -24,7 +24,7 @@ const Prefix = "TICKETPROXY_"
 // when it is off. LogFormat is "" when it depends on the terminal.
 type Config struct {
 	Upstreams            []Upstream    `env:"-"`
-	State                State         `env:"STATE" default:"file: in the user's state directory"`
+	State                State         `env:"STATE" default:"file: in STATE_DIRECTORY or the user's state directory"`
 	AdminListen          string        `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090"`
 	AdminQuit            bool          `env:"ADMIN_QUIT" envDefault:"false"`
 	AllowedHosts         []string      `env:"ALLOWED_HOSTS" default:"none"`
@@ -53,10 +53,10 @@ type SecretFile struct {
 
 // An Environment is the input of Parse.
 type Environment struct {
-	Vars      []string                     // NAME=value, as os.Environ gives them
-	StateHome string                       // parent of the default STATE; "" if there is none
-	ReadFile  func(string) ([]byte, error) // nil reads regular files of the operating system
-	Dialects  []dialect.Dialect            // the values of PROVIDER; nil is dialect.All
+	Vars     []string                     // NAME=value, as os.Environ gives them
+	StateDir string                       // the default directory of STATE; "" if there is none
+	ReadFile func(string) ([]byte, error) // nil reads regular files of the operating system
+	Dialects []dialect.Dialect            // the values of PROVIDER; nil is dialect.All
 }
 
 // Parse checks the TICKETPROXY_ variables and the variables for egress proxies. A variable
@@ -73,7 +73,7 @@ func Parse(environment Environment) (Config, error) {
 
 	p.upstreams(drafts)
 	p.listeners(&s.Config, drafts)
-	p.state(&s.Config, drafts, environment.StateHome)
+	p.state(&s.Config, drafts, environment.StateDir)
 	s.AllowedHosts = list(p, "ALLOWED_HOSTS", s.AllowedHosts, parseAllowedHost)
 	s.AllowedOrigins = list(p, "ALLOWED_ORIGINS", s.AllowedOrigins, parseOrigin)
 	p.notNegative("DRAIN_DELAY", s.DrainDelay)
@@ -173,19 +173,19 @@ func parseState(text string) (any, error) {
 
 // state fills in the default of STATE, and refuses a state in memory for refresh tokens
 // that rotate.
-func (p *parser) state(c *Config, drafts []*draft, home string) {
+func (p *parser) state(c *Config, drafts []*draft, dir string) {
 	const variable = Prefix + "STATE"
 	if p.report.blames(variable) {
 		return
 	}
 	if c.State.Kind == "" {
 		// The XDG specification says that relative paths are ignored.
-		if !filepath.IsAbs(home) {
+		if !filepath.IsAbs(dir) {
 			p.missing(variable, "this user has no home directory of its own for state: write file: and a directory "+
 				"that lasts, like file:/var/lib/ticketproxy")
 			return
 		}
-		c.State = State{Kind: "file", Dir: filepath.Join(home, "ticketproxy")}
+		c.State = State{Kind: "file", Dir: filepath.Clean(dir)}
 	}
 	if c.State.Kind != "memory" {
 		return

@@ -70,7 +70,7 @@ func (f testFiles) read(path string) ([]byte, error) {
 }
 
 func parse(vars []string, files testFiles) (config.Config, error) {
-	return config.Parse(config.Environment{Vars: vars, StateHome: "/home/app/.local/state", ReadFile: files.read, Dialects: dialects()})
+	return config.Parse(config.Environment{Vars: vars, StateDir: "/home/app/.local/state/ticketproxy", ReadFile: files.read, Dialects: dialects()})
 }
 
 func mustParse(t *testing.T, vars []string, files testFiles) config.Config {
@@ -264,7 +264,7 @@ func TestAdminListenAlone(t *testing.T) {
 func TestProcessEnvironmentIsNotRead(t *testing.T) {
 	t.Setenv("TICKETPROXY_PROVIDER", "ticketpark")
 	t.Setenv("TICKETPROXY_", "x")
-	_, err := config.Parse(config.Environment{StateHome: "/state"})
+	_, err := config.Parse(config.Environment{StateDir: "/state"})
 	wrong, ok := errors.AsType[*config.Error](err)
 	if !ok || !slices.ContainsFunc(wrong.Mistakes, func(m config.Mistake) bool { return m.Variable == "TICKETPROXY_PROVIDER" }) {
 		t.Errorf("error = %v, want PROVIDER missing", err)

@@ -19,7 +19,7 @@ func TestSecretIsNotReadFromAPipe(t *testing.T) {
 	}
 	for _, variable := range []string{"REFRESH_TOKEN_FILE", "CA_FILE"} {
 		for _, path := range []string{pipe, dir, "/dev/null"} {
-			environment := config.Environment{Vars: park(variable + "=" + path), StateHome: dir, Dialects: dialects()}
+			environment := config.Environment{Vars: park(variable + "=" + path), StateDir: dir, Dialects: dialects()}
 			_, err := config.Parse(environment)
 			if err == nil || !strings.Contains(err.Error(), "TICKETPROXY_"+variable+": names a pipe, a terminal or a directory") {
 				t.Errorf("%s=%s: %v", variable, path, err)

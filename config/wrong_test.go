@@ -206,10 +206,10 @@ func TestWrongConfigurations(t *testing.T) {
 	}
 }
 
-func TestNoStateHome(t *testing.T) {
+func TestNoStateDir(t *testing.T) {
 	t.Parallel()
 	for _, home := range []string{"", "relative"} {
-		_, err := config.Parse(config.Environment{Vars: park(), StateHome: home})
+		_, err := config.Parse(config.Environment{Vars: park(), StateDir: home})
 		if err == nil || !strings.Contains(err.Error(), "TICKETPROXY_STATE: is required\nhint: ") {
 			t.Errorf("error with home %q = %v, want STATE required", home, err)
 		}
@@ -221,7 +221,7 @@ func TestNoStateHome(t *testing.T) {
 
 func TestBrokenProvider(t *testing.T) {
 	t.Parallel()
-	_, err := config.Parse(config.Environment{Vars: park("PROVIDER=odd"), StateHome: "/state", Dialects: []dialect.Dialect{{Name: "odd", UpstreamURL: "http://odd.test", TokenURL: "https://odd.test"}}})
+	_, err := config.Parse(config.Environment{Vars: park("PROVIDER=odd"), StateDir: "/state", Dialects: []dialect.Dialect{{Name: "odd", UpstreamURL: "http://odd.test", TokenURL: "https://odd.test"}}})
 	const want = `TICKETPROXY_UPSTREAM_URL: the provider's default uses http to "odd.test", but tokens may go unencrypted to loopback hosts only
 hint: say the URL, and report this as a bug
 TICKETPROXY_CLIENT_AUTH: is required
