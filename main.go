@@ -27,6 +27,7 @@ func main() {
 		Stdout:    os.Stdout,
 		Stderr:    stderr,
 		Terminal:  process.IsTerminal(os.Stderr),
+		Journal:   process.OnJournal(os.Stderr, os.Getenv("JOURNAL_STREAM")),
 		LogOutput: stderr,
 		Signals:   signals,
 		Limits:    process.ReadLimits(),

@@ -22,6 +22,7 @@ type Env struct {
 	Stdin     io.Reader
 	Stdout    io.Writer
 	Stderr    io.Writer
+	Journal   bool                       // whether Stderr is systemd's journal
 	Terminal  bool                       // whether Stderr is a terminal
 	LogOutput *process.LossyWriter       // the writer behind Stderr; nil when no line can be lost
 	Signals   process.Signals            // for verbs that drain

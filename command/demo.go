@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"ticketproxy/process"
 	"ticketproxy/sandbox"
 	"ticketproxy/secret"
 	"ticketproxy/server"
@@ -96,7 +97,7 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	s, err := inner.server(c)
+	s, err := inner.server(c, new(process.Notifier))
 	if err != nil {
 		return err
 	}

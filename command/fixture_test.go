@@ -105,7 +105,7 @@ func (f *fixture) serve() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	program, err := env.server(c)
+	program, err := env.server(c, new(process.Notifier))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 
 	"ticketproxy/config"
@@ -23,14 +24,19 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 		return err
 	}
 	env.Signals.Drains()
-	s, err := env.server(c)
+	systemd := process.NewNotifier(env.getenv, os.Getpid())
+	s, err := env.server(c, systemd)
 	if err != nil {
 		return err
 	}
 	if env.getenv("GOGC") == "" { // otherwise the user has tuned the garbage collector
 		defer runtime.KeepAlive(process.Ballast())
 	}
+	done := make(chan struct{})
+	defer close(done)
+	go systemd.KeepAlive(done)
 	return s.Run(ctx, func([]net.Addr) {
+		systemd.Ready()
 		if admin, err := env.adminClient(); err == nil && env.Terminal {
 			fmt.Fprintf(env.Stderr, "status page: %s\n", admin.page())
 		}
@@ -38,7 +44,7 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 }
 
 // server returns the server for the configuration.
-func (e *Env) server(c config.Config) (*server.Server, error) {
+func (e *Env) server(c config.Config, systemd *process.Notifier) (*server.Server, error) {
 	return server.New(c, server.Options{
 		Version:   e.Version,
 		Log:       e.logger(c),
@@ -46,6 +52,7 @@ func (e *Env) server(c config.Config) (*server.Server, error) {
 		Network:   e.Network,
 		Limits:    e.Limits,
 		Signals:   e.Signals,
+		Draining:  systemd.Stopping,
 		Reload:    e.configure,
 	})
 }

@@ -131,6 +131,9 @@ const reloadPatience = 10 * time.Second
 func (s *Server) drain(servers []*listener, second <-chan struct{}) error {
 	s.log.Info("draining")
 	s.draining.Store(true)
+	if s.options.Draining != nil {
+		s.options.Draining()
+	}
 	patient, cutOff := context.WithCancel(context.Background())
 	defer cutOff()
 	go func() {

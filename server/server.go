@@ -25,6 +25,7 @@ type Options struct {
 	Network   Network                       // how apps and issuers are reached
 	Limits    process.Limits                // that bound connections
 	Signals   process.Signals               // that end the server, or have it reload
+	Draining  func()                        // is called when the drain begins; may be nil
 	Reload    func() (config.Config, error) // reads the configuration again after SIGHUP
 }
 
