@@ -16,12 +16,44 @@ import (
 	"ticketproxy/sandbox"
 )
 
+// sandboxListen is where the sandbox's first vendor listens by default.
+const sandboxListen = "127.0.0.1:9100"
+
+// faultsHelp ends the help of sandbox.
+const faultsHelp = `
+ticketproxy sandbox env VENDOR prints the variables for one vendor of a running sandbox:
+
+  eval "$(ticketproxy sandbox env ticketpark)" && ticketproxy serve
+
+Each vendor has switches for faults, which replace those before. A number says how many
+of the next token requests a fault affects; -1 is all of them:
+
+  curl -d '{"throttle":1,"retry_after":20}' http://127.0.0.1:9102/_sandbox/faults
+  curl -d '{"unavailable":-1}' http://127.0.0.1:9102/_sandbox/faults
+  curl -d '{"drop_after_commit":1}' http://127.0.0.1:9102/_sandbox/faults
+  curl -d '{"half_body":1}' http://127.0.0.1:9102/_sandbox/faults
+  curl -d '{"slow_before_commit":"5s","slow_after_commit":"5s"}' http://127.0.0.1:9102/_sandbox/faults
+  curl -d '{"api_unauthorized":3}' http://127.0.0.1:9102/_sandbox/faults
+  curl -d '{}' http://127.0.0.1:9102/_sandbox/faults
+  curl -d '{"what":"access"}' http://127.0.0.1:9102/_sandbox/revoke
+  curl -d '{"what":"all"}' http://127.0.0.1:9102/_sandbox/revoke
+  curl http://127.0.0.1:9102/_sandbox/
+`
+
 // Sandbox runs the built-in issuers and APIs until ctx is done.
 func Sandbox(ctx context.Context, env *Env, args []string) error {
+	if len(args) > 0 && args[0] == "env" {
+		return sandboxEnv(ctx, env, args[1:])
+	}
 	var o sandbox.Options
 	flags := flag.NewFlagSet("sandbox", flag.ContinueOnError)
 	flags.SetOutput(env.Stderr)
-	listen := flags.String("listen", "127.0.0.1:9100", "`address` of the first vendor; the others take the next ports")
+	flags.Usage = func() {
+		fmt.Fprint(env.Stderr, "usage: ticketproxy sandbox\n\n")
+		flags.PrintDefaults()
+		fmt.Fprint(env.Stderr, faultsHelp)
+	}
+	listen := flags.String("listen", sandboxListen, "`address` of the first vendor; the others take the next ports")
 	flags.DurationVar(&o.AccessLifetime, "access-lifetime", 0, "lifetime of access tokens (default: each vendor's)")
 	flags.BoolVar(&o.Rotate, "rotate", false, "let socialboards rotate its refresh tokens too")
 	flags.BoolVar(&o.ReuseDetection, "reuse-detection", false,
@@ -30,16 +62,9 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 	if err := parseFlags(env, flags, args); err != nil {
 		return err
 	}
-	host, port, err := net.SplitHostPort(*listen)
-	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return hint.Usage(
-			fmt.Errorf("the sandbox cannot listen on %q", *listen),
-			"name a loopback address, like 127.0.0.1:9100",
-		)
-	}
-	first, err := net.LookupPort("tcp", port)
+	host, first, err := sandboxAddress(*listen)
 	if err != nil {
-		return hint.Usage(fmt.Errorf("the sandbox cannot listen on %q", *listen), "name a port number, like 127.0.0.1:9100")
+		return err
 	}
 	s := sandbox.New(o)
 	g, ctx := errgroup.WithContext(ctx)
@@ -62,6 +87,24 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 		fmt.Fprintln(env.Stdout)
 	}
 	return g.Wait()
+}
+
+// sandboxAddress parses the address of the sandbox's first vendor.
+func sandboxAddress(address string) (host string, port int, err error) {
+	host, text, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", 0, hint.Usage(
+			fmt.Errorf("the sandbox cannot listen on %q", address),
+			"name a loopback address, like "+sandboxListen,
+		)
+	}
+	if port, err = net.LookupPort("tcp", text); err != nil {
+		return "", 0, hint.Usage(
+			fmt.Errorf("the sandbox cannot listen on %q", address),
+			"name a port number, like "+sandboxListen,
+		)
+	}
+	return host, port, nil
 }
 
 // serveProvider serves a provider of the sandbox until ctx is done, and returns its origin.
