@@ -9,7 +9,7 @@ import (
 )
 
 // Check runs the checks that do not spend a refresh token. It prints a line for each check,
-// and a hint for each that fails.
+// and a hint for each that fails. It leaves no file behind.
 func Check(ctx context.Context, env *Env, args []string) error {
 	if err := noArguments(env, "check", args); err != nil {
 		return err
@@ -18,12 +18,17 @@ func Check(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(env.Stdout, "ok    configuration: %d upstreams\n", len(c.Upstreams))
+	upstreams := "1 upstream"
+	if n := len(c.Upstreams); n > 1 {
+		upstreams = fmt.Sprintf("%d upstreams", n)
+	}
+	fmt.Fprintf(env.Stdout, "ok    configuration: %s\n", upstreams)
 	failed := false
 	server.Check(ctx, c, env.Network, func(f server.Finding) {
 		failed = failed || f.Err != nil
 		printFinding(env.Stdout, f)
 	})
+	fmt.Fprintln(env.Stdout, "note  credentials: not tried, because a token request can spend the refresh token")
 	if failed {
 		return errReported
 	}

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,8 +36,14 @@ func TestCheckSpendsNothing(t *testing.T) {
 				t.Errorf("%s: %+v", p.Name, c)
 			}
 		}
-		files, err := os.ReadDir(filepath.Join(f.dir, "state"))
-		if err != nil || len(files) != 0 {
+		if _, err := os.Lstat(filepath.Join(f.dir, "state")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("check left the state directory behind: %v", err)
+		}
+		if err := os.Mkdir(filepath.Join(f.dir, "state"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		runCheck(t, f)
+		if files, err := os.ReadDir(filepath.Join(f.dir, "state")); err != nil || len(files) != 0 {
 			t.Errorf("check left %v behind, error %v", files, err)
 		}
 	})

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"time"
 
 	"ticketproxy/admin"
@@ -72,14 +75,33 @@ func (k *checklist) fails(what string, err error, advice string) {
 	k.report(Finding{Subject: what, Err: err, Hint: cmp.Or(hint.Of(err), advice)})
 }
 
+// missingDirs returns the directories that are missing on the way to dir, the deepest
+// first.
+func missingDirs(dir string) []string {
+	var all []string
+	for ; dir != "" && dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		all = append(all, dir)
+	}
+	return all
+}
+
 // state checks that records can be kept, and what is in those that are there.
 func (k *checklist) state(ctx context.Context, c config.Config) {
+	made := missingDirs(c.State.Dir)
 	state, err := store.Open(c.State.String())
 	if err != nil {
 		k.fails("state", err, "set TICKETPROXY_STATE to a directory that this user owns")
 		return
 	}
-	defer state.Close()
+	defer func() {
+		state.Close()
+		for _, dir := range made { // which are empty, unless another process has begun to use them
+			os.Remove(dir)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if proved, err := state.Probe(ctx); err != nil {
@@ -140,7 +162,7 @@ func (k *checklist) origin(ctx context.Context, u config.Upstream, what string, 
 	}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
-		k.fails(what, err, "check the URL, TICKETPROXY_CA_FILE, and what is between here and there; HTTPS_PROXY is obeyed")
+		k.fails(what, err, "check the URL, "+u.EnvPrefix+"CA_FILE, and what is between here and there; HTTPS_PROXY is obeyed")
 		return
 	}
 	res.Body.Close()

@@ -96,9 +96,9 @@ func (n Network) open(ctx context.Context, l *listener) ([]net.Listener, error) 
 		sockets, err = n.Bind(ctx, l.address.Address)
 	}
 	if err != nil {
-		advice := "choose another address with TICKETPROXY_LISTEN"
+		advice := "choose another address with " + l.variable
 		if l.upstreams == nil {
-			advice = "choose another address with TICKETPROXY_ADMIN_LISTEN, or off"
+			advice += ", or off"
 		}
 		return nil, hint.With(fmt.Errorf("listening on %s: %w", l.address, err), advice)
 	}

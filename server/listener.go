@@ -17,6 +17,7 @@ import (
 // routes.
 type listener struct {
 	address    config.Address
+	variable   string      // that sets the address
 	mode       fs.FileMode // of a Unix socket
 	upstreams  []string    // their names; none for the admin listener
 	routes     atomic.Pointer[proxy.Handler]
@@ -57,7 +58,7 @@ func (s *Server) addApps() {
 		})
 		if i < 0 {
 			i = len(s.apps)
-			l := &listener{address: u.Listen, mode: u.SocketMode}
+			l := &listener{address: u.Listen, variable: u.EnvPrefix + "LISTEN", mode: u.SocketMode}
 			l.server = inbound.NewServer(l, limiter, log)
 			s.apps = append(s.apps, l)
 		}

@@ -101,7 +101,10 @@ func (s *Server) Close() error { return s.closeState() }
 
 // addAdmin makes the listener for operators.
 func (s *Server) addAdmin() {
-	s.admin = &listener{address: config.Address{Network: "tcp", Address: s.config.AdminListen}}
+	s.admin = &listener{
+		address:  config.Address{Network: "tcp", Address: s.config.AdminListen},
+		variable: "TICKETPROXY_ADMIN_LISTEN",
+	}
 	c := admin.Config{
 		Version:  s.options.Version,
 		Guard:    guardOf(s.config, s.admin),

@@ -171,6 +171,7 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	if asleep > r.config.Takeover/2 || began.Sub(rec.Intent.Start) > r.config.Takeover/2 {
 		return true, nil // the process was paused after the claim: another may have taken over
 	}
+	retries := r.retriesSoFar()
 	// The request is not cancelled when a caller gives up.
 	grant, failure := r.config.Issuer.Refresh(context.Background(), rec.Grant.RefreshToken)
 	r.config.Observer.Refreshed(resultOf(failure), time.Since(began))
@@ -180,7 +181,9 @@ func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	case outcomeFailed:
 		r.recordFailure(version, next)
 		w, _ := cooldown(next, f)
-		return false, r.failFor(failure, w)
+		err := r.failFor(failure, w)
+		r.retryIfAsked(retries)
+		return false, err
 	case outcomeFellBack:
 		r.config.Log.Warn("refresh token is invalid: falling back to the one before",
 			zap.Uint64("generation", rec.Generation))

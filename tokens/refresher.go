@@ -37,6 +37,7 @@ type Refresher struct {
 	seen        sighting   // another process's intent that is being waited for
 	skew        *float64   // seconds that the local clock is ahead of the issuer's; nil when not known
 	loggedSkew  float64    // the skew that was logged last; 0 when none was
+	retries     int        // how often Retry was called
 	intents     int        // how many intents this process has written
 }
 

@@ -1,10 +1,12 @@
 package tokens_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ticketproxy/secret"
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/store/memory"
 )
@@ -33,4 +35,33 @@ func TestRetryAfterNewCredentials(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A lateRefusal refuses the client two seconds after its first request.
+type lateRefusal struct {
+	tokens.Issuer
+	requests int
+}
+
+func (l *lateRefusal) Refresh(ctx context.Context, token secret.String) (tokens.Grant, error) {
+	if l.requests++; l.requests == 1 {
+		time.Sleep(2 * time.Second)
+		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Refused, Status: 401}
+	}
+	return l.Issuer.Refresh(ctx, token)
+}
+
+// Credentials that change while a token request is under way count for the next one.
+func TestRetryDuringATokenRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newIssuer(time.Hour)
+		r := newRefresher(&lateRefusal{Issuer: i}, new(memory.Store), i.seed())
+		start(t, r)
+		time.Sleep(time.Second)
+		r.Retry()
+		time.Sleep(3 * time.Second)
+		if !r.Status().Usable {
+			t.Errorf("not asked again: %+v", r.Status())
+		}
+	})
 }
