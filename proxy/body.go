@@ -191,10 +191,7 @@ func (b *replayBody) keep(p []byte) {
 func (b *replayBody) keptFrom(p []byte, offset int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if offset >= len(b.kept) {
-		return 0
-	}
-	return copy(p, b.kept[offset:])
+	return copy(p, b.kept[min(offset, len(b.kept)):])
 }
 
 // readLocked reads the app's body under a deadline of its own: net/http's would cover

@@ -236,7 +236,7 @@ func redact(h http.Header, token string) {
 // lowerPercent spells percent-encodings with lower-case letters.
 func lowerPercent(encoded string) string {
 	b := []byte(encoded)
-	for i := 0; i+2 < len(b); i++ {
+	for i := range max(len(b)-2, 0) {
 		if b[i] == '%' {
 			copy(b[i+1:i+3], bytes.ToLower(b[i+1:i+3]))
 		}

@@ -176,7 +176,7 @@ var errStatus = errors.New("the answer's status is none")
 // received notes the answer's header, and keeps the server from adding to it.
 func (u *upstream) received(res *http.Response) error {
 	x := stateOf(res.Request.Context())
-	if res.StatusCode < 100 {
+	if res.StatusCode/100 == 0 {
 		return errStatus
 	}
 	x.answered(res.StatusCode)
@@ -186,7 +186,7 @@ func (u *upstream) received(res *http.Response) error {
 	u.headers.sanitizeResponse(res.Header, x)
 	u.headers.sanitizeTrailer(res.Trailer, x.token.Reveal())
 	res.Status = "" // a 101's is passed on as it came, and may hold anything
-	if res.ContentLength < 0 && res.StatusCode != http.StatusSwitchingProtocols {
+	if res.ContentLength == -1 && res.StatusCode != http.StatusSwitchingProtocols {
 		res.Body = &trailedBody{res.Body, res, x.token.Reveal(), u.headers}
 	}
 	u.rewriteLocations(res, x.host)

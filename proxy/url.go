@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode"
 
 	"ticketproxy/proxy/inbound"
 )
@@ -110,8 +109,14 @@ func escapesBase(path string) bool {
 	if !strings.Contains(path, ".") && !strings.Contains(path, "%") {
 		return false
 	}
+	// Some servers take longer forms than UTF-8 has, and those of full width, for a dot or a
+	// slash.
+	plain := strings.NewReplacer(
+		"\xc0\xae", ".", "\xe0\x80\xae", ".", "\uff0e", ".",
+		"\xc0\xaf", "/", "\xe0\x80\xaf", "/", "\uff0f", "/",
+	)
 	for range 3 { // encoded twice is undone by some
-		for segment := range strings.FieldsFuncSeq(plainDots(path), func(r rune) bool { return r == '/' || r == '\\' }) {
+		for segment := range strings.FieldsFuncSeq(plain.Replace(path), func(r rune) bool { return r == '/' || r == '\\' }) {
 			name, _, _ := strings.Cut(segment, ";") // a path parameter, to some servers
 			name = strings.Map(printed, name)
 			if name == "." || name == ".." {
@@ -125,17 +130,6 @@ func escapesBase(path string) bool {
 		path = next
 	}
 	return true // encoded more often than in any real path
-}
-
-// plainDots undoes what some servers take for a dot or a slash: longer forms than
-// UTF-8 has, and those of full width.
-func plainDots(path string) string {
-	if !strings.ContainsFunc(path, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return path
-	}
-	return strings.NewReplacer(
-		"\xc0\xae", ".", "\xe0\x80\xae", ".", "\uff0e", ".",
-		"\xc0\xaf", "/", "\xe0\x80\xaf", "/", "\uff0f", "/").Replace(path)
 }
 
 // printed drops what some servers skip or end a name at.

@@ -224,3 +224,19 @@ func TestPathOf(t *testing.T) {
 		}
 	}
 }
+
+// The bytes of a path stay as they were sent, also for what is resolved against it.
+func TestSetPath(t *testing.T) {
+	t.Parallel()
+	for sent, want := range map[string]string{"/a%2Fb": "/a/b", "/a b": "/a b", "/a%zz": "/a%zz", "/a|b%41": "/a|bA", "/a": "/a"} {
+		u := &url.URL{Scheme: "https", Host: "api.test"}
+		setPath(u, sent)
+		if u.Path != want || u.RequestURI() != sent {
+			t.Errorf("%s: path %s, sent as %s", sent, u.Path, u.RequestURI())
+		}
+	}
+	u := new(url.URL)
+	if setPath(u, "/a%2Fb/c"); u.EscapedPath() != "/a%2Fb/c" {
+		t.Errorf("escaped path %s", u.EscapedPath())
+	}
+}
