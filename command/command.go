@@ -49,6 +49,7 @@ func verbs() []verb {
 		{"status", "show each account of a running instance", Status},
 		{"wait", "block until a running instance is ready; --timeout 60s", Wait},
 		{"shutdown", "ask a running instance to drain and stop", Shutdown},
+		{"completion", "print the completion script of a shell: bash, zsh or fish", Completion},
 		{"version", "print the version", Version},
 		{"help", "print this; help env prints every variable", Help},
 	}

@@ -26,7 +26,7 @@ func printVerbs(w io.Writer) {
 	fmt.Fprint(w, "ticketproxy lets an app that knows nothing of OAuth call an API through plain HTTP on localhost.\n\n"+
 		"usage: ticketproxy [VERB]\n\n")
 	for _, v := range verbs() {
-		fmt.Fprintf(w, "  %-10s %s\n", v.name, v.does)
+		fmt.Fprintf(w, "  %-11s %s\n", v.name, v.does)
 	}
 	fmt.Fprint(w, "\nIt is configured by its environment: ticketproxy help env\n")
 }
