@@ -46,6 +46,7 @@ func (s *Server) addAccounts(state store.Backend) error {
 			Grace:    u.Dialect.Grace,
 			Holder:   state.Holder(),
 			Log:      s.log.Named("tokens").With(zap.String("account", u.Name)),
+			DeadHint: loginHint(u),
 			Observer: s.metrics.Account(u.Name),
 		})
 		s.accounts = append(s.accounts, account{r, u.Name, asked, new(atomic.Pointer[config.Upstream])})

@@ -7,6 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"ticketproxy/secret"
 )
 
@@ -397,5 +400,48 @@ func TestIntentIDs(t *testing.T) {
 		if _, err := r.claim(Record{Generation: 1, Grant: aGrant(at())}, "version"); err != nil || s.Intent.ID != want {
 			t.Errorf("intent %s, want %s; error %v", s.Intent.ID, want, err)
 		}
+	}
+}
+
+// A record says why its last token request failed, so that a process that starts later can
+// say it, too. It is forgotten with the next grant.
+func TestFailureIsRecorded(t *testing.T) {
+	t.Parallel()
+	f := facts{now: at(), rotation: RotationSingleUse, random: 0.5}
+	for want, e := range map[string]*IssuerError{
+		"the issuer answered 503":                {Class: Ambiguous, Status: 503},
+		"the issuer answered 429":                {Class: Throttled, Status: 429, RetryAfter: time.Minute},
+		"the issuer cannot be reached":           {Class: NotSent, Err: errors.New("10.0.0.1: refused")},
+		"the issuer gave no answer":              {Class: Ambiguous, Err: errors.New("closed")},
+		"the issuer answered 401 invalid_client": {Class: Refused, Status: 401, Code: "invalid_client"},
+	} {
+		rec := Record{Generation: 1, Grant: aGrant(at()), Intent: &Intent{Try: 1}}
+		next, _ := after(rec, Grant{}, e, f)
+		if next.Reason != want {
+			t.Errorf("got %q, want %q", next.Reason, want)
+		}
+		if _, why := cooldown(next, f); e.Class != Refused && (why == nil || why.Error() != "the last token request failed: "+want) {
+			t.Errorf("the wait is explained by %v", why)
+		}
+		if next, _ = after(next, aGrant(at()), nil, f); next.Reason != "" {
+			t.Errorf("a grant has the reason %q", next.Reason)
+		}
+	}
+}
+
+// A dead account does not show when its refresh token ends, and its log line has the hint.
+func TestDeadAccount(t *testing.T) {
+	t.Parallel()
+	core, logged := observer.New(zap.InfoLevel)
+	r := New(Config{Account: "park", Log: zap.New(core), DeadHint: "run ticketproxy login park"})
+	g := aGrant(time.Now())
+	g.RefreshExpiry = time.Now().Add(time.Hour)
+	r.adopt(Record{Generation: 1, Grant: g, Dead: &Death{Reason: "spent"}})
+	if s := r.Status(); s.State != Dead || !s.RefreshExpiry.IsZero() || s.Error != "spent" {
+		t.Errorf("%+v", s)
+	}
+	if all := logged.FilterMessage("account needs a person").All(); len(all) != 1 ||
+		all[0].ContextMap()["hint"] != "run ticketproxy login park" {
+		t.Errorf("logged %v", all)
 	}
 }

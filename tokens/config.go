@@ -22,6 +22,7 @@ type Config struct {
 	Takeover time.Duration  // how long another process's intent is respected; 40 s when 0
 	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
 	Log      *zap.Logger    // nothing is logged when nil
+	DeadHint string         // what revives a dead account; logged when it dies
 	Observer Observer       // told of events; may be nil
 	Rand     func() float64 // jitter in [0, 1); math/rand/v2 when nil
 }

@@ -91,7 +91,7 @@ func takeOver(rec Record) Record {
 // A time that lies too far ahead was written by a wrong clock, and is ignored.
 func cooldown(rec Record, f facts) (w waits, why error) {
 	if since := f.now.Sub(rec.LostAt); !rec.LostAt.IsZero() && since >= 0 {
-		why = errLost
+		why = reasonOf(rec, errLost)
 		w.atLeast(backoff(rec.Lost+rec.Failures, minBackoff, maxBackoff)-since, needNone, needLater)
 		if !rec.RetryAt.After(rec.LostAt) { // the last attempt was lost, and none has failed otherwise since
 			w.atLeast(backoff(rec.Lost, minBackoff, maxBackoff)-since, needNow)
@@ -101,14 +101,22 @@ func cooldown(rec Record, f facts) (w waits, why error) {
 		}
 	}
 	if wait := rec.RetryAt.Sub(f.now); wait > 0 && wait <= maxPace {
-		why = errOutage
+		why = reasonOf(rec, errOutage)
 		w.atLeast(wait, needNone, needLater, needNow)
 	}
 	if wait := rec.NotBefore.Sub(f.now); wait > 0 && wait <= maxSilence {
-		why = errThrottled
+		why = reasonOf(rec, errThrottled)
 		w.atLeast(wait, needNone, needLater, needNow)
 	}
 	return w, why
+}
+
+// reasonOf returns why the record's last token request failed, or else the given error.
+func reasonOf(rec Record, otherwise error) error {
+	if rec.Reason == "" {
+		return otherwise
+	}
+	return fixedError("the last token request failed: " + rec.Reason)
 }
 
 // An outcome is what a token request has led to.
@@ -130,7 +138,7 @@ func after(rec Record, grant Grant, err error, f facts) (Record, outcome) {
 	}
 	e := issuerError(err)
 	next := rec
-	next.Intent = nil
+	next.Intent, next.Reason = nil, e.reason()
 	if e.outage() {
 		next.Failures++
 		next.RetryAt = f.now.Add(jitter(backoff(next.Failures, minBackoff, maxPace), f.random))

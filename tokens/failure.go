@@ -108,6 +108,6 @@ func (r *Refresher) markDeadLocked(reason string) {
 	if r.failure != nil && r.failure.dead {
 		return
 	}
-	r.config.Log.Error("account needs a person", zap.String("reason", reason))
+	r.config.Log.Error("account needs a person", zap.String("reason", reason), zap.String("hint", r.config.DeadHint))
 	r.failure = &failure{err: errors.New(reason), dead: true, at: time.Now()}
 }

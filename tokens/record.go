@@ -34,6 +34,9 @@ type Record struct {
 	// again after the last of them. It paces all processes while apps ask.
 	Failures int
 	RetryAt  time.Time
+	// Reason says why the last token request for this generation failed, in words that
+	// apps may see; "" when none did.
+	Reason string
 	// NotBefore is when the issuer may be asked again, after it asked to be left
 	// alone. It binds every replica.
 	NotBefore time.Time
@@ -118,6 +121,7 @@ type wire struct {
 	LostAt        time.Time `json:"lost_at,omitzero"`
 	Failures      int       `json:"failures,omitempty"`
 	RetryAt       time.Time `json:"retry_at,omitzero"`
+	Reason        string    `json:"reason,omitempty"`
 	NotBefore     time.Time `json:"not_before,omitzero"`
 	Pause         float64   `json:"refusal_pause_seconds,omitempty"`
 	Dead          *Death    `json:"dead,omitempty"`
@@ -151,6 +155,7 @@ func (r Record) Encode() ([]byte, error) {
 		LostAt:        r.LostAt,
 		Failures:      r.Failures,
 		RetryAt:       r.RetryAt,
+		Reason:        r.Reason,
 		NotBefore:     r.NotBefore,
 		Pause:         r.RefusalPause.Seconds(),
 		Dead:          r.Dead,
@@ -190,6 +195,7 @@ func Decode(data []byte) (Record, error) {
 		LostAt:       w.LostAt,
 		Failures:     w.Failures,
 		RetryAt:      w.RetryAt,
+		Reason:       w.Reason,
 		NotBefore:    w.NotBefore,
 		RefusalPause: time.Duration(w.Pause * float64(time.Second)),
 		Dead:         w.Dead,

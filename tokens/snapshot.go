@@ -31,7 +31,7 @@ const (
 	errClosing   = fixedError("shutting down")
 	errSlow      = fixedError("the refresh takes long")
 	errStillborn = fixedError("the new access token had expired on arrival")
-	errThrottled = fixedError("the record asks for silence: the issuer throttles, or the state was put back")
+	errThrottled = fixedError("the record asks for a pause: the issuer throttles, or the state was put back")
 	errOutage    = fixedError("the issuer could not be reached, or failed, a moment ago")
 	errLost      = fixedError("an earlier token request got no answer")
 	errUnsettled = fixedError("the store gives no clear answer")

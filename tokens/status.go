@@ -87,8 +87,8 @@ func (r *Refresher) Status() Status {
 		s.Cause, s.Error, s.ErrorAt = r.state, r.state.Error(), now.Round(0)
 	}
 	s.State = r.accountStateLocked(s)
-	if s.State == Dead {
-		s.NextRefresh = time.Time{}
+	if s.State == Dead { // its refresh token is of no use, whenever it ends
+		s.NextRefresh, s.RefreshExpiry = time.Time{}, time.Time{}
 	}
 	return s
 }
