@@ -199,6 +199,7 @@ func TestRefusals(t *testing.T) {
 		"a name in capitals":              {base + park + ",upstreams.Park.account=park", "'Park' not allowed"},
 		"an unknown provider":             {base + park + ",upstreams.park.provider=ticketspark", "/upstreams/park/provider"},
 		"plain HTTP to the issuer":        {base + park + ",upstreams.park.tokenUrl=http://issuer.example.com", "/upstreams/park/tokenUrl"},
+		"metrics that nobody may read":    {base + park + ",metrics.serviceMonitor.enabled=true", "networkPolicy.metricsFrom"},
 		"a privileged port":               {base + park + ",upstreams.park.port=80", "/upstreams/park/port"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,6 +212,62 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("helm printed %q, want %q in it", out, test.want)
 			}
 		})
+	}
+}
+
+// TestExtensions tests what users add to the objects of the chart.
+func TestExtensions(t *testing.T) {
+	t.Parallel()
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	const text = `
+image: {repository: r}
+gateway: {allowUnauthenticated: true}
+upstreams:
+  park: {provider: ticketpark, clientId: x, existingSecret: park, servicePort: 80}
+commonLabels: {team: tickets}
+deploymentAnnotations: {note: d}
+revisionHistoryLimit: 3
+probes: {readiness: {periodSeconds: 7}}
+lifecycle: {preStop: {sleep: {seconds: 5}}}
+extraVolumes: [{name: more, emptyDir: {}}]
+extraVolumeMounts: [{name: more, mountPath: /more}]
+extraContainers: [{name: other, image: other}]
+extraObjects: [{apiVersion: v1, kind: ConfigMap, metadata: {name: "{{ .Release.Name }}-more"}}]
+hostAliases: [{ip: 192.0.2.1, hostnames: [api.example.com]}]
+topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: ScheduleAnyway}]
+networkPolicy: {metricsFrom: [{namespaceSelector: {}}]}
+metrics: {serviceMonitor: {enabled: true}}
+`
+	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	objects := render(t, "-f", values)
+	deployment := objects["Deployment"].(*appsv1.Deployment)
+	pod := deployment.Spec.Template
+	container := pod.Spec.Containers[0]
+	for what, ok := range map[string]bool{
+		"commonLabels of the Deployment": deployment.Labels["team"] == "tickets",
+		"commonLabels of the Pod":        pod.Labels["team"] == "tickets",
+		"commonLabels and the selector":  deployment.Spec.Selector.MatchLabels["team"] == "",
+		"deploymentAnnotations":          deployment.Annotations["note"] == "d",
+		"revisionHistoryLimit":           *deployment.Spec.RevisionHistoryLimit == 3,
+		"probes, changed":                container.ReadinessProbe.PeriodSeconds == 7,
+		"probes, kept":                   container.ReadinessProbe.TimeoutSeconds == 5 && container.ReadinessProbe.HTTPGet.Path == "/readyz",
+		"lifecycle":                      container.Lifecycle.PreStop.Sleep.Seconds == 5,
+		"extraVolumeMounts":              container.VolumeMounts[len(container.VolumeMounts)-1].MountPath == "/more",
+		"extraVolumes":                   pod.Spec.Volumes[len(pod.Spec.Volumes)-1].Name == "more",
+		"extraContainers":                len(pod.Spec.Containers) == 2 && pod.Spec.Containers[1].Name == "other",
+		"extraObjects":                   objects["ConfigMap"].(*corev1.ConfigMap).Name == "tickets-more",
+		"hostAliases":                    pod.Spec.HostAliases[0].IP == "192.0.2.1",
+		"topologySpreadConstraints":      pod.Spec.TopologySpreadConstraints[0].TopologyKey == "zone",
+	} {
+		if !ok {
+			t.Errorf("%s is not as the values say", what)
+		}
+	}
+	ports := objects["Service"].(*corev1.Service).Spec.Ports
+	if ports[0].Port != 80 || ports[0].TargetPort.StrVal != "http-8080" {
+		t.Errorf("the Service's port is %+v", ports[0])
 	}
 }
 

@@ -21,8 +21,7 @@ func TestChartSetsEveryVariable(t *testing.T) {
 		t.Fatal(err)
 	}
 	notInTheChart := []string{
-		"AUTHORIZE_URL", // only login uses it
-		"SOCKET_MODE",   // the gateway has no Unix sockets
+		"SOCKET_MODE", // the gateway has no Unix sockets
 	}
 	upstream, program, _ := strings.Cut(string(help), "\nThe whole program:\n")
 	variables := 0
