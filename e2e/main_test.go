@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -30,6 +32,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	flag.Parse()
+	// Programs inherit an ignored SIGHUP, as under nohup(1), but no handler.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	// The tests mostly wait, so more of them run in parallel than there are CPUs.
 	flag.Set("test.parallel", "64")
 	os.Exit(run(m))
