@@ -1,14 +1,14 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"strings"
+	"net/http"
 	"time"
 
-	"ticketproxy/admin"
 	"ticketproxy/hint"
 )
 
@@ -28,15 +28,17 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 	defer cancel()
 	last := errors.New("it was not asked yet")
 	for {
-		status, _, err := instance.status(ctx)
+		code, body, err := instance.ask(ctx, http.MethodGet, "/readyz?verbose")
 		switch {
-		case err == nil && status.Ready:
+		case err == nil && code == http.StatusOK:
 			return nil
 		case err == nil:
-			if err := needsPerson(status); err != nil {
-				return err
+			// Off loopback the status is not served, but readiness is.
+			if status, _, err := instance.status(ctx); err == nil && len(status.Dead()) > 0 {
+				a := status.Dead()[0]
+				return hint.With(fmt.Errorf("account %s is dead: %s", printable(a.Account), printable(a.Error)), printable(a.Hint))
 			}
-			last = errors.New(whyNotReady(status))
+			last = fmt.Errorf("it says: %s", bytes.TrimSpace(body))
 		case ctx.Err() == nil:
 			last = err
 		}
@@ -46,29 +48,4 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-}
-
-// needsPerson returns an error when waiting is of no use, because only a person can help an
-// account.
-func needsPerson(s admin.Status) error {
-	for _, a := range s.Dead() {
-		return hint.With(fmt.Errorf("account %s is dead: %s", printable(a.Account), printable(a.Error)), printable(a.Hint))
-	}
-	return nil
-}
-
-// whyNotReady says which accounts are not usable.
-func whyNotReady(s admin.Status) string {
-	var all []string
-	if s.Draining {
-		all = append(all, "it is draining")
-	}
-	for _, a := range s.NotReady() {
-		text := "account " + printable(a.Account) + " is " + printable(a.State)
-		if a.Error != "" {
-			text += ": " + printable(a.Error)
-		}
-		all = append(all, text)
-	}
-	return strings.Join(all, "; ")
 }
