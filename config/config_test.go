@@ -287,6 +287,27 @@ func TestRefusedStatus(t *testing.T) {
 	equal(t, "none", len(mustParse(t, park(), nil).Upstreams[0].RefusedStatus), 0)
 }
 
+// ISSUER_URL stands for TOKEN_URL, and for CLIENT_AUTH unless that is set. A client without
+// a secret is a public one then.
+func TestIssuerURL(t *testing.T) {
+	t.Parallel()
+	base := []string{"PROVIDER=generic", "CLIENT_ID=x", "UPSTREAM_URL=https://a.test", "ISSUER_URL=https://id.test/tenant"}
+	for _, test := range []struct {
+		more []string
+		auth string
+		any  bool
+	}{
+		{nil, "none", true},
+		{[]string{"CLIENT_SECRET=y"}, "basic", true},
+		{[]string{"CLIENT_SECRET=y", "CLIENT_AUTH=body"}, "body", false},
+	} {
+		u := mustParse(t, vars(append(test.more, base...)...), nil).Upstreams[0]
+		equal(t, "issuer", u.IssuerURL.String(), "https://id.test/tenant")
+		equal(t, "token URL", u.TokenURL == nil && u.Dialect.TokenURL == "", true)
+		equal(t, "client authentication", fmt.Sprint(u.ClientAuth, u.AnyClientAuth), fmt.Sprint(test.auth, test.any))
+	}
+}
+
 // With client_credentials nothing rotates, so the state may be in memory.
 func TestClientCredentials(t *testing.T) {
 	t.Parallel()

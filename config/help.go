@@ -63,7 +63,9 @@ func meanings() map[string]string {
 		"CLIENT_SECRET": "the OAuth client's secret",
 		"REFRESH_TOKEN": "the seed: the first refresh token; after the first rotation the state is used instead, until the " +
 			"seed itself is changed",
-		"UPSTREAM_URL":  "the API's origin, with an optional base path",
+		"UPSTREAM_URL": "the API's origin, with an optional base path",
+		"ISSUER_URL": "the issuer's identifier: its metadata (OpenID Connect Discovery, RFC 8414) fills in TOKEN_URL, " +
+			"AUTHORIZE_URL and CLIENT_AUTH",
 		"TOKEN_URL":     "the issuer's token endpoint",
 		"AUTHORIZE_URL": "the issuer's authorization endpoint, for login through the browser",
 		"LISTEN":        "address of the plain-HTTP listener for apps: host:port, or unix:/path",

@@ -12,6 +12,23 @@ import (
 	"ticketproxy/tokens/dialect"
 )
 
+// issuerURL checks ISSUER_URL. With it, a client without a secret is a public one, and the
+// issuer's metadata says how others authenticate.
+func (p *parser) issuerURL(d *draft) {
+	if d.IssuerURL == nil {
+		return
+	}
+	if d.IssuerURL.RawQuery != "" || d.IssuerURL.ForceQuery {
+		p.report.add(d.variable("ISSUER_URL"), "must not have a query", "remove the ? and all that follows it")
+	}
+	if p.vars[d.variable("CLIENT_AUTH")] == "" {
+		d.AnyClientAuth = true
+		if d.ClientSecret.IsZero() {
+			d.ClientAuth = "none"
+		}
+	}
+}
+
 // tokenRequests checks what is added to the token requests of an account.
 func (p *parser) tokenRequests(d *draft) {
 	if strings.ContainsFunc(d.Scope, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {

@@ -33,10 +33,13 @@ type Upstream struct {
 	// SecretFile and SeedFile are the values of CLIENT_SECRET_FILE and REFRESH_TOKEN_FILE.
 	// The content of SeedFile may change while the program runs.
 	SecretFile string `env:"-"`
-	SeedFile   string `env:"-"`
+	// AnyClientAuth says that CLIENT_AUTH is not set, and the issuer's metadata decides.
+	AnyClientAuth bool   `env:"-"`
+	SeedFile      string `env:"-"`
 
 	// UpstreamURL has the Path "", or one that begins with a slash and does not end with one.
 	UpstreamURL  *url.URL `env:"UPSTREAM_URL" default:"the dialect's; required for generic"`
+	IssuerURL    *url.URL `env:"ISSUER_URL" scope:"account" default:"none"` // nil when there is none
 	TokenURL     *url.URL `env:"TOKEN_URL" scope:"account" default:"the dialect's; required for generic"`
 	AuthorizeURL *url.URL `env:"AUTHORIZE_URL" scope:"account" default:"the dialect's"` // nil when there is none
 
@@ -145,10 +148,14 @@ func (p *parser) own(d *draft) {
 		return
 	}
 	for _, f := range fields[Upstream]() {
+		if f.key == "TOKEN_URL" && d.IssuerURL != nil {
+			continue
+		}
 		if f.hintWhenMissing() != "" && reflect.ValueOf(d.Upstream).FieldByIndex(f.index).IsZero() {
 			p.need(d, f.key)
 		}
 	}
+	p.issuerURL(d)
 	p.clientSecret(d)
 	p.tokenRequests(d)
 	if d.ClientCredentials() {

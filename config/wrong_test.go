@@ -74,6 +74,8 @@ func TestWrongConfigurations(t *testing.T) {
 		"refused status of success": {park("REFUSED_STATUS=200"), "REFUSED_STATUS", `"200" is not a status`, "403,419"},
 		"refused status of no kind": {park("REFUSED_STATUS=600"), "REFUSED_STATUS", `"600" is not a status`, "403,419"},
 		"refused status 401":        {park("REFUSED_STATUS=401"), "REFUSED_STATUS", "always means that", "besides 401"},
+		"issuer with a query":       {generic("ISSUER_URL=https://id.test/?a=b"), "ISSUER_URL", "must not have a query", "remove the ?"},
+		"issuer without TLS":        {generic("ISSUER_URL=http://id.test"), "ISSUER_URL", "uses http", "write https://"},
 		"grant unknown":             {park("GRANT=password"), "GRANT", `"password" is not known`, "refresh_token or client_credentials"},
 		"grant of another provider": {park("GRANT=client_credentials"), "GRANT", `"ticketpark" has no client_credentials`, "remove it"},
 		"grant of a public client":  {generic("GRANT=client_credentials", "CLIENT_AUTH=none", "CLIENT_SECRET="), "CLIENT_AUTH", "must not be none", "write body"},

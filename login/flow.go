@@ -90,6 +90,9 @@ func (f *Flow) method() (func(context.Context) (tokens.Grant, error), error) {
 // issuer, because a grant that cannot be stored would be lost. Run returns when ctx is
 // done or Options.Timeout is over.
 func (f *Flow) Run(ctx context.Context) error {
+	if err := f.Client.Discover(ctx); err != nil {
+		return fmt.Errorf("logging in account %s: %w", f.Account, hint.With(err, "check ISSUER_URL, or set TOKEN_URL"))
+	}
 	obtain, err := f.method()
 	if err != nil {
 		return err

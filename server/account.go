@@ -106,11 +106,17 @@ func OpenAccount(c config.Config, u config.Upstream, network Network) (*Account,
 
 // client makes the client of an account's issuer. A clock is told the issuer's time.
 func client(u config.Upstream, out outbound, clock func(time.Time)) *issuer.Client {
+	issuerURL := ""
+	if u.IssuerURL != nil {
+		issuerURL = u.IssuerURL.String()
+	}
 	return issuer.New(issuer.Config{
 		Dialect:           u.Dialect,
 		ClientID:          u.ClientID,
 		ClientSecret:      u.ClientSecret,
 		Scope:             u.Scope,
+		IssuerURL:         issuerURL,
+		AnyClientAuth:     u.AnyClientAuth,
 		ClientCredentials: u.ClientCredentials(),
 		Params:            u.Params(),
 		Headers:           u.Headers(),
@@ -150,8 +156,12 @@ func seed(u config.Upstream) func() secret.String {
 
 // stubTokenEndpoint answers at the provider's token paths.
 func stubTokenEndpoint(u config.Upstream) *proxy.StubTokenEndpoint {
+	paths := slices.Clone(u.Dialect.TokenPaths)
+	if u.TokenURL != nil {
+		paths = append(paths, u.TokenURL.Path)
+	}
 	return &proxy.StubTokenEndpoint{
-		Paths: append(slices.Clone(u.Dialect.TokenPaths), u.TokenURL.Path),
+		Paths: paths,
 		Body:  []byte(u.Dialect.StubAnswer),
 	}
 }

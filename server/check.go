@@ -46,7 +46,15 @@ func Check(ctx context.Context, c config.Config, network Network, report func(Fi
 	k.state(ctx, c)
 	seen := map[string]bool{}
 	for _, u := range c.Upstreams {
-		for i, target := range []*url.URL{u.TokenURL, u.UpstreamURL} {
+		issuer := u.TokenURL
+		if issuer == nil {
+			issuer = u.IssuerURL
+			k.metadata(ctx, u)
+		}
+		for i, target := range []*url.URL{issuer, u.UpstreamURL} {
+			if target == nil { // which is checked for the upstream that owns the account
+				continue
+			}
 			what := [...]string{"issuer ", "upstream "}[i] + target.Host
 			if !seen[what] {
 				seen[what] = true
@@ -140,6 +148,23 @@ func (k *checklist) account(ctx context.Context, state store.Backend, u config.U
 			k.fails(what, errors.New("its refresh token has expired"), loginHint(u))
 		}
 	}
+}
+
+// metadata checks that the issuer's endpoints can be looked up.
+func (k *checklist) metadata(ctx context.Context, u config.Upstream) {
+	what := "account " + u.Account
+	if !u.OwnsAccount() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	c := client(u, k.out, nil)
+	if err := c.Discover(ctx); err != nil {
+		k.fails(what, err, "check "+u.EnvPrefix+"ISSUER_URL, or set "+u.EnvPrefix+"TOKEN_URL")
+		return
+	}
+	d := c.Dialect()
+	k.passed(what, "its issuer's endpoints were looked up; the client authenticates by %s", d.ClientAuth)
 }
 
 // origin checks DNS, TLS and reachability of a URL's host. It asks for nothing

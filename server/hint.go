@@ -35,7 +35,11 @@ func hintFor(s tokens.Status, u config.Upstream, now time.Time) string {
 	case e.Class == tokens.Refused && !waits(e):
 		return hintForRefusal(u, e)
 	case e.Class == tokens.NotSent:
-		return "see that " + u.EnvPrefix + "TOKEN_URL is right and can be reached; ticketproxy check tells more"
+		variable := "TOKEN_URL"
+		if u.TokenURL == nil && u.IssuerURL != nil {
+			variable = "ISSUER_URL"
+		}
+		return "see that " + u.EnvPrefix + variable + " is right and can be reached; ticketproxy check tells more"
 	}
 	return hintToWait(s, now)
 }

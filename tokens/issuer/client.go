@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"ticketproxy/secret"
@@ -32,6 +33,11 @@ type Config struct {
 	ClientID     string
 	ClientSecret secret.String // not sent when empty, or with dialect.AuthNone
 	Scope        string        // asked for with every grant but a refresh (RFC 6749, section 3.3); "" for none
+	// IssuerURL is the issuer's identifier (RFC 8414, section 2). It has endpoints that the
+	// dialect lacks looked up; "" when the dialect has them all.
+	IssuerURL string
+	// AnyClientAuth has ClientAuth be one that the issuer's metadata offers.
+	AnyClientAuth bool
 	// ClientCredentials has Refresh use the client's own grant (RFC 6749, section 4.4).
 	ClientCredentials bool
 
@@ -46,9 +52,11 @@ type Config struct {
 	Clock func(date time.Time)
 }
 
-// A Client asks one token endpoint. It is a tokens.Issuer. It has no state, and is
-// safe for concurrent use.
-type Client struct{ config Config }
+// A Client asks one token endpoint. It is a tokens.Issuer. It is safe for concurrent use.
+type Client struct {
+	config   Config
+	resolved atomic.Pointer[dialect.Dialect] // with the endpoints of the issuer's metadata; nil before
+}
 
 // New returns the client that c describes.
 func New(c Config) *Client {
@@ -61,11 +69,16 @@ func New(c Config) *Client {
 	if c.Clock == nil {
 		c.Clock = func(time.Time) {}
 	}
-	return &Client{c}
+	return &Client{config: c}
 }
 
 // Dialect returns what the client knows of its provider.
-func (c *Client) Dialect() dialect.Dialect { return c.config.Dialect }
+func (c *Client) Dialect() dialect.Dialect {
+	if d := c.resolved.Load(); d != nil {
+		return *d
+	}
+	return c.config.Dialect
+}
 
 var _ tokens.Issuer = (*Client)(nil)
 
@@ -114,7 +127,7 @@ func (c *Client) Exchange(
 	verifier secret.String,
 ) (tokens.Grant, error) {
 	secrets := map[string]secret.String{"code": code}
-	if c.config.Dialect.PKCE && !verifier.IsZero() {
+	if c.Dialect().PKCE && !verifier.IsZero() {
 		secrets["code_verifier"] = verifier
 	}
 	return c.ask(ctx, dialect.GrantAuthorizationCode, secrets, map[string]string{"redirect_uri": redirectURI})
@@ -124,7 +137,8 @@ func (c *Client) Exchange(
 // 4.1.1), with the S256 challenge (RFC 7636, section 4.3) where the dialect
 // knows PKCE and one is given. It is "" when the dialect's own is no URL.
 func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
-	u, err := url.Parse(c.config.Dialect.AuthorizeURL)
+	d := c.Dialect()
+	u, err := url.Parse(d.AuthorizeURL)
 	if err != nil || u.Host == "" {
 		return ""
 	}
@@ -136,7 +150,7 @@ func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
 	if c.config.Scope != "" {
 		query.Set("scope", c.config.Scope)
 	}
-	if c.config.Dialect.PKCE && challenge != "" {
+	if d.PKCE && challenge != "" {
 		query.Set("code_challenge", challenge)
 		query.Set("code_challenge_method", "S256")
 	}
@@ -153,15 +167,20 @@ func (c *Client) ask(
 	secrets map[string]secret.String,
 	plain map[string]string,
 ) (tokens.Grant, error) {
-	a := attempt{dialect: c.config.Dialect, grant: grant, secrets: []secret.String{c.config.ClientSecret}}
+	a := attempt{dialect: c.Dialect(), grant: grant, secrets: []secret.String{c.config.ClientSecret}}
 	for _, s := range secrets {
 		a.secrets = append(a.secrets, s)
 	}
-	if !c.config.Dialect.Allows(grant) {
-		return a.unsent(errors.New(c.config.Dialect.Name + " has no " + string(grant) + " grant"))
+	if !a.dialect.Allows(grant) {
+		return a.unsent(errors.New(a.dialect.Name + " has no " + string(grant) + " grant"))
 	}
 	end := time.Now().Add(c.config.Timeout)
-	req, sent, err := c.request(ctx, end, grant, secrets, plain)
+	d, err := c.discover(ctx)
+	if err != nil {
+		return a.unsent(err)
+	}
+	a.dialect = d
+	req, sent, err := c.request(ctx, end, d, grant, secrets, plain)
 	if err != nil {
 		return a.unsent(err)
 	}
@@ -176,6 +195,7 @@ func (c *Client) ask(
 			t.CloseIdleConnections()
 		}
 		if sent.seal() {
+			c.forget()
 			return a.unsent(a.describe(err, "connection"))
 		}
 		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: a.describe(err, "answer")}
@@ -184,5 +204,9 @@ func (c *Client) ask(
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		c.config.Clock(date)
 	}
-	return a.read(resp)
+	obtained, err := a.read(resp)
+	if e, ok := errors.AsType[*tokens.IssuerError](err); ok && e.Class == tokens.Refused {
+		c.forget() // perhaps the endpoint has moved
+	}
+	return obtained, err
 }

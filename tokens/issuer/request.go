@@ -31,6 +31,7 @@ var (
 func (c *Client) request(
 	ctx context.Context,
 	end time.Time,
+	d dialect.Dialect,
 	grant dialect.GrantType,
 	secrets map[string]secret.String,
 	plain map[string]string,
@@ -47,14 +48,14 @@ func (c *Client) request(
 	for name, value := range secrets {
 		params.Set(name, value.Reveal())
 	}
-	basic := c.basic()
+	basic := c.basic(d.ClientAuth)
 	if basic == "" && c.config.ClientID != "" {
 		params.Set("client_id", c.config.ClientID)
 	}
-	if c.config.Dialect.ClientAuth == dialect.AuthBody && !c.config.ClientSecret.IsZero() {
+	if d.ClientAuth == dialect.AuthBody && !c.config.ClientSecret.IsZero() {
 		params.Set("client_secret", c.config.ClientSecret.Reveal())
 	}
-	text, mediaType, err := encode(c.config.Dialect.Encoding, params)
+	text, mediaType, err := encode(d.Encoding, params)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -62,7 +63,7 @@ func (c *Client) request(
 	// The body is of a type that net/http does not know, so there is no
 	// GetBody, and nothing to send again.
 	sent := &body{rest: text, deadline: end}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.Dialect.TokenURL, sent)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.TokenURL, sent)
 	if err != nil || req.URL.Host == "" || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
 		return nil, nil, errTokenURL
 	}
@@ -82,9 +83,9 @@ func (c *Client) request(
 // basic returns the Authorization of a client that authenticates by one; "" for other
 // clients. RFC 6749, section 2.3.1, form-encodes id and secret first. RFC 7617 does not,
 // and not every issuer undoes it.
-func (c *Client) basic() string {
+func (c *Client) basic(auth dialect.ClientAuth) string {
 	id, password := c.config.ClientID, c.config.ClientSecret.Reveal()
-	switch c.config.Dialect.ClientAuth {
+	switch auth {
 	case dialect.AuthBasic:
 		id, password = url.QueryEscape(id), url.QueryEscape(password)
 	case dialect.AuthBasicPlain:
