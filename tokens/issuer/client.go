@@ -205,8 +205,8 @@ func (c *Client) ask(
 		c.config.Clock(date)
 	}
 	obtained, err := a.read(resp)
-	if e, ok := errors.AsType[*tokens.IssuerError](err); ok && e.Class == tokens.Refused {
-		c.forget() // perhaps the endpoint has moved
+	if e, ok := errors.AsType[*tokens.IssuerError](err); ok && e.Class == tokens.Refused && e.Code == "" {
+		c.forget() // that is no answer of a token endpoint: it may have moved
 	}
 	return obtained, err
 }
