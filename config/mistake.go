@@ -3,6 +3,8 @@ package config
 import (
 	"cmp"
 	"errors"
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,4 +110,183 @@ func alternatives(words []string) string {
 	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+const hintForName = "write names of lower-case letters, digits and -, beginning with a letter, of at most 40 " +
+	"characters, like park,shop"
+
+// drafts returns an upstream for each valid name in UPSTREAMS, or a single one without a
+// name, and adds their variables to p.known.
+func (p *parser) drafts(listed []string) []*draft {
+	const variable = Prefix + "UPSTREAMS"
+	if p.vars[variable] == "" {
+		p.known = append(p.known, names[Upstream](Prefix)...)
+		return []*draft{{Upstream: Upstream{EnvPrefix: Prefix}}}
+	}
+	var all []*draft
+	seen := make(map[string]bool)
+	for _, name := range listed {
+		name = strings.TrimSpace(name)
+		if name == "" {
+			continue
+		}
+		if seen[name] {
+			p.report.add(variable, "names "+quote(name)+" twice", "give each upstream a name of its own")
+			continue
+		}
+		seen[name] = true
+		d := &draft{Upstream: Upstream{Name: name, EnvPrefix: prefixFor(name)}}
+		own := names[Upstream](d.EnvPrefix)
+		if !isName(name) {
+			p.report.add(variable, quote(name)+" is not a name for an upstream", hintForName)
+		} else if i := slices.IndexFunc(own, p.taken); i >= 0 {
+			p.report.add(
+				variable,
+				"the name "+quote(name)+" would make "+own[i]+" mean two things",
+				"choose another name for that upstream",
+			)
+		} else {
+			all = append(all, d)
+		}
+		// Also for a refused name, so that its variables are not reported as unknown.
+		p.known = append(p.known, own...)
+	}
+	if len(seen) == 0 {
+		p.report.add(variable, "names no upstream", hintForName)
+	}
+	return all
+}
+
+// taken reports whether a variable already has a meaning, or is set by Kubernetes for a
+// Service called ticketproxy.
+func (p *parser) taken(variable string) bool {
+	return variable == Prefix+"SERVICE_HOST" ||
+		slices.Contains(p.known, variable) ||
+		slices.Contains(names[Upstream](Prefix), variable)
+}
+
+// prefixFor returns the prefix of the variables of the upstream of that name.
+func prefixFor(name string) string {
+	return Prefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_"
+}
+
+func isName(text string) bool {
+	return len(text) <= 40 && text[0] >= 'a' && text[0] <= 'z' &&
+		strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// find returns the draft of that name, or nil.
+func find(drafts []*draft, name string) *draft {
+	i := slices.IndexFunc(drafts, func(d *draft) bool { return d.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return drafts[i]
+}
+
+// hintFor suggests the closest word, otherwise all words.
+func hintFor(wrong string, words []string) string {
+	if near := nearest(wrong, words); near != "" {
+		return "did you mean " + strconv.Quote(near) + "?"
+	}
+	return "write " + alternatives(words)
+}
+
+// unknownVariables reports the variables that have the prefix but are not known.
+func (p *parser) unknownVariables(drafts []*draft) {
+	bare := names[Upstream](Prefix)
+	for _, name := range slices.Sorted(maps.Keys(p.vars)) {
+		switch {
+		case slices.Contains(p.known, name):
+		case slices.Contains(bare, name):
+			if p.vars[name] != "" {
+				p.report.add(
+					name,
+					"belongs to no upstream, since TICKETPROXY_UPSTREAMS gives them names",
+					p.hintForBare(name, drafts),
+				)
+			}
+		case isServiceLink(name, p.vars[name]):
+		default:
+			p.report.add(name, "is not a variable of ticketproxy", p.hintForUnknown(name))
+		}
+	}
+}
+
+func (p *parser) hintForBare(name string, drafts []*draft) string {
+	var right []string
+	for _, d := range drafts {
+		right = append(right, d.variable(strings.TrimPrefix(name, Prefix)))
+	}
+	if len(right) == 0 {
+		return "correct TICKETPROXY_UPSTREAMS, or leave it out"
+	}
+	return "write " + alternatives(right)
+}
+
+func (p *parser) hintForUnknown(name string) string {
+	key := strings.TrimPrefix(name, Prefix)
+	var keys []string
+	for _, known := range p.known {
+		keys = append(keys, strings.TrimPrefix(known, Prefix))
+	}
+	if near := nearest(key, keys); near != "" {
+		return "did you mean " + Prefix + near + "?"
+	}
+	for _, variable := range names[Upstream]("_") {
+		owner, ok := strings.CutSuffix(key, variable)
+		owner = strings.ToLower(strings.ReplaceAll(owner, "_", "-"))
+		if ok && owner != "" && isName(owner) {
+			return "if " + quote(owner) + " is an upstream, name it in TICKETPROXY_UPSTREAMS; otherwise remove the variable"
+		}
+	}
+	if base, ok := strings.CutSuffix(name, fileSuffix); ok && slices.Contains(p.known, base) {
+		return "set " + base + " itself: only secrets can be given as files"
+	}
+	return seeHelp
+}
+
+// isServiceLink reports whether a variable is one that Kubernetes sets in every Pod that
+// shares a namespace with a Service called ticketproxy or ticketproxy-something. No person
+// wrote it, so it is not a misspelling.
+//
+// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+func isServiceLink(name, value string) bool {
+	shape := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_` +
+		`(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+	port := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_PORT$`)
+	return shape.MatchString(name) || port.MatchString(name) && strings.Contains(value, "://")
+}
+
+// nearest returns the word that text is most likely a misspelling of, or "".
+func nearest(text string, words []string) string {
+	near, limit := "", min(3, max(1, len(text)/4))
+	for _, word := range words {
+		if d := distance(text, word); d <= limit {
+			near, limit = word, d-1
+		}
+	}
+	return near
+}
+
+// distance returns how many bytes must be inserted, deleted or replaced to turn a into b
+// (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }
