@@ -73,7 +73,8 @@ func TestStatusWaitAndShutdown(t *testing.T) {
 			t.Errorf("waited %v: %v", time.Since(start), err)
 		}
 		if err := Run(t.Context(), p, []string{"status"}); err == nil ||
-			!strings.Contains(err.Error(), "running, but not usable: ticketpark") {
+			!strings.Contains(err.Error(), "running, but not usable: ") ||
+			!strings.Contains(err.Error(), "ticketpark") {
 			t.Errorf("status while starting: %v", err)
 		}
 		if err := Run(t.Context(), p, []string{"wait"}); err != nil {
@@ -119,7 +120,8 @@ func TestWaitOnADeadAccount(t *testing.T) {
 		}
 		var out bytes.Buffer
 		p.Stdout = &out
-		if err := Run(t.Context(), p, []string{"status", "--json"}); err == nil || !strings.Contains(err.Error(), "not usable: ticketpark") {
+		if err := Run(t.Context(), p, []string{"status", "--json"}); err == nil || !strings.Contains(err.Error(), "not usable: ") ||
+			!strings.Contains(err.Error(), "ticketpark") {
 			t.Error(err)
 		}
 		var status admin.Status

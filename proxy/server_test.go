@@ -317,16 +317,18 @@ func TestManyLongHeaders(t *testing.T) {
 // TestLateDrainCutsNothing checks that a drain whose time is over returns no error if no
 // request is in flight.
 func TestLateDrainCutsNothing(t *testing.T) {
-	t.Parallel()
-	for range 20 {
-		w := begin(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		w.do(http.MethodGet, "/", nil)
+	virtual(t, func(t *testing.T) {
+		w := beginVirtual(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		read(t, c.receive("GET"))
+		synctest.Wait() // until the handler has returned, too
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := w.server.Drain(ended); err != nil {
 			t.Fatal(err)
 		}
-	}
+	})
 }
 
 func TestServeReportsABrokenListener(t *testing.T) {

@@ -279,6 +279,7 @@ func FullRecord() tokens.Record {
 		LostAt:       at.Add(time.Minute),
 		Failures:     3,
 		RetryAt:      at.Add(62 * time.Second),
+		Reason:       "the issuer answered 503",
 		NotBefore:    at.Add(2 * time.Minute),
 		RefusalPause: 90 * time.Second,
 		Dead:         &tokens.Death{Reason: "answer lost", At: at.Add(3 * time.Minute)},
