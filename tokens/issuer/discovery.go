@@ -19,8 +19,8 @@ import (
 // With Config.IssuerURL, the endpoints that the dialect does not have come from the issuer's
 // metadata: OpenID Connect Discovery 1.0, section 4, or else RFC 8414, section 3. They are
 // looked up before the first token request, and again after one that could not be sent or
-// that no token endpoint seems to have answered. A look-up that fails is a token request that was not sent, so nothing is
-// spent, and the refresh protocol tries again.
+// that no token endpoint seems to have answered. A look-up that fails is a token request
+// that was not sent, so nothing is spent, and the refresh protocol tries again.
 
 // metadata is what is read of the document (RFC 8414, section 2).
 type metadata struct {
