@@ -84,6 +84,7 @@ func TestTidy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	noForks(t)
 	openTest(t, path)
 	for _, name := range leftovers {
 		if _, err := os.Lstat(filepath.Join(path, name)); !os.IsNotExist(err) {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -143,4 +144,11 @@ func openTest(t *testing.T, path string) *Dir {
 		}
 	})
 	return d
+}
+
+// noForks keeps other tests from starting processes until the test ends. A child has the
+// locks of its parent until it executes its program.
+func noForks(t *testing.T) {
+	syscall.ForkLock.RLock()
+	t.Cleanup(syscall.ForkLock.RUnlock)
 }

@@ -114,6 +114,7 @@ func TestClose(t *testing.T) {
 	next := storetest.Record(1)
 	next.Intent = intentOf(busy.Holder())
 	storetest.MustSwap(t, f, "", next)
+	noForks(t)
 	for _, d := range []*Dir{quiet, busy, quiet} {
 		if err := d.Close(); err != nil {
 			t.Error(err)
