@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 
 	"ticketproxy/config"
 	"ticketproxy/process"
@@ -33,8 +34,10 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 		defer runtime.KeepAlive(process.Ballast())
 	}
 	done := make(chan struct{})
+	var watchdog sync.WaitGroup
+	watchdog.Go(func() { systemd.KeepAlive(done) })
+	defer watchdog.Wait()
 	defer close(done)
-	go systemd.KeepAlive(done)
 	return s.Run(ctx, func([]net.Addr) {
 		systemd.Ready()
 		if admin, err := env.adminClient(); err == nil && env.Terminal {
