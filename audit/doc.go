@@ -1,0 +1,9 @@
+// Package audit writes a line for each request and each access token that was handed out:
+// who, how it was proved, what, and with which outcome. A line is a JSON object with the
+// names of the Elastic Common Schema, and has at most 4096 bytes, so that a pipe does not
+// mix the lines of several processes. It holds no credential, no token and no query.
+//
+// The package knows nothing of HTTP, callers or accounts.
+//
+// Begin reading at [Log].
+package audit

@@ -1,0 +1,271 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"ticketproxy/hint"
+)
+
+func read(t *testing.T, paths ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(data)
+	}
+	return all.String()
+}
+
+// lookNow has the next line look at the path, as if a second had passed.
+func lookNow(l *Log) { l.sink.(*logFile).lookedAt = time.Time{} }
+
+func TestFile(t *testing.T) {
+	t.Parallel()
+	for _, required := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		for range 2 {
+			l, _ := newLog(t, Config{Path: path, Required: required})
+			serve(l, "/x")
+			serve(l, "/x")
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := count(t, read(t, path))["/x"]; n != 4 {
+			t.Errorf("%d lines", n)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("mode %v, %v", info.Mode(), err)
+		}
+		if stat, ok := sysStat(info); ok && stat.Blocks*512 > 64<<10 {
+			t.Errorf("%d bytes stay reserved", stat.Blocks*512)
+		}
+	}
+}
+
+// TestTornLine tests that a line is whole after one that a process has written in part.
+func TestTornLine(t *testing.T) {
+	t.Parallel()
+	for _, required := range []bool{false, true} {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		if err := os.WriteFile(path, []byte(`{"torn`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, _ := newLog(t, Config{Path: path, Required: required})
+		serve(l, "/x")
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		torn, rest, _ := strings.Cut(read(t, path), "\n")
+		if n := count(t, rest)["/x"]; torn != `{"torn` || n != 1 {
+			t.Errorf("%q, and %d lines", torn, n)
+		}
+	}
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	for _, required := range []bool{false, true} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "audit.log")
+		l, _ := newLog(t, Config{Path: path, Required: required})
+		serve(l, "/1")
+		under, err := l.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, os.Rename(path, path+".1"))
+		serve(l, "/still 1") // a second has not passed
+		lookNow(l)
+		serve(l, "/2")
+		under.End(Event{Path: "/under way"})
+		must(t, os.Rename(path, path+".2"))
+		l.Reopen()
+		serve(l, "/3")
+		must(t, os.Remove(path))
+		lookNow(l)
+		serve(l, "/4")
+		must(t, l.Close())
+		for file, want := range map[string]string{
+			path + ".1": "map[/1:1 /still 1:1]", path + ".2": "map[/2:1 /under way:1]", path: "map[/4:1]",
+		} {
+			if got := fmt.Sprint(count(t, read(t, file))); got != want {
+				t.Errorf("%s: %s, want %s", filepath.Base(file), got, want)
+			}
+		}
+		if info, err := os.Stat(path + ".1"); err == nil {
+			if stat, ok := sysStat(info); ok && stat.Blocks*512 > 64<<10 {
+				t.Errorf("%d bytes of the old file stay reserved", stat.Blocks*512)
+			}
+		}
+	}
+}
+
+// A file that was truncated is written from its beginning.
+func TestTruncation(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, _ := newLog(t, Config{Path: path, Required: true})
+	serve(l, "/1")
+	must(t, os.Truncate(path, 0))
+	lookNow(l)
+	serve(l, "/2")
+	f := l.sink.(*logFile)
+	if info, err := os.Stat(path); err != nil || info.Size() != f.size || !f.unfit && f.reserved < f.size {
+		t.Errorf("size %d, reserved up to %d, error %v", f.size, f.reserved, err)
+	}
+	must(t, l.Close())
+	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/2:1]" {
+		t.Error(got)
+	}
+}
+
+// As long as no new file can be made, the renamed one is written; one without a name is not.
+func TestRotationIntoNothing(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "log")
+	must(t, os.Mkdir(dir, 0o700))
+	path := filepath.Join(dir, "audit.log")
+	l, _ := newLog(t, Config{Path: path, Required: true})
+	serve(l, "/1")
+	must(t, os.Rename(dir, dir+".old"))
+	lookNow(l)
+	if !serve(l, "/2") {
+		t.Error("refused while the old file is there")
+	}
+	must(t, os.RemoveAll(dir+".old"))
+	lookNow(l)
+	if serve(l, "/3") || !errors.Is(l.Failure(), fs.ErrNotExist) {
+		t.Errorf("served without a file: %v", l.Failure())
+	}
+	must(t, os.Mkdir(dir, 0o700))
+	if !serve(l, "/4") {
+		t.Error(l.Failure())
+	}
+	must(t, l.Close())
+	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/4:1]" {
+		t.Error(got)
+	}
+}
+
+func TestFilesThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, syscall.Mkfifo(dir+"/fifo", 0o600))
+	l, _ := newLog(t, Config{Path: dir + "/locked", Required: true})
+	defer l.Close()
+	for path, want := range map[string]string{
+		dir + "/no/audit.log": "no such file", dir: "is a directory", dir + "/locked": "another process writes ",
+		"/dev/null": "is not a regular file", dir + "/fifo": "",
+	} {
+		_, err := Open(Config{Path: path, Required: true})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(want, "another") && hint.Of(err) == "" {
+			t.Errorf("%s: %v, hint %q", path, err, hint.Of(err))
+		}
+	}
+	other, err := Open(Config{Path: dir + "/locked"}) // it reserves nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, other.Close())
+}
+
+// disk is a file system that is full at some time. Its files are real.
+type disk struct {
+	mu    sync.Mutex
+	space int64
+	ends  map[*os.File]int64 // where reserved space ends
+}
+
+func (d *disk) allocate(f *os.File, offset, length int64) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	more := offset + length - max(d.ends[f], offset)
+	if more > d.space {
+		return syscall.ENOSPC
+	}
+	d.space -= max(more, 0)
+	d.ends[f] = max(d.ends[f], offset+length)
+	return nil
+}
+
+// Each request that Begin lets pass has space reserved for its line, however full the disk is.
+func TestReservedSpace(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, _ := newLog(t, Config{Path: path, Required: true})
+	defer l.Close()
+	d := &disk{ends: map[*os.File]int64{}}
+	f := l.sink.(*logFile)
+	f.allocate, f.reserved, f.unfit = d.allocate, 0, false
+	var open []Entry
+	refused := 0
+	for step := range 2000 {
+		if step%100 == 0 {
+			d.space += 50 << 10
+		}
+		if step%3 == 0 && len(open) > 0 {
+			open[0].End(fill(strings.Repeat("x", step), 1))
+			open = open[1:]
+		} else if entry, err := l.Begin(); err == nil {
+			open = append(open, entry)
+		} else if refused++; !errors.Is(err, syscall.ENOSPC) || d.space >= 2*MaxLine {
+			t.Fatalf("%v, with %d bytes", err, d.space)
+		}
+		if f.size+int64(len(open))*MaxLine > d.ends[f.file] {
+			t.Fatalf("step %d: %d lines are open, %d bytes are reserved", step, len(open), d.ends[f.file]-f.size)
+		}
+	}
+	if refused < 10 || refused > 1500 {
+		t.Errorf("%d requests were refused", refused)
+	}
+}
+
+// Where no space can be reserved, a line that does not fit is kept.
+func TestUnsupportedReservation(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, _ := newLog(t, Config{Path: path, Required: true})
+	f := l.sink.(*logFile)
+	f.allocate = func(*os.File, int64, int64) error { return syscall.EOPNOTSUPP }
+	f.reserved = 0
+	if !serve(l, "/1") || !f.unfit {
+		t.Fatal(l.Failure())
+	}
+	broken, err := os.Open(path) // which cannot be written
+	must(t, err)
+	file := f.file
+	f.file = broken
+	if !serve(l, "/2") || serve(l, "/3") || l.Failure() == nil {
+		t.Errorf("failure %v", l.Failure())
+	}
+	must(t, broken.Close())
+	f.file = file
+	if !serve(l, "/4") {
+		t.Error(l.Failure())
+	}
+	must(t, l.Close())
+	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/1:1 /2:1 /4:1]" {
+		t.Error(got)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

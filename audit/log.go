@@ -1,0 +1,285 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// A Config says where lines go. It has a Path or an Output.
+type Config struct {
+	// Path is of a file, which is made with mode 0600. It is opened again when another file, or
+	// none, is at the path: so it may be renamed while it is written.
+	Path string
+	// Output gets one Write for each line.
+	Output io.Writer
+	// Required says that Begin fails when the line cannot be recorded.
+	Required bool
+	Log      *zap.Logger // is told when lines cannot be written; may be nil
+}
+
+// A Log writes lines. A nil Log is off. Its methods are safe for concurrent use.
+//
+// A line is written by the goroutine of its request, in one write.
+//
+// Without Config.Required a line that cannot be written is lost and counted.
+//
+// With Config.Required each request that Begin lets pass has its line. In a file Begin
+// reserves the space of it, where the file system can do that (see reserve): then a full disk
+// refuses new requests, and the lines of those under way are written. Elsewhere a line that
+// cannot be written is kept in memory, and Begin fails until it is written; only lines that
+// are kept when the process ends are lost.
+type Log struct {
+	required bool
+	sink     sink
+	log      *zap.Logger
+
+	writing chan struct{} // has a value while a goroutine uses the sink
+	since   atomic.Int64  // when that began, in Unix nanoseconds; 0 when it has just begun
+	open    int           // lines that Begin has promised and End has not written; guarded by writing
+	torn    bool          // the last line was written in part, and the rest is lost; guarded by writing
+
+	mu   sync.Mutex // guards owed
+	owed []owed
+
+	failure atomic.Pointer[error] // why the last line was not recorded; nil when it was
+	lost    atomic.Uint64
+}
+
+// owed is a line that could not be written yet.
+type owed struct {
+	line []byte
+	done int // bytes that were written
+	file int // to which of the sink's files
+}
+
+// A sink is where lines go. It is used by one goroutine at a time.
+type sink interface {
+	// reserve makes sure that so many lines can be written.
+	reserve(lines int) error
+	// write writes one line, or the rest of it.
+	write(p []byte) (int, error)
+	// opened counts the files: what was written of a line is not in the next one.
+	opened() int
+	close() error
+}
+
+// Errors of Begin, besides those of the operating system.
+var (
+	errStuck = errors.New("the writing of another line takes long")
+	errOwed  = errors.New("earlier lines could not be written")
+)
+
+// Open returns the Log that c describes. Close it.
+func Open(c Config) (*Log, error) {
+	l := &Log{required: c.Required, log: c.Log, writing: make(chan struct{}, 1)}
+	if l.log == nil {
+		l.log = zap.NewNop()
+	}
+	if c.Path == "" {
+		l.sink = stream{c.Output}
+		return l, nil
+	}
+	f, err := openFile(c.Path, c.Required)
+	if err != nil {
+		return nil, fmt.Errorf("opening the audit log: %w", err)
+	}
+	l.sink = f
+	return l, nil
+}
+
+// An Entry is a line that is to be written. Its End is called once.
+type Entry struct {
+	log   *Log
+	start time.Time
+}
+
+// Begin is called before a request is served. With Config.Required it fails when the line
+// cannot be recorded: then the request must not be served, and End is not called.
+func (l *Log) Begin() (Entry, error) {
+	if l == nil {
+		return Entry{}, nil
+	}
+	now := time.Now()
+	if !l.required {
+		return Entry{l, now}, nil
+	}
+	if !l.lock() {
+		return Entry{}, l.failed(errStuck)
+	}
+	defer l.unlock()
+	if err := l.payOwed(); err != nil {
+		return Entry{}, l.failed(err)
+	}
+	if err := l.sink.reserve(l.open + 1); err != nil {
+		return Entry{}, l.failed(err)
+	}
+	l.open++
+	return Entry{l, now}, nil
+}
+
+// buffers holds space for lines.
+var buffers = sync.Pool{New: func() any { return new([MaxLine]byte) }}
+
+// End writes the line. Its time is that of Begin, and it tells how long it took since.
+func (e Entry) End(event Event) {
+	if e.log == nil {
+		return
+	}
+	buffer := buffers.Get().(*[MaxLine]byte)
+	defer buffers.Put(buffer)
+	e.log.record(appendLine(buffer[:0], &event, e.start, time.Since(e.start)))
+}
+
+// record writes a line, or keeps it, or counts it as lost.
+func (l *Log) record(line []byte) {
+	if !l.lock() {
+		l.failed(errStuck)
+		l.keep(line, 0, 0)
+		return
+	}
+	defer l.unlock()
+	if err := l.payOwed(); err != nil {
+		l.failed(err)
+		l.keep(line, 0, 0)
+		return
+	}
+	if l.torn {
+		if _, err := l.sink.write([]byte("\n")); err != nil {
+			l.failed(err)
+			l.lost.Add(1)
+			return
+		}
+		l.torn = false
+	}
+	n, err := l.sink.write(line)
+	if err != nil {
+		l.failed(err)
+		l.torn = n > 0 && !l.required
+		l.keep(line, n, l.sink.opened())
+		return
+	}
+	l.wrote()
+}
+
+// wrote notes that a line was written.
+func (l *Log) wrote() {
+	if l.required {
+		l.open--
+	}
+	if l.failure.Load() != nil && l.failure.Swap(nil) != nil {
+		l.log.Info("the audit log is written again", zap.Uint64("lost", l.lost.Load()))
+	}
+}
+
+// failed notes why a line cannot be recorded, and returns it.
+func (l *Log) failed(err error) error {
+	if l.failure.Swap(&err) == nil {
+		l.log.Error("the audit log cannot be written", zap.Error(err), zap.Bool("refusing", l.required))
+	}
+	return err
+}
+
+// keep keeps a line of which n bytes are written, if each must be recorded. Otherwise it is
+// lost.
+func (l *Log) keep(line []byte, n, file int) {
+	if !l.required {
+		l.lost.Add(1)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.owed = append(l.owed, owed{append([]byte(nil), line...), n, file})
+}
+
+// payOwed writes the lines that are kept. Others may be added meanwhile.
+func (l *Log) payOwed() error {
+	for {
+		l.mu.Lock()
+		if len(l.owed) == 0 {
+			l.owed = nil
+			l.mu.Unlock()
+			return nil
+		}
+		next := &l.owed[0]
+		l.mu.Unlock()
+		// Its head is changed by the goroutine that holds l.writing alone.
+		if next.file != l.sink.opened() {
+			next.done = 0
+		}
+		n, err := l.sink.write(next.line[next.done:])
+		if err != nil {
+			l.mu.Lock()
+			l.owed[0].done, l.owed[0].file = next.done+n, l.sink.opened()
+			l.mu.Unlock()
+			return fmt.Errorf("%w: %w", errOwed, err)
+		}
+		l.mu.Lock()
+		l.owed = l.owed[1:]
+		l.mu.Unlock()
+		l.wrote()
+	}
+}
+
+// Lost returns how many lines were lost.
+func (l *Log) Lost() uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.lost.Load()
+}
+
+// Failure returns why the last line was not recorded; nil when it was.
+func (l *Log) Failure() error {
+	if l == nil {
+		return nil
+	}
+	if err := l.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Reopen has the next line go to what is at the path then.
+func (l *Log) Reopen() {
+	if l == nil {
+		return
+	}
+	if f, ok := l.sink.(*logFile); ok {
+		f.reopen.Store(true)
+	}
+}
+
+// Close writes what is kept, and closes the file. Its error says what is lost. It is called
+// when all entries have ended.
+func (l *Log) Close() error {
+	if l == nil {
+		return nil
+	}
+	if !l.lock() {
+		return fmt.Errorf("closing the audit log: %w", errStuck)
+	}
+	defer l.unlock()
+	err := l.payOwed()
+	l.lost.Add(uint64(len(l.owed)))
+	if err = errors.Join(err, l.sink.close()); err != nil {
+		return fmt.Errorf("closing the audit log: %w", err)
+	}
+	return nil
+}
+
+// A stream is the sink of an io.Writer.
+type stream struct{ io.Writer }
+
+func (stream) reserve(int) error { return nil }
+
+func (s stream) write(p []byte) (int, error) { return s.Writer.Write(p) }
+
+func (stream) opened() int { return 0 }
+
+func (stream) close() error { return nil }
