@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -22,6 +23,7 @@ type listener struct {
 	draining *atomic.Bool
 	once     sync.Once
 	closed   chan struct{}
+	tls      *tls.Config // nil is plain HTTP
 	log      *zap.Logger
 }
 
@@ -35,6 +37,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 	if tcp, ok := c.(*net.TCPConn); ok {
 		tcp.SetWriteBuffer(writeBuffer)
+	}
+	if l.tls != nil {
+		c = tls.Server(c, l.tls) // the first Read makes the handshake, within headerTimeout
 	}
 	conn := &Conn{Conn: c, drain: l.draining}
 	if l.limiter != nil {
@@ -66,6 +71,7 @@ type Conn struct {
 	incomplete atomic.Bool // the app has not sent all of a request
 	closing    atomic.Bool
 	serving    atomic.Bool // a request, or another protocol: a handler writes
+	peer       peer
 }
 
 // ConnOf returns the connection on which a request came, from the request's
@@ -124,6 +130,10 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := c.Conn.Read(p)
+	if err != nil && answerCleartext(err) {
+		c.refused = true
+		return 0, io.EOF
+	}
 	c.framing.follow(p[:n])
 	c.incomplete.Store(c.framing.within())
 	if !c.serving.Load() {

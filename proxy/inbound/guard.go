@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,7 +69,7 @@ func (g *Guard) Origin(r *http.Request) string {
 // hostAllowed reports whether the request's Host is one of ours.
 func (g *Guard) hostAllowed(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if r.URL.Scheme != "" && !ownForm(r.URL, local) {
+	if r.URL.Scheme != "" && !ownForm(r, local) {
 		return false
 	}
 	name, _ := splitHost(r.Host)
@@ -105,8 +104,9 @@ func isOwnAddress(name string, local *net.TCPAddr) bool {
 // ownForm reports whether an absolute form (RFC 9112, section 3.2.2) may be of
 // this listener, and is not of another server to which a client takes us for a
 // proxy.
-func ownForm(u *url.URL, local net.Addr) bool {
-	if u.Scheme != "http" || u.Host == "" || u.User != nil { // http:elsewhere/x would go out as it is
+func ownForm(r *http.Request, local net.Addr) bool {
+	u := r.URL
+	if u.Scheme != SchemeOf(r) || u.Host == "" || u.User != nil { // http:elsewhere/x would go out as it is
 		return false
 	}
 	tcp, ok := local.(*net.TCPAddr)
@@ -117,9 +117,17 @@ func (g *Guard) allowed(origin string) bool {
 	return slices.ContainsFunc(g.Origins, func(o string) bool { return strings.EqualFold(o, origin) })
 }
 
+// SchemeOf returns the scheme of the URL that a request was sent to.
+func SchemeOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
 // sameOrigin reports whether origin is the one that the request was sent to.
 func sameOrigin(origin string, r *http.Request) bool {
-	return r.Host != "" && strings.EqualFold(origin, "http://"+r.Host)
+	return r.Host != "" && strings.EqualFold(origin, SchemeOf(r)+"://"+r.Host)
 }
 
 // linkedByAllowedPage reports whether a page of an allowed origin links here, or shows

@@ -23,8 +23,18 @@ type Problem struct {
 	Upstream string `json:"upstream,omitempty"`
 	Code     string `json:"code"`
 
+	*OAuthError // for OAuth clients, which read this form alone; nil for others
+
 	RetryAfter time.Duration `json:"-"` // rounded up to seconds; no header when 0
 	Allow      string        `json:"-"` // with 405 (RFC 9110, section 15.5.6)
+	Challenge  []string      `json:"-"` // with 401, the values of WWW-Authenticate
+}
+
+// An OAuthError has the members of an error of a token endpoint (RFC 6749, section 5.2). An
+// answer with them is application/json, as some clients insist.
+type OAuthError struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description,omitempty"`
 }
 
 // NewProblem returns a problem of type about:blank. The code is what apps tell
@@ -47,6 +57,9 @@ func (p *Problem) fill(h http.Header) []byte {
 		panic(err)
 	}
 	h.Set("Content-Type", "application/problem+json")
+	if p.OAuthError != nil {
+		h.Set("Content-Type", "application/json")
+	}
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
 	h.Set("Cache-Control", "no-store")
 	// Else a browser that shows it asks for /favicon.ico, as a page of our own.
@@ -57,6 +70,9 @@ func (p *Problem) fill(h http.Header) []byte {
 	}
 	if p.Allow != "" {
 		h.Set("Allow", p.Allow)
+	}
+	if p.Challenge != nil {
+		h["Www-Authenticate"] = p.Challenge
 	}
 	return append(body, '\n')
 }

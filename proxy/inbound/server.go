@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -100,12 +101,17 @@ func connState(c net.Conn, state http.ConnState) {
 }
 
 // Serve serves l until Drain; it closes l, and returns nil then.
-func (s *Server) Serve(l net.Listener) error {
+func (s *Server) Serve(l net.Listener) error { return s.ServeTLS(l, nil) }
+
+// ServeTLS is Serve for connections that speak TLS. The requests have their TLS field. A nil
+// config is without TLS.
+func (s *Server) ServeTLS(l net.Listener, config *tls.Config) error {
 	err := s.http.Serve(&listener{
 		Listener: l,
 		limiter:  s.limiter,
 		draining: &s.draining,
 		closed:   make(chan struct{}),
+		tls:      config,
 		log:      s.log,
 	})
 	if errors.Is(err, http.ErrServerClosed) {
@@ -120,6 +126,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !conn.slot.busy() {
 		panic(http.ErrAbortHandler) // no answer could come back
 	}
+	conn.readPeer()
+	r.TLS = conn.peer.tls
 	s.begin()
 	defer s.end()
 	defer s.logPanic()
