@@ -154,6 +154,9 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 		}
 		for _, account := range status.Accounts {
 			body += fmt.Sprintf("account %s: %s", account.Account, account.State)
+			if note := RoleNote(account); note != "" {
+				body += " (" + note + ")"
+			}
 			if account.Error != "" {
 				body += ": " + account.Error
 			}

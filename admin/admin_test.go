@@ -44,7 +44,7 @@ func newFixture(accounts ...tokens.Status) *fixture {
 	d.Config = admin.Config{
 		Version:   "1.2.3",
 		Guard:     &inbound.Guard{Hosts: []string{"admin.test"}, Origins: []string{"https://app.test"}},
-		Metrics:   admin.NewMetrics("1.2.3", all, func() uint64 { return 0 }).Handler(),
+		Metrics:   admin.NewMetrics("1.2.3", false, all, func() uint64 { return 0 }).Handler(),
 		Accounts:  all,
 		Upstreams: []admin.Upstream{{Name: "park", Listen: "127.0.0.1:8080", URL: "https://api.test/", Account: "park"}},
 		Draining:  d.draining.Load,

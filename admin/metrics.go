@@ -19,6 +19,7 @@ import (
 // Metrics counts what upstreams and accounts report, and shows it to
 // Prometheus. No label is a path, a token or a user.
 type Metrics struct {
+	callers  bool // whether requests are counted by caller
 	registry *prometheus.Registry
 
 	requests  *prometheus.CounterVec
@@ -29,11 +30,16 @@ type Metrics struct {
 	refreshes *prometheus.CounterVec
 	refresh   *prometheus.HistogramVec
 	failures  *prometheus.CounterVec
+	denied    *prometheus.CounterVec
+	reloaded  prometheus.Gauge // whether CALLERS_FILE was taken up
+	reloadAt  prometheus.Gauge // when it was, last
 }
 
 // NewMetrics returns metrics that show the accounts' snapshots as gauges, and the
 // lines of the log that were lost.
-func NewMetrics(version string, accounts func() []tokens.Status, lostLines func() uint64) *Metrics {
+//
+// With callers, requests are counted by caller, too.
+func NewMetrics(version string, callers bool, accounts func() []tokens.Status, lostLines func() uint64) *Metrics {
 	name := func(suffix string) string { return "ticketproxy_" + suffix }
 	counter := func(suffix, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name(suffix), Help: help}, labels)
@@ -44,14 +50,17 @@ func NewMetrics(version string, accounts func() []tokens.Status, lostLines func(
 			[]string{label},
 		)
 	}
+	requestLabels := []string{"upstream", "method", "code"}
+	if callers {
+		requestLabels = append(requestLabels, "caller")
+	}
 	m := &Metrics{
+		callers:  callers,
 		registry: prometheus.NewRegistry(),
 		requests: counter(
 			"requests_total",
 			"Requests answered, by upstream, method and status code; 499 when the app left first.",
-			"upstream",
-			"method",
-			"code",
+			requestLabels...,
 		),
 		duration: histogram(
 			"request_duration_seconds",
@@ -89,6 +98,20 @@ func NewMetrics(version string, accounts func() []tokens.Status, lostLines func(
 			prometheus.DefBuckets,
 		),
 		failures: counter("state_write_failures_total", "Records that could not be stored.", "account"),
+		denied: counter(
+			"denied_total",
+			"Requests and tokens denied to callers, by the reason; warned is what a rule with warn alone let pass.",
+			"caller",
+			"reason",
+		),
+		reloaded: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: name("callers_last_reload_successful"),
+			Help: "Whether CALLERS_FILE, as it is now, is in use.",
+		}),
+		reloadAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: name("callers_last_reload_success_timestamp_seconds"),
+			Help: "When CALLERS_FILE was last taken up.",
+		}),
 	}
 	info := prometheus.NewGaugeVec(
 		prometheus.GaugeOpts{Name: name("build_info"), Help: "Always 1."},
@@ -109,12 +132,36 @@ func NewMetrics(version string, accounts func() []tokens.Status, lostLines func(
 		m.refreshes,
 		m.refresh,
 		m.failures,
+		m.denied,
+		m.reloaded,
+		m.reloadAt,
 		info,
 		newGauges(accounts),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
+}
+
+// Denied counts what was denied to a caller, which is empty when it is not known.
+func (m *Metrics) Denied(caller, reason string) { m.denied.WithLabelValues(caller, reason).Inc() }
+
+// CallersRead notes whether CALLERS_FILE was taken up.
+func (m *Metrics) CallersRead(ok bool) {
+	if !ok {
+		m.reloaded.Set(0)
+		return
+	}
+	m.reloaded.Set(1)
+	m.reloadAt.SetToCurrentTime()
+}
+
+// Audit adds how many lines of the audit log were lost.
+func (m *Metrics) Audit(lost func() uint64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "ticketproxy_audit_lost_lines_total",
+		Help: "Lines of the audit log that could not be written.",
+	}, func() float64 { return float64(lost()) }))
 }
 
 // Handler serves the metrics.
@@ -125,6 +172,7 @@ func (m *Metrics) Handler() http.Handler {
 // Upstream returns the observer of the upstream of that name.
 func (m *Metrics) Upstream(name string) proxy.Observer {
 	u := &upstream{
+		callers:  m.callers,
 		requests: m.requests.MustCurryWith(prometheus.Labels{"upstream": name}),
 		replays:  m.replays.MustCurryWith(prometheus.Labels{"upstream": name}),
 		duration: m.duration.WithLabelValues(name),
@@ -145,6 +193,7 @@ func (m *Metrics) Account(name string) tokens.Observer {
 }
 
 type upstream struct {
+	callers            bool
 	requests, replays  *prometheus.CounterVec
 	duration, overhead prometheus.Observer
 	inFlight           prometheus.Gauge
@@ -155,6 +204,7 @@ type upstream struct {
 var _ proxy.Observer = (*upstream)(nil)
 
 type exchangeKey struct {
+	caller string
 	method string
 	status int
 }
@@ -166,14 +216,22 @@ func (u *upstream) Begin(r *http.Request) (context.Context, func(proxy.Exchange)
 
 func (u *upstream) end(e proxy.Exchange) {
 	u.inFlight.Dec()
-	key := exchangeKey{known(e.Method), e.Status}
+	key := exchangeKey{e.Caller, known(e.Method), e.Status}
 	counter, ok := u.counters.Load(key)
 	if !ok {
-		counter, _ = u.counters.LoadOrStore(key, u.requests.WithLabelValues(key.method, strconv.Itoa(key.status)))
+		counter, _ = u.counters.LoadOrStore(key, u.requests.With(u.labels(key)))
 	}
 	counter.(prometheus.Counter).Inc()
 	u.duration.Observe(e.Took.Seconds())
 	u.overhead.Observe(e.Overhead.Seconds())
+}
+
+func (u *upstream) labels(key exchangeKey) prometheus.Labels {
+	labels := prometheus.Labels{"method": key.method, "code": strconv.Itoa(key.status)}
+	if u.callers {
+		labels["caller"] = key.caller
+	}
+	return labels
 }
 
 func (u *upstream) Replayed(_ context.Context, outcome string) {
@@ -202,71 +260,3 @@ func (a *account) Refreshed(result string, took time.Duration) {
 }
 
 func (a *account) WriteFailed() { a.failures.Inc() }
-
-// gauges shows the accounts' snapshots.
-type gauges struct {
-	accounts func() []tokens.Status
-
-	expiry, refreshExpiry, generation, refusalPause, clockSkew, state *prometheus.Desc
-}
-
-func newGauges(accounts func() []tokens.Status) *gauges {
-	desc := func(suffix, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("ticketproxy_"+suffix, help, append([]string{"account"}, labels...), nil)
-	}
-	return &gauges{
-		accounts: accounts,
-		expiry:   desc("token_expiry_timestamp_seconds", "When the access token expires; absent when not known."),
-		refreshExpiry: desc(
-			"refresh_token_expiry_timestamp_seconds",
-			"When the refresh token expires; absent when not known.",
-		),
-		generation: desc("token_generation", "How often the account has been rotated."),
-		refusalPause: desc(
-			"token_refusal_pause_seconds",
-			"How old a new access token must be before its refusal by the API causes a refresh; 0 unless fresh tokens "+
-				"were refused.",
-		),
-		clockSkew: desc(
-			"clock_skew_seconds",
-			"How far the local clock is ahead of the issuer's, to a second or so; absent when not known.",
-		),
-		state: desc("account_state", "1 for the account's present state.", "state"),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (g *gauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{g.expiry, g.refreshExpiry, g.generation, g.refusalPause, g.clockSkew, g.state} {
-		out <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (g *gauges) Collect(out chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
-	}
-	for _, a := range g.accounts() {
-		if !a.Expiry.IsZero() {
-			gauge(g.expiry, unix(a.Expiry), a.Account)
-		}
-		if !a.RefreshExpiry.IsZero() {
-			gauge(g.refreshExpiry, unix(a.RefreshExpiry), a.Account)
-		}
-		gauge(g.generation, float64(a.Generation), a.Account)
-		gauge(g.refusalPause, a.RefusalPause.Seconds(), a.Account)
-		if a.ClockSkew != nil {
-			gauge(g.clockSkew, *a.ClockSkew, a.Account)
-		}
-		for _, state := range tokens.States() {
-			value := 0.0
-			if state == a.State {
-				value = 1
-			}
-			gauge(g.state, value, a.Account, state)
-		}
-	}
-}
-
-func unix(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }

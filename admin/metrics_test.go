@@ -25,7 +25,7 @@ func scrape(t *testing.T, m *admin.Metrics) string {
 
 // traffic returns metrics with a sample of each kind.
 func traffic() *admin.Metrics {
-	m := admin.NewMetrics("1.2.3", func() []tokens.Status {
+	m := admin.NewMetrics("1.2.3", false, func() []tokens.Status {
 		return []tokens.Status{
 			{
 				Account:       "park",
@@ -56,6 +56,7 @@ func traffic() *admin.Metrics {
 	a.Refreshed("ok", time.Second)
 	a.Refreshed("throttled", time.Second)
 	a.WriteFailed()
+	m.Audit(func() uint64 { return 5 })
 	return m
 }
 
@@ -83,6 +84,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 		`ticketproxy_token_generation{account="park"} 7`,
 		`ticketproxy_token_generation{account="shop"} 0`,
 		`ticketproxy_log_write_failures_total 3`,
+		`ticketproxy_audit_lost_lines_total 5`,
 		`ticketproxy_token_refusal_pause_seconds{account="park"} 2.5`,
 		`ticketproxy_clock_skew_seconds{account="park"} -6.30822816005e+10`,
 		`ticketproxy_account_state{account="park",state="degraded"} 1`,
@@ -122,7 +124,7 @@ func TestAnAccountIsInOneState(t *testing.T) {
 // rate().
 func TestCountersBeginAtZero(t *testing.T) {
 	t.Parallel()
-	m := admin.NewMetrics("1.2.3", func() []tokens.Status { return nil }, func() uint64 { return 0 })
+	m := admin.NewMetrics("1.2.3", false, func() []tokens.Status { return nil }, func() uint64 { return 0 })
 	m.Account("park")
 	m.Upstream("park")
 	text := scrape(t, m)

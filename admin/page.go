@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"ticketproxy/tokens"
 )
 
 const style = `
@@ -74,6 +76,9 @@ func (s Status) page(now time.Time) string {
 	for _, c := range s.Accounts {
 		row(columns, c.Account, c.State, fmt.Sprint(c.Generation),
 			Until(now, c.Expiry), Until(now, c.RefreshExpiry), Until(now, c.NextRefresh))
+		if text := RoleNote(c); text != "" {
+			note("", text)
+		}
 		if c.Error != "" {
 			note("bad", c.Error)
 		}
@@ -92,6 +97,14 @@ func (s Status) page(now time.Time) string {
 	}
 	b.WriteString("</table>\n<p><a href=/status>status as JSON</a>, <a href=/metrics>metrics</a></html>\n")
 	return b.String()
+}
+
+// RoleNote says what an account's role means; "" for a refresher's.
+func RoleNote(s tokens.Status) string {
+	if s.Role != tokens.RoleReader {
+		return ""
+	}
+	return "role reader: cannot refresh, refreshers do"
 }
 
 // Until says how far off a time is, in the largest unit that makes sense; "-" for the

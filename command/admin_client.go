@@ -35,19 +35,27 @@ func (e *Env) adminClient() (*adminClient, error) {
 			"set TICKETPROXY_ADMIN_LISTEN to the running instance's",
 		)
 	}
-	host, port, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
-		address = net.JoinHostPort("127.0.0.1", port) // an image from scratch has no /etc/hosts
-		if ip.To4() == nil {
-			address = net.JoinHostPort("::1", port)
-		}
-	}
+	address = toConnect(address)
 	dial := e.Network.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
 	transport := &http.Transport{DialContext: loopback.Dial(dial), DisableKeepAlives: true}
 	return &adminClient{address, &http.Client{Transport: transport, Timeout: 10 * time.Second}}, nil
+}
+
+// toConnect returns the address at which this machine reaches a listener: loopback in place of
+// the unspecified address.
+func toConnect(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	switch {
+	case err != nil || ip == nil || !ip.IsUnspecified():
+		return address
+	case ip.To4() == nil:
+		return net.JoinHostPort("::1", port)
+	}
+	return net.JoinHostPort("127.0.0.1", port) // an image from scratch has no /etc/hosts
 }
 
 // page returns the address of the instance's status page.

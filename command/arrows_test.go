@@ -13,35 +13,51 @@ import (
 // os/signal.
 func allowedImports() map[string]string {
 	const (
+		age        = " filippo.io/age"
 		env        = " github.com/caarlos0/env"
+		pgx        = " github.com/jackc/pgx/v5"
+		jose       = " github.com/go-jose/go-jose/v4"
 		net        = " golang.org/x/net"
 		prometheus = " github.com/prometheus/client_golang"
 		sync       = " golang.org/x/sync"
 		sys        = " golang.org/x/sys"
+		time       = " golang.org/x/time"
+		yaml       = " go.yaml.in/yaml"
 		zap        = " go.uber.org/zap"
 	)
 	return map[string]string{
-		"":                       "command process",
-		"command":                "admin config hint login loopback process sandbox secret server tokens/dialect tokens/issuer" + sync + zap,
-		"server":                 "admin config egress hint loopback process proxy proxy/inbound secret tokens tokens/issuer tokens/store" + net + sync + zap,
-		"login":                  "hint secret tokens tokens/dialect tokens/issuer os/exec os/signal" + sys,
-		"config":                 "secret tokens/dialect" + env + net,
-		"tokens":                 "secret" + sync + zap,
-		"tokens/dialect":         "",
-		"tokens/issuer":          "egress loopback secret tokens tokens/dialect",
-		"tokens/store":           "tokens tokens/store/file tokens/store/memory",
-		"tokens/store/file":      "hint secret tokens" + sys,
-		"tokens/store/memory":    "tokens",
-		"tokens/store/storetest": "secret tokens",
-		"proxy":                  "egress loopback proxy/inbound secret" + net + sync + zap,
-		"proxy/inbound":          sync + zap,
-		"admin":                  "proxy proxy/inbound tokens" + prometheus,
-		"egress":                 net,
-		"process":                "os/signal" + sys,
-		"sandbox":                "",
-		"secret":                 "",
-		"hint":                   "",
-		"loopback":               "",
+		"":                         "command process",
+		"command":                  "admin config config/callers hint login loopback process proxy/inbound proxy/inbound/authn proxy/policy proxy/tokenendpoint sandbox secret server tokens/dialect tokens/issuer" + sync + zap,
+		"server":                   "admin audit config config/callers egress hint loopback process proxy proxy/inbound proxy/inbound/authn proxy/inbound/authn/jwks proxy/policy proxy/tokenendpoint secret tokens tokens/agekey tokens/issuer tokens/store tokens/store/sealed" + net + sync + zap,
+		"login":                    "hint secret tokens tokens/dialect tokens/issuer os/exec os/signal" + sys,
+		"config":                   "config/callers hint secret tokens/agekey tokens/dialect" + env + net,
+		"config/callers":           "hint" + yaml,
+		"tokens":                   "secret" + sync + zap,
+		"tokens/agekey":            age[1:],
+		"tokens/dialect":           "",
+		"tokens/issuer":            "egress loopback secret tokens tokens/dialect",
+		"tokens/store":             "tokens tokens/store/file tokens/store/kubernetes tokens/store/memory tokens/store/postgres",
+		"tokens/store/file":        "hint secret tokens" + sys,
+		"tokens/store/kubernetes":  "hint loopback secret tokens tokens/store/presence os/exec" + yaml,
+		"tokens/store/memory":      "tokens",
+		"tokens/store/postgres":    "hint loopback tokens tokens/store/presence" + pgx,
+		"tokens/store/presence":    sys,
+		"tokens/store/sealed":      "hint secret tokens tokens/agekey",
+		"tokens/store/storetest":   "hint secret tokens",
+		"proxy":                    "egress loopback proxy/inbound secret" + net + sync + zap,
+		"proxy/inbound":            sync[1:] + sys + zap,
+		"proxy/policy":             "config/callers" + time,
+		"admin":                    "proxy proxy/inbound tokens" + prometheus,
+		"egress":                   net,
+		"process":                  "os/signal" + sys,
+		"sandbox":                  "",
+		"secret":                   "",
+		"hint":                     "",
+		"loopback":                 "",
+		"proxy/inbound/authn":      "config/callers loopback proxy/inbound proxy/inbound/authn/jwks secret" + jose,
+		"proxy/inbound/authn/jwks": "egress loopback" + jose,
+		"audit":                    "hint" + sys + zap,
+		"proxy/tokenendpoint":      "audit proxy proxy/inbound secret",
 	}
 }
 

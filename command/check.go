@@ -2,16 +2,39 @@ package command
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"slices"
 
+	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/server"
 )
 
 // Check runs the checks that do not spend a refresh token. It prints a line for each check,
-// and a hint for each that fails. It leaves no file behind.
+// and a hint for each that fails. It leaves no file behind. With --caller, it says instead
+// what the caller may do.
 func Check(ctx context.Context, env *Env, args []string) error {
-	if err := noArguments(env, "check", args); err != nil {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	flags.SetOutput(env.Stderr)
+	caller := flags.String("caller", "", "say whether this caller of TICKETPROXY_CALLERS_FILE may send a request,\n"+
+		"and why; exits 1 if not: check --caller NAME METHOD URL")
+	upstream := flags.String("upstream", "", "with --caller: the upstream, where URL does not tell it or is only a path")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return errHelp
+	case err != nil:
+		return hint.Usage(err, "ticketproxy check --help shows its flags")
+	case *caller != "":
+		return checkCaller(env, *caller, *upstream, flags.Args())
+	case *upstream != "":
+		return hint.Usage(errors.New("check --upstream goes with --caller only"),
+			"ticketproxy check --caller NAME METHOD URL")
+	}
+	if err := noArguments(env, "check", flags.Args()); err != nil {
 		return err
 	}
 	c, err := env.configure()
@@ -23,12 +46,23 @@ func Check(ctx context.Context, env *Env, args []string) error {
 		upstreams = fmt.Sprintf("%d upstreams", n)
 	}
 	fmt.Fprintf(env.Stdout, "ok    configuration: %s\n", upstreams)
+	if err := checkCallers(env, c); err != nil {
+		return err
+	}
 	failed := false
 	server.Check(ctx, c, env.Network, func(f server.Finding) {
 		failed = failed || f.Err != nil
 		printFinding(env.Stdout, f)
 	})
-	fmt.Fprintln(env.Stdout, "note  credentials: not tried, because a token request can spend the refresh token")
+	why := "because a token request can spend the refresh token"
+	if c.Reader() {
+		why = "because a reader has none"
+	}
+	spendable := func(u config.Upstream) bool { return u.OwnsAccount() && !u.ClientCredentials() }
+	if !c.Reader() && !slices.ContainsFunc(c.Upstreams, spendable) {
+		why = "because check makes no token request"
+	}
+	fmt.Fprintln(env.Stdout, "note  credentials: not tried, "+why)
 	if failed {
 		return errReported
 	}
@@ -39,6 +73,8 @@ func printFinding(w io.Writer, f server.Finding) {
 	switch {
 	case f.Err != nil:
 		fmt.Fprintf(w, "FAIL  %s: %s\n      hint: %s\n", f.Subject, printable(f.Err.Error()), printable(f.Hint))
+	case f.Note != "":
+		fmt.Fprintf(w, "note  %s: %s\n", f.Subject, printable(f.Note))
 	case f.Warning != "":
 		fmt.Fprintf(w, "warn  %s: %s\n", f.Subject, printable(f.Warning))
 	default:

@@ -19,7 +19,8 @@ import (
 
 func TestWrongCommandLines(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"frobnicate", "serve now", "demo --twice", "demo now", "help me", "version 2", "wait --timeout soon", "sandbox --listen 0.0.0.0:9100", "sandbox --listen 9100", "status now", "shutdown now", "-x"} {
+	for _, args := range []string{"frobnicate", "serve now", "demo --twice", "demo now", "help me", "version 2", "wait --timeout soon", "wait --timeout -1s", "sandbox --grace -1s",
+		"sandbox --access-lifetime -1s", "sandbox --listen 0.0.0.0:9100", "sandbox --listen 9100", "token a b", "token --min soon", "token --min -1s", "token --output yaml", "token --refresh", "status now", "shutdown now", "-x"} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			var out lockedBuffer

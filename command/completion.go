@@ -24,11 +24,13 @@ func Completion(_ context.Context, env *Env, args []string) error {
 // words returns what may follow each verb. The flags are those that the verb declares.
 func words() map[string]string {
 	return map[string]string{
+		"check":      "--caller --upstream",
 		"demo":       "--once",
 		"sandbox":    "env --listen --access-lifetime --rotate --reuse-detection --grace",
 		"login":      "--callback-port --redirect-uri --no-browser --username --refresh-token-file --timeout",
 		"status":     "--json",
 		"wait":       "--timeout",
+		"token":      "--min --output --url --key-file --ca-file",
 		"completion": "bash zsh fish",
 		"help":       "env",
 	}

@@ -26,7 +26,13 @@ func Login(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	u, err := env.accountOwner(c, name)
+	if c.Reader() {
+		return hint.Usage(
+			errors.New("a reader cannot log in: it never has a refresh token"),
+			"run ticketproxy login where a refresher of "+c.State.String()+" is configured",
+		)
+	}
+	u, err := env.accountOwner(c, "login", name)
 	if err != nil {
 		return err
 	}
@@ -51,7 +57,10 @@ func Login(ctx context.Context, env *Env, args []string) error {
 		Client:  account.Client,
 		Seed:    account.Seed,
 		Store:   account.Store,
+		Probe:   account.Probe,
+		Warning: account.Warning,
 		Options: o,
+		Names:   login.Names{Prefix: u.EnvPrefix, Endpoint: server.EndpointVariable(u), Client: server.ClientHint(u)},
 		Stdin:   env.Stdin,
 		Stdout:  env.Stdout,
 		Stderr:  env.Stderr,
@@ -85,7 +94,8 @@ func loginFlags(env *Env, args []string) (account string, o login.Options, err e
 	flags.StringVar(&o.RedirectURI, "redirect-uri", "",
 		"the whole redirect `URI`, as it is registered for the client: http://localhost:1234/callback")
 	flags.BoolVar(&o.NoBrowser, "no-browser", false,
-		"open no browser: ask for the address at which one on another machine ends up")
+		"open no browser: show a code to enter on another machine where the issuer has such codes, "+
+			"or else ask for the address at which a browser there ends up")
 	flags.StringVar(&o.Username, "username", "", "the user's `name`, where the issuer takes name and password")
 	flags.StringVar(&o.TokenFile, "refresh-token-file", "", "`file` that holds a refresh token")
 	flags.DurationVar(&o.Timeout, "timeout", 5*time.Minute, "how long to wait for a person, and for the state")
@@ -119,9 +129,9 @@ func loginFlags(env *Env, args []string) (account string, o login.Options, err e
 	return account, o, nil
 }
 
-// accountOwner returns the upstream that owns the named account. The name may be empty if
-// there is only one account.
-func (e *Env) accountOwner(c config.Config, name string) (config.Upstream, error) {
+// accountOwner returns the upstream that owns the account that was named to a verb. The name may be
+// empty if there is only one account.
+func (e *Env) accountOwner(c config.Config, verb, name string) (config.Upstream, error) {
 	var known []string
 	owners := map[string]config.Upstream{}
 	for _, u := range c.Upstreams {
@@ -136,7 +146,7 @@ func (e *Env) accountOwner(c config.Config, name string) (config.Upstream, error
 		}
 		return config.Upstream{}, hint.Usage(
 			errors.New("there is more than one account"),
-			"name it: ticketproxy login "+strings.Join(known, ", or ticketproxy login "),
+			"name it: ticketproxy "+verb+" "+strings.Join(known, ", or ticketproxy "+verb+" "),
 		)
 	}
 	if u, ok := owners[name]; ok {
@@ -144,7 +154,7 @@ func (e *Env) accountOwner(c config.Config, name string) (config.Upstream, error
 	}
 	for _, u := range c.Upstreams {
 		if u.Name == name {
-			fmt.Fprintf(e.Stderr, "%s uses the account of %s: logging in %s\n", name, u.Account, u.Account)
+			fmt.Fprintf(e.Stderr, "%s uses the account of %s\n", name, u.Account)
 			return owners[u.Account], nil
 		}
 	}

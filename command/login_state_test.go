@@ -162,9 +162,60 @@ func TestLoginWithADamagedRecordSendsNoRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, out := f.login(pipe(f.sandbox.SocialBoards.Seed()), nil, "socialboards")
-		mustPrint(t, status, 1, out, "not a record", "\nhint: restore the file")
+		mustPrint(t, status, 1, out, "not a record", "\nhint: move the file away")
 		if c := f.sandbox.SocialBoards.Counters(); c.TokenRequests != 0 {
 			t.Errorf("%+v", c)
 		}
 	})
+}
+
+// TestLoginAsksNothingWithoutAState tests that a state that can be read and not written is
+// found before the issuer is asked. A directory in place of the record's lock is such a state.
+func TestLoginAsksNothingWithoutAState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newUnseededFixture(t, sandbox.Options{})
+		state := filepath.Join(f.dir, "state")
+		key := newStateKey(t)
+		file, _ := keyFile(t, key)
+		environ := f.environ
+		for _, variable := range []string{"", file, "TICKETPROXY_STATE_RECIPIENT=" + key.recipient} {
+			f.environ = environ
+			if variable != "" {
+				f.environ = append(environ[:len(environ):len(environ)], variable)
+			}
+			if err := os.MkdirAll(filepath.Join(state, "openticket.lock"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			status, out := f.login(pipe(), func(string) error {
+				t.Error("the browser was opened")
+				return errors.New("no browser")
+			}, "openticket")
+			mustPrint(t, status, 1, out, "the state cannot be written to, so nothing was asked of the issuer: ", "openticket.lock", "\nhint: make ")
+			entries, err := os.ReadDir(state)
+			if err != nil || len(entries) != 1 {
+				t.Errorf("the probe left %v, %v", entries, err)
+			}
+		}
+		if c := f.sandbox.OpenTicket.Counters(); c.TokenRequests != 0 {
+			t.Errorf("%+v", c)
+		}
+		f.environ = environ
+		if err := os.Remove(filepath.Join(state, "openticket.lock")); err != nil {
+			t.Fatal(err)
+		}
+		status, out := f.login(pipe(), f.allow, "openticket")
+		mustPrint(t, status, 0, out, "logged in, generation 1")
+	})
+}
+
+// TestReaderCannotLogIn tests that login refuses a reader, and says where it can be run.
+func TestReaderCannotLogIn(t *testing.T) {
+	t.Parallel()
+	var out lockedBuffer
+	env := &Env{Stdout: &out, Stderr: &out, Environ: []string{
+		"TICKETPROXY_PROVIDER=ticketpark", "TICKETPROXY_ROLE=reader", "TICKETPROXY_STATE=kubernetes:tickets/state",
+	}}
+	code := ExitCode(env.Stderr, Run(t.Context(), env, []string{"login"}))
+	mustPrint(t, code, 2, out.String(), "a reader cannot log in")
+	mustPrint(t, code, 2, out.String(), "where a refresher of kubernetes:tickets/state is configured")
 }

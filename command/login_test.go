@@ -117,7 +117,7 @@ func TestLoginWrongClient(t *testing.T) {
 			}
 		}
 		status, out := f.login(pipe(), f.allow, "openticket")
-		mustPrint(t, status, 1, out, "the issuer does not accept this client: issuer answered 401 invalid_client", "\nhint: check CLIENT_ID and CLIENT_SECRET of account openticket")
+		mustPrint(t, status, 1, out, "the issuer does not accept this client: issuer answered 401 invalid_client", "\nhint: check TICKETPROXY_OPENTICKET_CLIENT_ID, TICKETPROXY_OPENTICKET_CLIENT_SECRET and TICKETPROXY_OPENTICKET_CLIENT_AUTH")
 		f.sandbox.Ticketpark.SetFaults(sandbox.Faults{Throttle: 1, RetryAfter: 20})
 		status, out = f.login(pipe("a", "b"), nil, "ticketpark")
 		mustPrint(t, status, 1, out, "asks for silence", "again in 20s")
@@ -142,7 +142,7 @@ func TestLoginCommandLines(t *testing.T) {
 	}{
 		{several, "", "name it: ticketproxy login shop, or ticketproxy login park"},
 		{several, "shopp", "hint: the accounts are: shop, park"},
-		{several, "auth --username me", "auth uses the account of shop: logging in shop"},
+		{several, "auth --username me", "auth uses the account of shop\n"},
 		{several, "park --no-browser", "--no-browser has no meaning here: account park logs in with user name and password"},
 		{several, "shop --username me", "--username has no meaning here: account shop logs in through the browser"},
 		{several, "shop park", `"park" was given too`},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -35,14 +36,21 @@ func (n *network) listen(_ context.Context, _, address string) (net.Listener, er
 func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[address]
+	if port, ok := strings.CutPrefix(address, "127.0.0.1:"); ok && l == nil {
+		l = n.listeners["0.0.0.0:"+port]
+	}
 	n.mu.Unlock()
 	if l == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}
+	addr, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, err
+	}
 	near, far := net.Pipe()
 	select {
-	case l.conns <- memoryConn{far, l.addr}:
-		return memoryConn{near, l.addr}, nil
+	case l.conns <- memoryConn{far, addr}:
+		return memoryConn{near, addr}, nil
 	case <-l.done:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	case <-ctx.Done():

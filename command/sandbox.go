@@ -62,6 +62,12 @@ func Sandbox(ctx context.Context, env *Env, args []string) error {
 	if err := parseFlags(env, flags, args); err != nil {
 		return err
 	}
+	if o.AccessLifetime < 0 || o.Grace < 0 {
+		return hint.Usage(
+			errors.New("--access-lifetime and --grace are not shorter than zero"),
+			"write a duration like 30s",
+		)
+	}
 	host, first, err := sandboxAddress(*listen)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,8 +18,9 @@ import (
 	"ticketproxy/sandbox"
 )
 
-// sandboxEnv prints the variables for one vendor of a running sandbox, as export lines for
-// eval. The seed among them is new.
+// sandboxEnv prints the variables for one vendor of a running sandbox, as lines for eval. The
+// seed among them is new. The state is the sandbox's own, so that no grant of a real account
+// is replaced. What another vendor's lines have set is unset.
 func sandboxEnv(ctx context.Context, env *Env, args []string) error {
 	flags := flag.NewFlagSet("sandbox env", flag.ContinueOnError)
 	flags.SetOutput(env.Stderr)
@@ -45,7 +47,12 @@ func sandboxEnv(ctx context.Context, env *Env, args []string) error {
 		if err != nil {
 			return hint.With(err, "start it with ticketproxy sandbox, or say with --listen where it is")
 		}
-		for _, line := range settings(provider, origin, seed) {
+		lines := settings(provider, origin, seed)
+		if dir := env.environment().StateDir; dir != "" {
+			lines = append(lines, "TICKETPROXY_STATE=file:"+filepath.Join(dir, "sandbox"))
+		}
+		fmt.Fprintln(env.Stdout, "unset TICKETPROXY_AUTHORIZE_URL TICKETPROXY_CLIENT_SECRET")
+		for _, line := range lines {
 			name, value, _ := strings.Cut(line, "=")
 			fmt.Fprintf(env.Stdout, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 		}

@@ -22,13 +22,14 @@ func TestSandboxEnv(t *testing.T) {
 		synctest.Wait()
 		run := func(args ...string) (string, error) {
 			var out bytes.Buffer
-			err := Run(ctx, &Env{Stdout: &out, Stderr: new(bytes.Buffer), Network: server.Network{Listen: network.listen, Dial: network.dial}}, append([]string{"sandbox", "env"}, args...))
+			err := Run(ctx, &Env{Stdout: &out, Stderr: new(bytes.Buffer), Environ: []string{"STATE_DIRECTORY=/var/lib/x"}, Network: server.Network{Listen: network.listen, Dial: network.dial}}, append([]string{"sandbox", "env"}, args...))
 			return out.String(), err
 		}
 		out, err := run("ticketpark")
 		for _, want := range []string{
 			"export TICKETPROXY_PROVIDER='ticketpark'\n", "export TICKETPROXY_UPSTREAM_URL='http://127.0.0.1:9102'\n",
-			"export TICKETPROXY_REFRESH_TOKEN='",
+			"export TICKETPROXY_REFRESH_TOKEN='", "export TICKETPROXY_STATE='file:/var/lib/x/sandbox'\n",
+			"unset TICKETPROXY_AUTHORIZE_URL TICKETPROXY_CLIENT_SECRET\n",
 		} {
 			if err != nil || !strings.Contains(out, want) {
 				t.Errorf("%v: no %q in %s", err, want, out)

@@ -52,6 +52,8 @@ func (e *Env) server(c config.Config, systemd *process.Notifier) (*server.Server
 		Version:   e.Version,
 		Log:       e.logger(c),
 		LogOutput: e.LogOutput,
+		Stdout:    e.Stdout,
+		Stderr:    e.Stderr,
 		Network:   e.Network,
 		Limits:    e.Limits,
 		Signals:   e.Signals,

@@ -66,6 +66,9 @@ func printStatus(out io.Writer, s admin.Status, now time.Time) {
 		fmt.Fprintf(out, "\nwarning: %s\n", printable(warning))
 	}
 	for _, a := range s.Accounts {
+		if note := admin.RoleNote(a); note != "" {
+			fmt.Fprintf(out, "\n%s: %s\n", printable(a.Account), note)
+		}
 		if a.Error != "" {
 			fmt.Fprintf(out, "\n%s: %s\n", printable(a.Account), printable(a.Error))
 		}

@@ -20,6 +20,9 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 	if err := parseFlags(env, flags, args); err != nil {
 		return err
 	}
+	if *timeout <= 0 {
+		return hint.Usage(errors.New("--timeout is not longer than zero"), "write a duration like 1m")
+	}
 	instance, err := env.adminClient()
 	if err != nil {
 		return err

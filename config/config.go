@@ -10,10 +10,13 @@ package config
 
 import (
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"ticketproxy/secret"
+	"ticketproxy/tokens/agekey"
 	"ticketproxy/tokens/dialect"
 )
 
@@ -23,13 +26,25 @@ const Prefix = "TICKETPROXY_"
 // A Config is the checked configuration with every default filled in. AdminListen is ""
 // when it is off. LogFormat is "" when it depends on the terminal.
 type Config struct {
-	Upstreams            []Upstream    `env:"-"`
-	State                State         `env:"STATE" default:"file: in STATE_DIRECTORY or the user's state directory"`
+	Upstreams []Upstream `env:"-"`
+	State     State      `env:"STATE" default:"file: in STATE_DIRECTORY or the user's state directory"`
+
+	StateKeyFile   string           `env:"STATE_KEY_FILE" default:"none: tokens are in clear, for the owner alone"`
+	StateRecipient agekey.Recipient `env:"STATE_RECIPIENT" default:"none"`
+
+	Role                 string        `env:"ROLE" envDefault:"refresher" oneof:"refresher reader"`
+	CallersFile          string        `env:"CALLERS_FILE" default:"none: callers are not asked who they are"`
+	TokenListen          Address       `env:"TOKEN_LISTEN" default:"off"` // the zero Address is off
 	AdminListen          string        `env:"ADMIN_LISTEN" envDefault:"127.0.0.1:9090"`
 	AdminQuit            bool          `env:"ADMIN_QUIT" envDefault:"false"`
 	AllowedHosts         []string      `env:"ALLOWED_HOSTS" default:"none"`
 	AllowedOrigins       []string      `env:"ALLOWED_ORIGINS" default:"none"`
 	AllowUnauthenticated bool          `env:"ALLOW_UNAUTHENTICATED" envDefault:"false"`
+	TLSCertFile          string        `env:"TLS_CERT_FILE" default:"none: plain HTTP"`
+	TLSKeyFile           string        `env:"TLS_KEY_FILE" default:"none"`
+	TLSClientCAFile      string        `env:"TLS_CLIENT_CA_FILE" default:"none"`
+	AuditLog             AuditLog      `env:"AUDIT_LOG" envDefault:"off"`
+	AuditRequired        bool          `env:"AUDIT_REQUIRED" envDefault:"false"`
 	LogLevel             string        `env:"LOG_LEVEL" envDefault:"info" oneof:"debug info warn error"`
 	LogFormat            string        `env:"LOG_FORMAT" default:"json (console on a terminal)" oneof:"json console"`
 	DrainDelay           time.Duration `env:"DRAIN_DELAY" envDefault:"0s"`
@@ -38,6 +53,10 @@ type Config struct {
 	Egress      Egress       `env:"-"`
 	SecretFiles []SecretFile `env:"-"` // the files that variables name
 }
+
+// Reader reports whether this instance uses the access tokens that others store, and has no
+// refresh token.
+func (c Config) Reader() bool { return c.Role == "reader" }
 
 // settings are the variables of the whole program.
 type settings struct {
@@ -64,7 +83,9 @@ type Environment struct {
 func Parse(environment Environment) (Config, error) {
 	p := newParser(environment)
 	var s settings
+	p.tokenOff()
 	p.fill(&s, Prefix, nil)
+	p.reader = s.Reader()
 	drafts := p.drafts(s.Names)
 	for _, d := range drafts {
 		p.fillUpstream(d)
@@ -73,12 +94,16 @@ func Parse(environment Environment) (Config, error) {
 
 	p.upstreams(drafts)
 	p.listeners(&s.Config, drafts)
+	p.tls(&s.Config, drafts)
+	p.audit(s.Config)
 	p.state(&s.Config, drafts, environment.StateDir)
+	p.stateKey(&s.Config)
 	s.AllowedHosts = list(p, "ALLOWED_HOSTS", s.AllowedHosts, parseAllowedHost)
 	s.AllowedOrigins = list(p, "ALLOWED_ORIGINS", s.AllowedOrigins, parseOrigin)
 	p.notNegative("DRAIN_DELAY", s.DrainDelay)
 	p.notNegative("DRAIN_TIMEOUT", s.DrainTimeout)
 	s.Egress = p.egress(environment.Vars)
+	p.callersFile(s.Config, drafts)
 
 	if err := p.report.err(p.known); err != nil {
 		return Config{}, err
@@ -94,11 +119,7 @@ func Parse(environment Environment) (Config, error) {
 // returns "" when the listener is off.
 func ParseAdminListen(environment Environment) (string, error) {
 	p := newParser(environment)
-	for name := range p.vars {
-		if name != Prefix+"ADMIN_LISTEN" {
-			delete(p.vars, name)
-		}
-	}
+	p.keep(Prefix + "ADMIN_LISTEN")
 	var s settings
 	p.fill(&s, Prefix, nil)
 	p.admin(&s.Config)
@@ -106,6 +127,20 @@ func ParseAdminListen(environment Environment) (string, error) {
 		return "", err
 	}
 	return s.AdminListen, nil
+}
+
+// ParseTokenListen is ParseAdminListen for TOKEN_LISTEN. It returns the zero Address when the
+// listener is off.
+func ParseTokenListen(environment Environment) (Address, error) {
+	p := newParser(environment)
+	p.keep(Prefix + "TOKEN_LISTEN")
+	p.tokenOff()
+	var s settings
+	p.fill(&s, Prefix, nil)
+	if err := p.report.err(p.known); err != nil {
+		return Address{}, err
+	}
+	return s.TokenListen, nil
 }
 
 // ReadSeed reads a seed's file again, by the rules of REFRESH_TOKEN_FILE. It returns an
@@ -134,17 +169,34 @@ func list(p *parser, key string, items []string, parse func(string) (string, err
 
 // A State says where the accounts' records are stored.
 type State struct {
-	Kind string // "file" or "memory"
-	Dir  string // for kind file: an absolute path, which need not exist
+	Kind     string        // "file", "kubernetes", "postgres" or "memory"
+	Dir      string        // for kind file: an absolute path, which need not exist
+	Secret   string        // for kind kubernetes: NAMESPACE/NAME, or NAME
+	Database string        // for kind postgres: its URL without what may be secret
+	URL      secret.String // for kind postgres: its URL, which may have a password
 }
 
-// String returns the state in the syntax of STATE.
-func (s State) String() string { return s.Kind + ":" + s.Dir }
+// String returns the state in the syntax of STATE, without what is secret.
+func (s State) String() string {
+	if s.Kind == "postgres" {
+		return s.Database
+	}
+	return s.Kind + ":" + s.Dir + s.Secret
+}
+
+// Reveal returns the state in the syntax of STATE, with its password.
+func (s State) Reveal() string {
+	if s.Kind == "postgres" {
+		return s.URL.Reveal()
+	}
+	return s.String()
+}
 
 // parseState parses STATE. It never shows the text after an unknown scheme, which may
 // hold a database's password.
 func parseState(text string) (any, error) {
-	const hint = "write file: and an absolute path, like file:/var/lib/ticketproxy, or memory:"
+	const hint = "write file: and an absolute path, like file:/var/lib/ticketproxy, kubernetes:NAMESPACE/NAME, " +
+		"postgres://USER@HOST/DATABASE, or memory:"
 	kind, rest, ok := strings.Cut(text, ":")
 	switch {
 	case ok && kind == "file":
@@ -155,27 +207,41 @@ func parseState(text string) (any, error) {
 		return State{Kind: "file", Dir: dir}, nil
 	case ok && kind == "memory" && rest == "":
 		return State{Kind: "memory"}, nil
-	case kind == "kubernetes":
-		return nil, &flaw{
-			"this version cannot keep its state in a Kubernetes Secret",
-			"use file:DIR, with DIR on a persistent volume",
+	case ok && kind == "kubernetes":
+		if !namesSecret(rest) {
+			return nil, &flaw{
+				"does not name a Secret",
+				"write kubernetes:NAMESPACE/NAME, or kubernetes:NAME for the namespace of the pod",
+			}
 		}
+		return State{Kind: "kubernetes", Secret: rest}, nil
 	case kind == "postgres" || kind == "postgresql":
-		return nil, &flaw{
-			"this version cannot keep its state in PostgreSQL",
-			"use file:DIR, with DIR on a persistent volume",
-		}
+		return parsePostgres(text)
 	case kind == "memory":
 		return nil, &flaw{"memory has a colon at its end, and nothing after it", "write memory:"}
 	}
 	return nil, &flaw{"is none of the places where state can live", hint}
 }
 
+// namesSecret reports whether text is NAMESPACE/NAME or NAME, by the rules of Kubernetes:
+// a namespace is a DNS label, and a Secret's name is a DNS subdomain.
+func namesSecret(text string) bool {
+	namespace, name, ok := strings.Cut(text, "/")
+	if !ok {
+		namespace, name = "default", text
+	}
+	label := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	if len(namespace) > 63 || len(name) > 253 || !label.MatchString(namespace) {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(name, "."), func(part string) bool { return !label.MatchString(part) })
+}
+
 // state fills in the default of STATE, and refuses a state in memory for refresh tokens
 // that rotate.
 func (p *parser) state(c *Config, drafts []*draft, dir string) {
 	const variable = Prefix + "STATE"
-	if p.report.blames(variable) {
+	if p.report.blames(variable, variable+fileSuffix) || p.readerState(*c) {
 		return
 	}
 	if c.State.Kind == "" {

@@ -137,7 +137,7 @@ func TestDefaults(t *testing.T) {
 	equal(t, "client secret", c.Upstreams[0].ClientSecret.Reveal(), "a-secret")
 	equal(t, "has a seed", !c.Upstreams[0].RefreshToken.IsZero(), false)
 	equal(t, "owns its account", c.Upstreams[0].OwnsAccount(), true)
-	equal(t, "state", c.State, config.State{Kind: "file", Dir: "/home/app/.local/state/ticketproxy"})
+	equal(t, "state", c.State.String(), "file:/home/app/.local/state/ticketproxy")
 	equal(t, "admin", c.AdminListen, "127.0.0.1:9090")
 	equal(t, "quit", c.AdminQuit, false)
 	equal(t, "unauthenticated", c.AllowUnauthenticated, false)
@@ -187,7 +187,7 @@ func TestEveryVariableSet(t *testing.T) {
 	equal(t, "listen", u.Listen, config.Address{Network: "unix", Address: "/run/app/ticketproxy.sock"})
 	equal(t, "seed", u.RefreshToken.Reveal(), "a-seed")
 	equal(t, "certificates", len(u.CAs), 2)
-	equal(t, "state", c.State, config.State{Kind: "file", Dir: "/var/lib/ticketproxy"})
+	equal(t, "state", c.State.String(), "file:/var/lib/ticketproxy")
 	equal(t, "admin", c.AdminListen, "")
 	equal(t, "quit", c.AdminQuit, true)
 	equal(t, "hosts", strings.Join(c.AllowedHosts, " "), "tickets.internal tickets.internal:8080 [::1]:80")
@@ -332,4 +332,24 @@ func TestTokenRequests(t *testing.T) {
 	equal(t, "none", len(none.Params())+len(none.Headers()), 0)
 	file := mustParse(t, park("TOKEN_HEADERS_FILE=/headers"), testFiles{"/headers": "X-Api-Key: a\n"}).Upstreams[0]
 	equal(t, "of a file", file.Headers().Get("X-Api-Key"), "a")
+}
+
+func TestTokenListen(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]config.Address{
+		"": {}, "off": {}, "127.0.0.1:8082": {Network: "tcp", Address: "127.0.0.1:8082"}, "[::1]:8080": {Network: "tcp", Address: "[::1]:8080"},
+		"LOCALHOST:8082": {Network: "tcp", Address: "localhost:8082"}, "unix:/run/tokens.sock": {Network: "unix", Address: "/run/tokens.sock"},
+	} {
+		c, err := config.Parse(config.Environment{Vars: park("TOKEN_LISTEN=" + text), StateDir: "/state", Dialects: dialects()})
+		if err != nil || c.TokenListen != want {
+			t.Errorf("%q: %v, error %v", text, c.TokenListen, err)
+		}
+		alone, err := config.ParseTokenListen(config.Environment{Vars: vars("TOKEN_LISTEN="+text, "TIMEOUT=wrong")})
+		if err != nil || alone != want {
+			t.Errorf("%q alone: %v, error %v", text, alone, err)
+		}
+	}
+	if _, err := config.ParseTokenListen(config.Environment{Vars: vars("TOKEN_LISTEN=8082")}); err == nil {
+		t.Error("no error for a port without a host")
+	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"io"
 	"strings"
+
 	"ticketproxy/tokens/dialect"
 )
 
@@ -77,10 +78,12 @@ func meanings() map[string]string {
 		"CLIENT_AUTH": "how the client authenticates to the issuer: none, body, basic, or basic_plain (id and secret " +
 			"not form-encoded)",
 		"TOKEN_ENCODING": "how requests to the issuer are encoded: form, json",
-		"ROTATION":       "whether a refresh replaces the refresh token: none, maybe, single_use",
-		"GRANT":          "how the client obtains tokens: refresh_token, or client_credentials (in its own name)",
-		"SCOPE":          "the scope to ask for at login (RFC 6749, section 3.3); not sent with a refresh",
-		"TOKEN_PARAMS":   "further parameters of token requests, form-encoded, like audience=a&resource=b",
+		"ROTATION": "whether a refresh replaces the refresh token: none, maybe (then the one before is tried, too, " +
+			"before the account is given up), single_use",
+		"GRANT": "how the client obtains tokens: refresh_token, or client_credentials (in its own name)",
+		"SCOPE": "the scope to ask for at login (RFC 6749, section 3.3); not sent with a refresh",
+		"TOKEN_PARAMS": "further parameters of token requests, form-encoded, like audience=a&resource=b; " +
+			"those of the browser's request belong in the query of AUTHORIZE_URL",
 		"TOKEN_HEADERS": "further header fields of token requests, like X-Tenant: a, X-Api-Key: b; values are " +
 			"percent-decoded",
 		"REFRESH_TOKEN_LIFETIME": "how long a refresh token lives, where the issuer does not say: 336h is 14 days",
@@ -96,16 +99,37 @@ func meanings() map[string]string {
 		// Variables of the whole program.
 		"UPSTREAMS": "names for several upstreams, like park,shop; each then has variables of its own, like " +
 			"TICKETPROXY_PARK_PROVIDER",
-		"STATE":        "where the tokens live: file:DIR, or memory: (only for what does not rotate)",
+		"STATE": "where the tokens live: file:DIR, kubernetes:NAMESPACE/NAME, a Secret that replicas share " +
+			"(kubernetes:NAME is in the pod's namespace), postgres://USER@HOST/DATABASE, a table that replicas share, or " +
+			"memory: (only for what does not rotate)",
+		"ROLE": "refresher, or reader: it uses the access tokens that refreshers put beside the state, and neither has " +
+			"nor spends a refresh token",
+		"STATE_KEY_FILE": "an age identity file: tokens in the state are encrypted to its first identity, and read with " +
+			"any; a change is taken up while running",
+		"STATE_RECIPIENT": "an age recipient (age1…) to which login encrypts, where there is no STATE_KEY_FILE: it can " +
+			"write to the state of a running instance that has the identity, and not read its tokens",
+		"TOKEN_LISTEN": "address of the listener that hands out access tokens to apps that call an API themselves: " +
+			"host:port, unix:/path, or off",
+		"CALLERS_FILE": "a file in YAML that says who may call, how they prove it, and what they may do; a change is " +
+			"taken up while running",
 		"ADMIN_LISTEN": "address of the listener for health, metrics and status: host:port, or off",
 		"ADMIN_QUIT":   "whether POST /quit at the admin listener, and with it the verb shutdown, may stop the program",
 		"ALLOWED_HOSTS": "further Host names, each with an optional port, that the listeners answer to; separated by " +
 			"commas",
-		"ALLOWED_ORIGINS":       "web origins that may call the listeners, like https://app.example.com; separated by commas",
-		"ALLOW_UNAUTHENTICATED": "whether listeners may be off loopback, where everyone who reaches them uses the account",
-		"LOG_LEVEL":             "the least important level that is logged: debug, info, warn, error",
-		"LOG_FORMAT":            "json or console",
-		"DRAIN_DELAY":           "after SIGTERM: how long to stay open while not ready",
+		"ALLOWED_ORIGINS": "web origins that may call the listeners, like https://app.example.com; separated by commas",
+		"ALLOW_UNAUTHENTICATED": "whether listeners may be off loopback without CALLERS_FILE: everyone who reaches them " +
+			"uses the account",
+		"TLS_CERT_FILE": "PEM file with the certificate of the listeners for apps and TOKEN_LISTEN that are off loopback, " +
+			"which then speak TLS; read again when it changes",
+		"TLS_KEY_FILE": "PEM file with the private key of TLS_CERT_FILE",
+		"TLS_CLIENT_CA_FILE": "PEM file with the authorities of clients' certificates, by which callers may prove " +
+			"themselves",
+		"AUDIT_LOG": "where to write a line of JSON for each request and each token that is handed out: off, stdout, " +
+			"stderr, or file:PATH",
+		"AUDIT_REQUIRED": "whether a request that AUDIT_LOG cannot record is refused",
+		"LOG_LEVEL":      "the least important level that is logged: debug, info, warn, error",
+		"LOG_FORMAT":     "json or console",
+		"DRAIN_DELAY":    "after SIGTERM: how long to stay open while not ready",
 		"DRAIN_TIMEOUT": "after SIGTERM: how long to wait for requests in flight; " +
 			"a token request may take what is left of it, and at least 5s",
 	}
@@ -117,7 +141,8 @@ func needs() map[string]string {
 	return map[string]string{
 		"CLIENT_ID":    "set it to the client's identifier, as the provider shows it",
 		"UPSTREAM_URL": "set it to the API's origin, like https://api.example.com",
-		"TOKEN_URL":    "set it to the issuer's token endpoint, like https://issuer.example.com/token",
+		"TOKEN_URL": "set it to the issuer's token endpoint, like https://issuer.example.com/token, or set ISSUER_URL " +
+			"in its place",
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // The documented variables, in order.
 const (
 	ofAnUpstream = "PROVIDER CLIENT_ID CLIENT_SECRET REFRESH_TOKEN UPSTREAM_URL ISSUER_URL TOKEN_URL AUTHORIZE_URL LISTEN SOCKET_MODE HOST PREFIX ACCOUNT CLIENT_AUTH TOKEN_ENCODING ROTATION GRANT SCOPE TOKEN_PARAMS TOKEN_HEADERS REFRESH_TOKEN_LIFETIME TIMEOUT REWRITE_LOCATION REFUSED_STATUS COOKIES CA_FILE"
-	ofTheProgram = "UPSTREAMS STATE ADMIN_LISTEN ADMIN_QUIT ALLOWED_HOSTS ALLOWED_ORIGINS ALLOW_UNAUTHENTICATED LOG_LEVEL LOG_FORMAT DRAIN_DELAY DRAIN_TIMEOUT"
+	ofTheProgram = "UPSTREAMS STATE STATE_KEY_FILE STATE_RECIPIENT ROLE CALLERS_FILE TOKEN_LISTEN ADMIN_LISTEN ADMIN_QUIT ALLOWED_HOSTS ALLOWED_ORIGINS ALLOW_UNAUTHENTICATED TLS_CERT_FILE TLS_KEY_FILE TLS_CLIENT_CA_FILE AUDIT_LOG AUDIT_REQUIRED LOG_LEVEL LOG_FORMAT DRAIN_DELAY DRAIN_TIMEOUT"
 )
 
 func TestVariables(t *testing.T) {
@@ -34,14 +34,14 @@ func TestVariables(t *testing.T) {
 	}
 	equal(t, "variables of an upstream", strings.Join(upstream, " "), ofAnUpstream)
 	equal(t, "variables of the program", strings.Join(program, " "), ofTheProgram)
-	equal(t, "variables that name files", strings.Join(files, " "), "CLIENT_SECRET_FILE REFRESH_TOKEN_FILE TOKEN_PARAMS_FILE TOKEN_HEADERS_FILE")
+	equal(t, "variables that name files", strings.Join(files, " "), "CLIENT_SECRET_FILE REFRESH_TOKEN_FILE TOKEN_PARAMS_FILE TOKEN_HEADERS_FILE STATE_FILE")
 }
 
 func TestDocumentedDefaults(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"PROVIDER": "required", "LISTEN": "127.0.0.1:8080", "PREFIX": "/", "ACCOUNT": "itself", "TIMEOUT": "60s",
-		"ADMIN_LISTEN": "127.0.0.1:9090", "LOG_LEVEL": "info", "DRAIN_DELAY": "0s", "DRAIN_TIMEOUT": "25s",
+		"TOKEN_LISTEN": "off", "ADMIN_LISTEN": "127.0.0.1:9090", "LOG_LEVEL": "info", "DRAIN_DELAY": "0s", "DRAIN_TIMEOUT": "25s",
 	}
 	for _, v := range config.Variables() {
 		if fallback, ok := want[strings.TrimPrefix(v.Name, config.Prefix)]; ok {

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ticketproxy/hint"
 )
 
 // A Mistake is one error in the environment. It holds no secret, and no value that could
@@ -170,8 +171,11 @@ func prefixFor(name string) string {
 	return Prefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_"
 }
 
+// IsAccountName reports whether an account can have that name.
+func IsAccountName(text string) bool { return isName(text) }
+
 func isName(text string) bool {
-	return len(text) <= 40 && text[0] >= 'a' && text[0] <= 'z' &&
+	return text != "" && len(text) <= 40 && text[0] >= 'a' && text[0] <= 'z' &&
 		strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
@@ -186,7 +190,7 @@ func find(drafts []*draft, name string) *draft {
 
 // hintFor suggests the closest word, otherwise all words.
 func hintFor(wrong string, words []string) string {
-	if near := nearest(wrong, words); near != "" {
+	if near := hint.Nearest(wrong, words); near != "" {
 		return "did you mean " + strconv.Quote(near) + "?"
 	}
 	return "write " + alternatives(words)
@@ -230,7 +234,7 @@ func (p *parser) hintForUnknown(name string) string {
 	for _, known := range p.known {
 		keys = append(keys, strings.TrimPrefix(known, Prefix))
 	}
-	if near := nearest(key, keys); near != "" {
+	if near := hint.Nearest(key, keys); near != "" {
 		return "did you mean " + Prefix + near + "?"
 	}
 	for _, variable := range names[Upstream]("_") {
@@ -244,49 +248,4 @@ func (p *parser) hintForUnknown(name string) string {
 		return "set " + base + " itself: only secrets can be given as files"
 	}
 	return seeHelp
-}
-
-// isServiceLink reports whether a variable is one that Kubernetes sets in every Pod that
-// shares a namespace with a Service called ticketproxy or ticketproxy-something. No person
-// wrote it, so it is not a misspelling.
-//
-// https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-func isServiceLink(name, value string) bool {
-	shape := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_` +
-		`(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
-	port := regexp.MustCompile(`^TICKETPROXY(_[A-Z0-9_]+)?_PORT$`)
-	return shape.MatchString(name) || port.MatchString(name) && strings.Contains(value, "://")
-}
-
-// nearest returns the word that text is most likely a misspelling of, or "".
-func nearest(text string, words []string) string {
-	near, limit := "", min(3, max(1, len(text)/4))
-	for _, word := range words {
-		if d := distance(text, word); d <= limit {
-			near, limit = word, d-1
-		}
-	}
-	return near
-}
-
-// distance returns how many bytes must be inserted, deleted or replaced to turn a into b
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,17 +1,12 @@
 package config
 
 import (
-	"cmp"
 	"io/fs"
 	"net"
 	"net/netip"
-	"net/url"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
-
-	"ticketproxy/secret"
 )
 
 // An Address is an address to listen on, as for net.Listen. Two addresses with port 0 do
@@ -146,6 +141,7 @@ func covers(wide, narrow string) bool {
 // listeners checks the addresses of the listeners.
 func (p *parser) listeners(c *Config, drafts []*draft) {
 	p.admin(c)
+	p.tokens(c, drafts)
 	for i, d := range drafts {
 		p.route(d)
 		variable := d.variable("LISTEN")
@@ -154,9 +150,11 @@ func (p *parser) listeners(c *Config, drafts []*draft) {
 		}
 		p.socketMode(d)
 		admin := Address{"tcp", c.AdminListen}
-		if !d.Listen.loopback() && !c.AllowUnauthenticated && !p.report.blames(Prefix+"ALLOW_UNAUTHENTICATED") {
+		if !d.Listen.loopback() && c.CallersFile == "" && !c.AllowUnauthenticated &&
+			!p.report.blames(Prefix+"ALLOW_UNAUTHENTICATED") {
 			p.report.add(variable, quote(d.Listen.String())+" is off loopback, where everyone who reaches it uses the account",
-				"listen on 127.0.0.1, or say TICKETPROXY_ALLOW_UNAUTHENTICATED=true if that network may")
+				"listen on 127.0.0.1, say with TICKETPROXY_CALLERS_FILE who may call, "+
+					"or say TICKETPROXY_ALLOW_UNAUTHENTICATED=true if that network may")
 		}
 		if c.AdminListen != "" && !p.report.blames(Prefix+"ADMIN_LISTEN") && d.Listen.overlaps(admin) {
 			p.report.add(
@@ -187,9 +185,40 @@ func (p *parser) admin(c *Config) {
 	c.AdminListen = address.Address
 }
 
+// tokenOff has TOKEN_LISTEN=off mean the same as no TOKEN_LISTEN.
+func (p *parser) tokenOff() {
+	if p.vars[Prefix+"TOKEN_LISTEN"] == "off" {
+		delete(p.vars, Prefix+"TOKEN_LISTEN")
+	}
+}
+
+// tokens checks TOKEN_LISTEN.
+func (p *parser) tokens(c *Config, drafts []*draft) {
+	const variable = Prefix + "TOKEN_LISTEN"
+	if c.TokenListen == (Address{}) || p.report.blames(variable) {
+		return
+	}
+	listen := quote(c.TokenListen.String())
+	if !c.TokenListen.loopback() && c.CallersFile == "" {
+		p.report.add(variable, listen+" is off loopback, where everyone who reaches it gets access tokens",
+			"listen on 127.0.0.1 or on a Unix socket, or say with TICKETPROXY_CALLERS_FILE who may have them")
+	}
+	if c.AdminListen != "" && !p.report.blames(Prefix+"ADMIN_LISTEN") &&
+		c.TokenListen.overlaps(Address{"tcp", c.AdminListen}) {
+		p.report.add(variable, listen+" is taken by TICKETPROXY_ADMIN_LISTEN", "choose another port for one of them")
+	}
+	for _, d := range drafts {
+		if other := d.variable("LISTEN"); !p.report.blames(other) && c.TokenListen.overlaps(d.Listen) {
+			p.report.add(variable, listen+" is taken by "+other, "choose another address: an app that may call an API "+
+				"need not have its tokens")
+			return
+		}
+	}
+}
+
 // route parses HOST and PREFIX.
 func (p *parser) route(d *draft) {
-	if d.Host != "" {
+	if d.Host != "" && !p.hostOfService(d) {
 		host, err := parseHost(d.Host)
 		if err != nil {
 			p.report.flaw(d.variable("HOST"), err)
@@ -245,66 +274,4 @@ func (p *parser) clash(d, other *draft) bool {
 		"choose another port, or tell the two apart by "+d.variable("HOST")+" or "+d.variable("PREFIX"),
 	)
 	return true
-}
-
-// Egress is the egress proxies that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name. A value may
-// hold a password.
-type Egress struct {
-	HTTPSProxy secret.String
-	HTTPProxy  secret.String
-	NoProxy    string
-}
-
-// egress reads and checks the variables for egress proxies. Mistakes do not show their
-// values.
-func (p *parser) egress(vars []string) Egress {
-	return Egress{
-		HTTPSProxy: secret.New(p.proxy(vars, "HTTPS_PROXY")),
-		HTTPProxy:  secret.New(p.proxy(vars, "HTTP_PROXY")),
-		NoProxy:    cmp.Or(lookup(vars, "NO_PROXY"), lookup(vars, "no_proxy")),
-	}
-}
-
-// proxy returns the value of a variable, whose name may also be in lower case.
-func (p *parser) proxy(vars []string, name string) string {
-	for _, spelled := range []string{name, strings.ToLower(name)} {
-		value := lookup(vars, spelled)
-		if value == "" {
-			continue
-		}
-		if !isProxy(value) {
-			p.report.add(spelled, "is not the address of a proxy",
-				"write http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT with special characters percent-encoded; "+
-					"https, socks5 and socks5h are known, too")
-		}
-		return value
-	}
-	return ""
-}
-
-// lookup returns the value of the first variable of that name.
-func lookup(vars []string, name string) string {
-	for _, line := range vars {
-		if value, ok := strings.CutPrefix(line, name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
-
-// isProxy reports whether a text is the address of a proxy. The default scheme is http.
-func isProxy(text string) bool {
-	if !strings.Contains(text, "://") {
-		text = "http://" + text
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return false
-	}
-	if u.Port() != "" {
-		if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
-			return false
-		}
-	}
-	return u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)
 }

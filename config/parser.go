@@ -2,23 +2,19 @@ package config
 
 import (
 	"cmp"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/caarlos0/env/v11"
 
 	"ticketproxy/secret"
+	"ticketproxy/tokens/agekey"
 	"ticketproxy/tokens/dialect"
 )
 
@@ -29,6 +25,7 @@ type parser struct {
 	dialects []dialect.Dialect
 	known    []string // the variables that this environment may have, in order
 	report   report
+	reader   bool // ROLE is reader
 
 	secretFiles []SecretFile // the files that were read
 }
@@ -54,30 +51,13 @@ func newParser(environment Environment) *parser {
 	return p
 }
 
-// fileLimit bounds a secret's file and a bundle of certificates.
-const fileLimit = 4 << 20
-
-// errNotRegular says that a path names a pipe, a terminal or another file that is not
-// regular. Opening or reading it could block forever.
-var errNotRegular = errors.New("not a regular file")
-
-// readFile is os.ReadFile with a size limit, and refuses files that are not regular.
-func readFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
-	if err != nil {
-		return nil, err
+// keep drops all variables but one.
+func (p *parser) keep(variable string) {
+	for name := range p.vars {
+		if name != variable {
+			delete(p.vars, name)
+		}
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, errNotRegular
-	}
-	data, err := io.ReadAll(io.LimitReader(f, fileLimit+1))
-	if err == nil && len(data) > fileLimit {
-		err = errors.New("file is too large")
-	}
-	return data, err
 }
 
 // fill sets target, a pointer to a struct, from the variables with a prefix. For a
@@ -88,7 +68,12 @@ func (p *parser) fill(target any, prefix string, defaults map[string]string) {
 	// Not nil, because env would then read the process's environment.
 	values := make(map[string]string, len(declared))
 	for _, f := range declared {
-		if f.secret {
+		if f.secret && f.account && p.reader {
+			continue // a reader has no use for it, and must not hold it
+		}
+		if f.state {
+			values[prefix+f.key], _ = p.given(prefix + f.key)
+		} else if f.secret {
 			values[prefix+f.key] = p.secret(prefix + f.key)
 		} else {
 			values[prefix+f.key] = cmp.Or(p.vars[prefix+f.key], defaults[f.key])
@@ -123,7 +108,9 @@ func (p *parser) flaws(err error, declared []field, prefix string) {
 		}
 		i := slices.IndexFunc(declared, func(f field) bool { return f.name == parse.Name })
 		variable := prefix + declared[i].key
-		if p.vars[variable] == "" {
+		if declared[i].secret && p.vars[variable+fileSuffix] != "" {
+			variable += fileSuffix
+		} else if p.vars[variable] == "" {
 			p.report.add(variable, "the provider's default "+parse.Err.Error(), "say the URL, and report this as a bug")
 			continue
 		}
@@ -152,13 +139,15 @@ func (p *parser) notNegative(key string, d time.Duration) {
 // syntaxes returns the functions that parse the structs' field types other than string.
 func syntaxes() map[reflect.Type]env.ParserFunc {
 	return map[reflect.Type]env.ParserFunc{
-		reflect.TypeFor[bool]():          parseBool,
-		reflect.TypeFor[time.Duration](): parseDuration,
-		reflect.TypeFor[url.URL]():       parseURL,
-		reflect.TypeFor[Address]():       parseAddress,
-		reflect.TypeFor[StatusCode]():    parseStatusCode,
-		reflect.TypeFor[fs.FileMode]():   parseMode,
-		reflect.TypeFor[State]():         parseState,
+		reflect.TypeFor[bool]():             parseBool,
+		reflect.TypeFor[time.Duration]():    parseDuration,
+		reflect.TypeFor[url.URL]():          parseURL,
+		reflect.TypeFor[Address]():          parseAddress,
+		reflect.TypeFor[StatusCode]():       parseStatusCode,
+		reflect.TypeFor[fs.FileMode]():      parseMode,
+		reflect.TypeFor[State]():            parseState,
+		reflect.TypeFor[AuditLog]():         parseAuditLog,
+		reflect.TypeFor[agekey.Recipient](): parseRecipient,
 	}
 }
 
@@ -172,7 +161,8 @@ type field struct {
 	fallback string // the default as described to the user
 	choices  []string
 	account  bool // whether it belongs to the account
-	secret   bool
+	secret   bool // whether it may be given as a file
+	state    bool // whether it is STATE, which is a secret only where it is a database's URL
 	index    []int
 }
 
@@ -212,7 +202,8 @@ func fieldsOf(t reflect.Type) []field {
 			fallback: fallback,
 			choices:  strings.Fields(sf.Tag.Get("oneof")),
 			account:  sf.Tag.Get("scope") == "account",
-			secret:   sf.Type == reflect.TypeFor[secret.String](),
+			secret:   sf.Type == reflect.TypeFor[secret.String]() || sf.Type == reflect.TypeFor[State](),
+			state:    sf.Type == reflect.TypeFor[State](),
 			index:    sf.Index,
 		})
 	}
@@ -264,85 +255,4 @@ func withSettings(d dialect.Dialect, u Upstream) dialect.Dialect {
 		into.FieldByIndex(sf.Index).Set(value.Convert(sf.Type))
 	}
 	return d
-}
-
-// secret returns a secret from its variable, or from the file that the _FILE variable
-// names. It returns "" when there is no secret or it is wrong. Mistakes never show the
-// text or the path: a path may be a secret that was put into the wrong variable.
-func (p *parser) secret(variable string) string {
-	text, path := p.vars[variable], p.vars[variable+fileSuffix]
-	if text != "" && path != "" {
-		p.report.add(variable, "is given twice, also as "+variable+fileSuffix, "keep one of the two")
-		return ""
-	}
-	if path != "" {
-		variable += fileSuffix
-		content, err := p.readFile(path)
-		if err != nil {
-			p.report.add(variable, unreadable(err), "give the path of a readable file that holds the secret and nothing else")
-			return ""
-		}
-		p.secretFiles = append(p.secretFiles, SecretFile{variable, path})
-		text = strings.TrimSuffix(string(content), "\n")
-		if len(text) < len(content) {
-			text = strings.TrimSuffix(text, "\r")
-		}
-		if text == "" {
-			p.report.add(variable, "names a file that is empty", "write the secret into the file")
-			return ""
-		}
-	}
-	if err := checkCredential(text); err != nil {
-		p.report.flaw(variable, err)
-		return ""
-	}
-	return text
-}
-
-// authorities reads the certificates of CA_FILE.
-func (p *parser) authorities(d *draft) {
-	if d.CAFile == "" {
-		return
-	}
-	variable := d.variable("CA_FILE")
-	rest, err := p.readFile(d.CAFile)
-	if err != nil {
-		p.report.add(variable, unreadable(err), "give the path of a readable PEM bundle")
-		return
-	}
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			p.report.add(
-				variable,
-				fmt.Sprintf("certificate %d of the file is broken", len(d.CAs)+1),
-				"export the bundle again, in PEM",
-			)
-			return
-		}
-		d.CAs = append(d.CAs, certificate)
-	}
-	if len(d.CAs) == 0 {
-		p.report.add(variable, "names a file without any certificate", `give a PEM bundle, with "BEGIN CERTIFICATE" lines`)
-	}
-}
-
-// unreadable explains why a file cannot be read, without its path.
-func unreadable(err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "names a file that does not exist"
-	case errors.Is(err, fs.ErrPermission):
-		return "names a file that may not be read by this user"
-	case errors.Is(err, errNotRegular):
-		return "names a pipe, a terminal or a directory, and not a file"
-	}
-	return "names a file that cannot be read"
 }

@@ -138,6 +138,10 @@ func (p *parser) upstreams(drafts []*draft) {
 
 // own checks an upstream that owns its account.
 func (p *parser) own(d *draft) {
+	if p.reader {
+		p.ownOfReader(d)
+		return
+	}
 	if err := checkCredential(d.ClientID); err != nil {
 		p.report.flaw(d.variable("CLIENT_ID"), err)
 	}

@@ -82,8 +82,8 @@ func (f *Flow) waitForCallback(
 		case err := <-served:
 			return authResponse{}, fmt.Errorf("waiting for the browser: %w", err)
 		case <-ctx.Done():
-			advice := "if the issuer showed an error instead of asking, check CLIENT_ID of account " + f.Account +
-				", and that " + c.redirect.String() + " is registered for it; "
+			advice := "where this machine has no browser, use --no-browser; if the issuer showed an error instead of asking, " +
+				"check " + f.Names.Prefix + "CLIENT_ID, and that " + c.redirect.String() + " is registered for it; "
 			return authResponse{}, fmt.Errorf("waiting for the browser: %w", f.waitError(ctx, advice))
 		}
 	}

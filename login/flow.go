@@ -34,7 +34,13 @@ type Flow struct {
 	Client  *issuer.Client
 	Seed    func() secret.String // the operator's current seed, which the grant replaces
 	Store   tokens.Store
+	// Probe proves that the account's record can be written, and leaves the state as it is.
+	Probe func(context.Context) error
+	// Warning returns what a person should know before the record is replaced; nil is nothing.
+	// The error may have a hint.
+	Warning func(tokens.Record) error
 	Options Options
+	Names   Names
 
 	Stdin          io.Reader // a terminal, or a pipe with one answer on each line
 	Stdout, Stderr io.Writer
@@ -45,12 +51,19 @@ type Flow struct {
 	Browse func(address string) error
 }
 
+// Names are the account's variables, for hints.
+type Names struct {
+	Prefix   string // begins each of them
+	Endpoint string // the one that says where the token endpoint is
+	Client   string // what to do when the issuer refuses the client
+}
+
 // Options change how the grant is obtained. The zero value is the usual method of the
 // account's issuer.
 type Options struct {
 	CallbackPort int           // on 127.0.0.1; 0 is any free port
 	RedirectURI  string        // the whole redirect URI; "" is /callback at CallbackPort
-	NoBrowser    bool          // ask for the address at which a browser on another machine stops
+	NoBrowser    bool          // have a person allow the access in a browser on another machine
 	Username     string        // for issuers that take user name and password
 	TokenFile    string        // holds a refresh token
 	Timeout      time.Duration // how long to wait for a person, and for the state
@@ -62,7 +75,8 @@ func (f *Flow) prompt() *prompt { return newPrompt(f.Stdin, f.Stderr) }
 // method returns how to obtain the first grant from the account's issuer: for an
 // authorization code if the issuer has such codes (RFC 6749, section 4.1), for a
 // password if it has no codes or --username is given (section 4.3), and otherwise for a
-// refresh token that the person has. A flag of another method is an error.
+// refresh token that the person has. An issuer that gives codes to devices (RFC 8628) is
+// asked for one when no browser here may be used. A flag of another method is an error.
 func (f *Flow) method() (func(context.Context) (tokens.Grant, error), error) {
 	o, d := f.Options, f.Client.Dialect()
 	code := d.Allows(dialect.GrantAuthorizationCode)
@@ -70,6 +84,9 @@ func (f *Flow) method() (func(context.Context) (tokens.Grant, error), error) {
 	obtain, name, flags := f.byToken, "with a refresh token", []string{"refresh-token-file"}
 	switch {
 	case o.TokenFile != "":
+	case d.DeviceURL != "" && o.Username == "" &&
+		(o.NoBrowser && o.RedirectURI == "" && o.CallbackPort == 0 || d.AuthorizeURL == ""):
+		obtain, name, flags = f.byDevice, "with a code for a browser on any machine", []string{"no-browser"}
 	case code && d.AuthorizeURL != "" && (o.Username == "" || !password):
 		obtain, name, flags = f.byCode, "through the browser", []string{"callback-port", "redirect-uri", "no-browser"}
 	case password && (o.Username != "" || !code):
@@ -86,18 +103,19 @@ func (f *Flow) method() (func(context.Context) (tokens.Grant, error), error) {
 	return obtain, nil
 }
 
-// Run obtains a grant, stores it, and prints that. It reads the state before it asks the
-// issuer, because a grant that cannot be stored would be lost. Run returns when ctx is
-// done or Options.Timeout is over.
+// Run obtains a grant, stores it, and prints that. Before it asks the issuer, it reads the
+// state and proves that it can be written, because a grant that cannot be stored would be
+// lost. Run returns when ctx is done or Options.Timeout is over.
 func (f *Flow) Run(ctx context.Context) error {
 	if err := f.Client.Discover(ctx); err != nil {
-		return fmt.Errorf("logging in account %s: %w", f.Account, hint.With(err, "check ISSUER_URL, or set TOKEN_URL"))
+		return fmt.Errorf("logging in account %s: %w", f.Account, hint.With(
+			err, "check "+f.Names.Prefix+"ISSUER_URL, or set "+f.Names.Prefix+"TOKEN_URL"))
 	}
 	obtain, err := f.method()
 	if err != nil {
 		return err
 	}
-	if err := tokens.CheckRecord(ctx, f.Store, f.Account); err != nil {
+	if err := f.checkState(ctx); err != nil {
 		return err
 	}
 	waiting, cancel := context.WithTimeoutCause(ctx, f.Options.Timeout, errTimeout)
@@ -106,7 +124,7 @@ func (f *Flow) Run(ctx context.Context) error {
 	if err == nil && grant.RefreshToken.IsZero() {
 		advice := "nothing was stored; let the issuer give refresh tokens to this client"
 		if !slices.Contains(strings.Fields(f.Client.Scope()), "offline_access") {
-			advice += ", for which most OpenID Connect issuers want offline_access in SCOPE"
+			advice += ", for which most OpenID Connect issuers want offline_access in " + f.Names.Prefix + "SCOPE"
 		}
 		err = hint.With(
 			errors.New("the issuer gave no refresh token, so the account would end with its access token, "+
@@ -126,6 +144,32 @@ func (f *Flow) Run(ctx context.Context) error {
 	}
 	fmt.Fprintf(f.Stdout, "account %s: logged in, generation %d, access token %s, refresh token %s\n",
 		f.Account, generation, expiryText(grant.Expiry), expiryText(grant.RefreshExpiry))
+	return nil
+}
+
+// checkState returns an error if the grant could not be stored, and warns of what becomes of
+// the record that is there.
+func (f *Flow) checkState(ctx context.Context) error {
+	record, err := tokens.CheckRecord(ctx, f.Store, f.Account)
+	if errors.Is(err, tokens.ErrSealed) {
+		return hint.With(err, hint.Of(err)+"; or, to replace the record unread, set TICKETPROXY_STATE_RECIPIENT "+
+			"to the recipient of the running instance's identity, and no TICKETPROXY_STATE_KEY_FILE")
+	}
+	if err != nil {
+		return err
+	}
+	probing, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	switch err := f.Probe(probing); {
+	case ctx.Err() != nil:
+		return fmt.Errorf("logging in account %s: %w", f.Account, f.waitError(ctx, ""))
+	case err != nil:
+		return fmt.Errorf("logging in account %s: the state cannot be written to, so nothing was asked of the issuer: %w",
+			f.Account, err)
+	}
+	if warning := f.Warning(record); warning != nil {
+		fmt.Fprintf(f.Stderr, "warning: %v\nhint: %s\n", warning, hint.Of(warning))
+	}
 	return nil
 }
 
@@ -202,10 +246,6 @@ func (f *Flow) describe(err error, r errorTexts) error {
 	if said := quoteIssuer(e.Description.Reveal()); said != "" {
 		err = fmt.Errorf("%w%s", err, said)
 	}
-	client := "check CLIENT_ID and CLIENT_SECRET of account " + f.Account
-	if f.Client.Dialect().ClientAuth == dialect.AuthNone {
-		client = "check CLIENT_ID of account " + f.Account
-	}
 	again := "run ticketproxy login " + f.Account + " again"
 	switch e.Class {
 	case tokens.Invalid:
@@ -213,7 +253,7 @@ func (f *Flow) describe(err error, r errorTexts) error {
 	case tokens.NotSent:
 		return hint.With(
 			fmt.Errorf("asking the issuer: %w", err),
-			"see that TOKEN_URL is right and can be reached, and "+again,
+			"see that "+f.Names.Endpoint+" is right and can be reached, and "+again,
 		)
 	case tokens.Throttled:
 		if e.RetryAfter > 0 {
@@ -224,11 +264,11 @@ func (f *Flow) describe(err error, r errorTexts) error {
 		return hint.With(fmt.Errorf("the issuer gave no usable answer: %w", err), r.lost)
 	}
 	if e.Code == "invalid_client" || e.Code == "unauthorized_client" {
-		return hint.With(fmt.Errorf("the issuer does not accept this client: %w", err), client)
+		return hint.With(fmt.Errorf("the issuer does not accept this client: %w", err), f.Names.Client)
 	}
 	return hint.With(
 		fmt.Errorf("the issuer does not accept the request: %w", err),
-		r.hint+"; or "+client+", and its TOKEN_URL",
+		r.hint+"; or "+f.Names.Client+"; or check "+f.Names.Endpoint,
 	)
 }
 

@@ -62,7 +62,8 @@ func (f *Flow) byToken(ctx context.Context) (tokens.Grant, error) {
 	if err != nil {
 		return tokens.Grant{}, f.describe(err, errorTexts{
 			unknown: "the issuer does not know this refresh token",
-			hint: "copy the whole token, or make a new one; it must be of the client that CLIENT_ID names, and not be " +
+			hint: "copy the whole token, or make a new one; it must be of the client that " +
+				f.Names.Prefix + "CLIENT_ID names, and not be " +
 				"used elsewhere",
 			lost: "run ticketproxy login " + f.Account + " again with the same token; if it is refused, it was spent: " +
 				"make a new one",

@@ -111,7 +111,7 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 	req.Header["Authorization"] = []string{"Bearer " + token.AccessToken.Reveal()}
 	began := time.Now()
 	defer func() { x.upstream += time.Since(began) }()
-	x.token = token.AccessToken
+	x.token = token
 	x.sent.Store(false)
 	for attempt := 1; ; attempt++ {
 		if req.Body = body(); req.Body == nil {

@@ -23,7 +23,9 @@ func BenchmarkProxy(b *testing.B) {
 		w.Header()["Content-Type"] = []string{"application/json"}
 		w.Write(answer)
 	})
-	ours := func(w *fixture) http.Handler { return proxy.NewHandler(w.guard, proxy.NewReplayBudget(), *w.upstream) }
+	ours := func(w *fixture) http.Handler {
+		return proxy.NewHandler(proxy.HandlerConfig{Guard: w.guard, Budget: proxy.NewReplayBudget()}, *w.upstream)
+	}
 	bare := func(w *fixture) http.Handler {
 		return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(w.upstream.URL) }, Transport: w.upstream.Transport}
 	}

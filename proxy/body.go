@@ -53,6 +53,7 @@ type replayBody struct {
 	// have arrived. It does not run while the upstream takes nothing.
 	patience time.Duration
 	received int
+	total    atomic.Int64 // bytes that were read of source
 
 	mu    sync.Mutex // guards what follows, and is never held while waiting
 	kept  []byte
@@ -206,6 +207,7 @@ func (b *replayBody) readLocked(p []byte) (int, error) {
 	n, err := b.source.Read(p)
 	x.conn.BodyDone()
 	b.patience -= time.Since(began)
+	b.total.Add(int64(n))
 	if b.received += n; b.received >= inbound.BodyChunk {
 		b.received, b.patience = 0, inbound.BodyChunkTimeout
 	}

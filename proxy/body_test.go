@@ -19,7 +19,7 @@ import (
 func newTestBody(body io.Reader) (*replayBody, *requestState) {
 	w := httptest.NewRecorder()
 	x := &requestState{
-		caller:    caller{conn: inbound.ConnOf(context.Background())},
+		incoming:  incoming{conn: inbound.ConnOf(context.Background())},
 		bodyState: bodyState{budget: NewReplayBudget(), control: http.NewResponseController(w)},
 		header:    w.Header(),
 	}

@@ -50,7 +50,7 @@ func TestReplayBudgetIsReleased(t *testing.T) {
 	defer transport.CloseIdleConnections()
 	budget := NewReplayBudget()
 	upstream := UpstreamConfig{URL: to, Source: fixed{}, Transport: transport}
-	h := NewHandler(new(inbound.Guard), budget, upstream)
+	h := NewHandler(HandlerConfig{Guard: new(inbound.Guard), Budget: budget}, upstream)
 	app := httptest.NewServer(h)
 
 	post := func(listener *httptest.Server, path string, size int) int {
@@ -78,7 +78,7 @@ func TestReplayBudgetIsReleased(t *testing.T) {
 	}
 
 	// The budget is used up, for this listener and for another one.
-	other := httptest.NewServer(NewHandler(new(inbound.Guard), budget, upstream))
+	other := httptest.NewServer(NewHandler(HandlerConfig{Guard: new(inbound.Guard), Budget: budget}, upstream))
 	defer other.Close()
 	app = httptest.NewServer(h)
 	defer app.Close()

@@ -195,6 +195,8 @@ type fixture struct {
 	upstream    *proxy.UpstreamConfig
 	others      []proxy.UpstreamConfig
 	limiter     *inbound.ConnLimiter
+	gate        proxy.Gate     // nil unless a change sets it
+	recorder    proxy.Recorder // the same
 	server      *inbound.Server
 	served      chan error   // what Serve returned
 	app         *http.Client // follows no redirect and decompresses nothing
@@ -270,7 +272,7 @@ func (w *fixture) start(change ...func(*fixture)) {
 	for _, f := range change {
 		f(w)
 	}
-	w.server = inbound.NewServer(proxy.NewHandler(w.guard, proxy.NewReplayBudget(), append(w.others, *w.upstream)...), w.limiter, nil)
+	w.server = inbound.NewServer(proxy.NewHandler(proxy.HandlerConfig{Guard: w.guard, Budget: proxy.NewReplayBudget(), Gate: w.gate, Recorder: w.recorder}, append(w.others, *w.upstream)...), w.limiter, nil)
 	w.serve()
 	w.Cleanup(func() {
 		transport.CloseIdleConnections()

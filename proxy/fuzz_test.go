@@ -85,7 +85,7 @@ func FuzzRequest(f *testing.F) {
 			return w.back.DialContext(ctx, network, address)
 		})
 	})
-	w.server = inbound.NewServer(proxy.NewHandler(w.guard, proxy.NewReplayBudget(), *w.upstream), nil, zap.New(core))
+	w.server = inbound.NewServer(proxy.NewHandler(proxy.HandlerConfig{Guard: w.guard, Budget: proxy.NewReplayBudget()}, *w.upstream), nil, zap.New(core))
 	w.front = listen(f)
 	w.serve()
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -165,7 +165,7 @@ func (f headerFilters) sanitizeRequest(h http.Header) {
 // sanitizeResponse removes from an answer, or from an interim one, what the rules
 // name and the token. For a browser it adds the CORS headers that the operator wants.
 func (f headerFilters) sanitizeResponse(h http.Header, x *requestState) {
-	redact(h, x.token.Reveal())
+	redact(h, x.token.AccessToken.Reveal())
 	f.answer.apply(h)
 	if x.browser {
 		setCORS(h, x.origin)

@@ -10,32 +10,34 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"ticketproxy/proxy/inbound"
-	"ticketproxy/secret"
 )
 
 // A requestState is what is known of one request while it is served. It travels in
 // the request's context, from [upstream] through ReverseProxy to the transport and
 // back. The goroutine that serves the request writes it, but for the atomics.
 type requestState struct {
-	caller
+	incoming
 	timing
 	bodyState
 	attemptState
 
-	header  http.Header   // of the answer to the app
-	status  int           // of that answer; 0 before there is one
-	closing bool          // the connection closes after it
-	token   secret.String // that was sent
+	header  http.Header // of the answer to the app
+	status  int         // of that answer; 0 before there is one
+	closing bool        // the connection closes after it
+	token   Token       // that was sent
 	answer  answerMeter
 	awaited *answerConn // on which the answer is expected; nil while none is
 }
 
-// A caller is who sent the request. It does not change.
-type caller struct {
+// incoming is how the request came. It does not change.
+type incoming struct {
 	host    string        // by which the app calls us
+	scheme  string        // of that call: http or https
 	browser bool          // a web page asks
 	origin  string        // of that page, when it is an allowed one
 	conn    *inbound.Conn // on which the request came
+	caller  string        // who sent it, by the name in CALLERS_FILE; empty where nobody is asked
+	gate    Gate          // that the caller passed; nil where nobody is asked
 }
 
 // timing is what an Observer is told.
@@ -115,7 +117,7 @@ func (x *requestState) answered(status int) {
 }
 
 func (x *requestState) summary(method string) Exchange {
-	e := Exchange{Method: method, Status: x.status, Took: time.Since(x.began), Overhead: x.overhead}
+	e := Exchange{Method: method, Status: x.status, Caller: x.caller, Took: time.Since(x.began), Overhead: x.overhead}
 	if e.Status == 0 {
 		e.Status, e.Overhead = statusClientLeft, max(e.Took-x.upstream, 0)
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net/http"
 	"path"
 	"slices"
@@ -14,8 +15,12 @@ import (
 // Nothing that the app sends there goes out, credentials included.
 type StubTokenEndpoint struct {
 	Paths []string // of the token endpoint, as apps call it
-	Body  []byte   // JSON
+	Body  []byte   // JSON, with Placeholder as each token
 }
+
+// Placeholder stands for the tokens in the body of a StubTokenEndpoint. Where callers are
+// known, a proof of the caller takes its place.
+const Placeholder = "ticketproxy-placeholder"
 
 // answers reports whether the request is for it: a POST, or a GET
 // that holds a grant_type, which some issuers take too. A path may be spelled in
@@ -47,12 +52,29 @@ func withoutParameters(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// ServeHTTP implements http.Handler, as RFC 6749, section 5.1, has it.
-func (p *StubTokenEndpoint) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+// stubAnswers reports whether the request is one for the upstream's stub.
+func (u *upstream) stubAnswers(r *http.Request) bool {
+	path := u.within(pathOf(r))
+	return u.Stub.answers(r, path, u.below(path))
+}
+
+// serveStub answers a request for the stub, as RFC 6749, section 5.1, has it.
+func (u *upstream) serveStub(w http.ResponseWriter, r *http.Request, gate Gate, record *recording, origin string) {
+	body := u.Stub.Body
+	if gate != nil {
+		caller, placeholder, p := gate.Grant(r)
+		record.proved(caller)
+		if p != nil {
+			refuse(w, p, origin)
+			return
+		}
+		body = bytes.ReplaceAll(body, []byte(Placeholder), []byte(placeholder.Reveal()))
+	}
+	setCORS(w.Header(), origin)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(p.Body)))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	w.Write(p.Body)
+	w.Write(body)
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/semaphore"
 
 	"ticketproxy/proxy/inbound"
 )
@@ -21,6 +20,7 @@ import (
 // An UpstreamConfig says which API an upstream is, and where apps reach it.
 type UpstreamConfig struct {
 	Name      string
+	Account   string         // whose tokens are sent
 	URL       *url.URL       // the API's origin, with an optional base path
 	Host      string         // serve only requests for this Host name; any when empty
 	Prefix    string         // serve only this path prefix, which is removed; all when "" or "/"
@@ -73,6 +73,7 @@ func (nopObserver) Replayed(context.Context, string) {}
 // An Exchange is one request and its answer, as metrics see them.
 type Exchange struct {
 	Method   string
+	Caller   string        // by the name in CALLERS_FILE; empty where nobody is asked
 	Status   int           // 499 when the app left before an answer
 	Took     time.Duration // from the request's header to the answer's last byte
 	Overhead time.Duration // our own share of the time to the answer's header
@@ -81,37 +82,46 @@ type Exchange struct {
 // statusClientLeft is what is counted for an app that left; it is never sent.
 const statusClientLeft = 499
 
-// serve answers one request that the guard let through. The origin is that of the web
-// page that sent it, if the origin is an allowed one; otherwise it is empty.
-func (u *upstream) serve(w http.ResponseWriter, r *http.Request, budget *semaphore.Weighted, origin string) {
+// serve answers one request that the guard let through, whose caller is known.
+func (u *upstream) serve(w http.ResponseWriter, r *http.Request, v visit) {
 	path := u.within(pathOf(r))
-	if u.Stub.answers(r, path, u.below(path)) {
-		setCORS(w.Header(), origin)
-		u.Stub.ServeHTTP(w, r)
-		return
-	}
 	if u.confined() && escapesBase(path) {
-		setCORS(w.Header(), origin)
 		p := inbound.NewProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path",
 			"it has a dot segment, . or .., which the app is to resolve")
-		p.Answer(w)
+		refuse(w, p, v.origin)
 		return
 	}
+	if gate := v.handler.Gate; gate != nil {
+		asked := Request{Upstream: u.Name, Account: u.Account, Method: r.Method, Path: u.below(path), Header: r.Header}
+		release, p := gate.Admit(v.caller, asked)
+		if p != nil {
+			p.Upstream = u.Name
+			refuse(w, p, v.origin)
+			return
+		}
+		defer release()
+	}
 	x := &requestState{
-		caller: caller{
+		incoming: incoming{
 			host:    r.Host,
+			scheme:  inbound.SchemeOf(r),
 			browser: fromBrowser(r),
-			origin:  origin,
+			origin:  v.origin,
 			conn:    inbound.ConnOf(r.Context()),
+			caller:  v.caller.Name,
+			gate:    v.handler.Gate,
 		},
 		timing:    timing{began: time.Now()},
-		bodyState: bodyState{budget: budget, control: http.NewResponseController(w)},
+		bodyState: bodyState{budget: v.handler.Budget, control: http.NewResponseController(w)},
 		header:    w.Header(),
 		answer:    answerMeter{all: u.Answers},
 	}
 	defer x.end()
 	ctx, observed := u.Observer.Begin(r)
-	defer func() { observed(x.summary(r.Method)) }()
+	defer func() {
+		v.record.ended(x)
+		observed(x.summary(r.Method))
+	}()
 	defer func() {
 		if p := recover(); p != nil {
 			if x.status >= 200 {
@@ -180,16 +190,19 @@ func (u *upstream) received(res *http.Response) error {
 		return errStatus
 	}
 	x.answered(res.StatusCode)
+	if x.gate != nil && (res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable) {
+		x.gate.Throttled(u.Account, res.Header)
+	}
 	if _, ok := res.Header["Content-Type"]; !ok {
 		x.header["Content-Type"] = nil
 	}
 	u.headers.sanitizeResponse(res.Header, x)
-	u.headers.sanitizeTrailer(res.Trailer, x.token.Reveal())
+	u.headers.sanitizeTrailer(res.Trailer, x.token.AccessToken.Reveal())
 	res.Status = "" // a 101's is passed on as it came, and may hold anything
 	if res.ContentLength == -1 && res.StatusCode != http.StatusSwitchingProtocols {
-		res.Body = &trailedBody{res.Body, res, x.token.Reveal(), u.headers}
+		res.Body = &trailedBody{res.Body, res, x.token.AccessToken.Reveal(), u.headers}
 	}
-	u.rewriteLocations(res, x.host)
+	u.rewriteLocations(res, x.scheme, x.host)
 	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
 	return nil
 }

@@ -174,14 +174,17 @@ const (
 )
 
 // rewriteLocations rewrites Location and Content-Location of an answer as the policy
-// says. The origin that the app used is plain HTTP at its own Host, which may be
-// "" on a Unix socket.
-func (u *upstream) rewriteLocations(res *http.Response, host string) {
+// says. The app called us by a scheme and a Host, which may be "" on a Unix socket.
+func (u *upstream) rewriteLocations(res *http.Response, scheme, host string) {
 	redirect := res.StatusCode/100 == 3
 	created := res.StatusCode == http.StatusCreated || res.StatusCode == http.StatusAccepted ||
 		res.StatusCode == http.StatusNoContent
 	if u.Locations == "" || u.Locations == LocationNever || !redirect && !(created && u.Locations == LocationAll) {
 		return
+	}
+	own := ""
+	if host != "" {
+		own = scheme + "://" + host
 	}
 	asked := res.Request.URL.EscapedPath()
 	if !strings.HasPrefix(asked, "/") {
@@ -189,7 +192,7 @@ func (u *upstream) rewriteLocations(res *http.Response, host string) {
 	}
 	for _, name := range []string{"Location", "Content-Location"} {
 		for i, location := range res.Header[name] {
-			res.Header[name][i] = u.relocate(location, host, asked)
+			res.Header[name][i] = u.relocate(location, own, asked)
 		}
 	}
 }
@@ -197,7 +200,7 @@ func (u *upstream) rewriteLocations(res *http.Response, host string) {
 // relocate returns the location at which the app finds, through us, what the
 // upstream calls by this one in an answer to a request for the path asked. It
 // parses the location, resolves it against the path asked, and maps it to us.
-func (u *upstream) relocate(location, host, asked string) string {
+func (u *upstream) relocate(location, own, asked string) string {
 	ref, ok := u.parseLocation(location)
 	if !ok {
 		return location
@@ -205,7 +208,7 @@ func (u *upstream) relocate(location, host, asked string) string {
 	if ref, ok = u.resolve(ref, asked); !ok {
 		return location
 	}
-	return u.mapToUs(ref, location, host, asked)
+	return u.mapToUs(ref, location, own, asked)
 }
 
 // A reference is a location that may be the upstream's own.
@@ -246,7 +249,7 @@ func (u *upstream) resolve(ref reference, asked string) (reference, bool) {
 // What is not below the base path is not found here, so it stays the upstream's.
 // So does the base path without its final slash for an app that asked for it with
 // one: here, both are the same.
-func (u *upstream) mapToUs(ref reference, location, host, asked string) string {
+func (u *upstream) mapToUs(ref reference, location, own, asked string) string {
 	upstreams := location
 	if !ref.absolute {
 		upstreams = u.URL.Scheme + "://" + u.URL.Host + ref.path + ref.tail
@@ -267,8 +270,8 @@ func (u *upstream) mapToUs(ref reference, location, host, asked string) string {
 	}
 	switch {
 	case below+ref.tail == location: // as it came
-	case host != "" && (ref.absolute || looksLikeAuthority(below)):
-		return "http://" + host + below + ref.tail
+	case own != "" && (ref.absolute || looksLikeAuthority(below)):
+		return own + below + ref.tail
 	case looksLikeAuthority(below):
 		return upstreams
 	}

@@ -99,7 +99,7 @@ func TestLocation(t *testing.T) {
 			Request:    &http.Request{URL: &url.URL{Path: "/asked/"}},
 			Header:     http.Header{"Location": {test.location, test.location}, "Content-Location": {test.location}},
 		}
-		u.rewriteLocations(res, app)
+		u.rewriteLocations(res, "http", app)
 		for _, got := range slices.Concat(res.Header["Location"], res.Header["Content-Location"]) {
 			if got != test.want {
 				t.Errorf("%s %s %d: %s became %s, want %s", test.base, test.policy, test.status, test.location, got, test.want)

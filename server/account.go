@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/proxy"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
@@ -19,22 +22,42 @@ import (
 	"ticketproxy/tokens/store"
 )
 
-// An account is one that the server keeps fresh.
+// A keeper keeps an account's access token: a Refresher, or a Reader.
+type keeper interface {
+	Token(context.Context) (tokens.Token, error)
+	Renew(context.Context, tokens.Token) (tokens.Token, error)
+	Refused(tokens.Token)
+	TokenFor(context.Context, time.Duration) (tokens.Handout, error)
+	Replace(context.Context, secret.String, time.Duration) (tokens.Handout, error)
+	Status() tokens.Status
+	Run(context.Context)
+	Drain(context.Context) error
+}
+
+// An account is one whose access token the server keeps.
 type account struct {
-	*tokens.Refresher
-	name     string
-	issuer   *currentIssuer
-	upstream *atomic.Pointer[config.Upstream] // its owner, as the files are now
+	keeper
+	refresher *tokens.Refresher // the keeper; nil in a reader
+	name      string
+	issuer    *currentIssuer                   // nil in a reader
+	upstream  *atomic.Pointer[config.Upstream] // its owner, as the files are now
 }
 
 // addAccounts makes the accounts, whose issuers cannot be asked yet.
 func (s *Server) addAccounts(state store.Backend) error {
+	if s.config.Reader() {
+		return s.addReaders(state)
+	}
 	for _, u := range s.config.Upstreams {
 		if !u.OwnsAccount() {
 			continue
 		}
-		if err := tokens.CheckRecord(context.Background(), state.Account(u.Name), u.Name); err != nil {
+		record, err := tokens.CheckRecord(context.Background(), state.Account(u.Name), u.Name)
+		if err != nil && !errors.Is(err, tokens.ErrSealed) { // the key file may yet be changed
 			return err
+		}
+		if err := checkGrant(record, u); err != nil {
+			return fmt.Errorf("opening account %s: %w", u.Name, err)
 		}
 		asked := new(currentIssuer)
 		r := tokens.New(tokens.Config{
@@ -46,11 +69,28 @@ func (s *Server) addAccounts(state store.Backend) error {
 			Grace:    u.Dialect.Grace,
 			Holder:   state.Holder(),
 			Log:      s.log.Named("tokens").With(zap.String("account", u.Name)),
-			DeadHint: loginHint(u),
+			DeadHint: loginHint(s.config.State, u),
 			Observer: s.metrics.Account(u.Name),
 		})
-		s.accounts = append(s.accounts, account{r, u.Name, asked, new(atomic.Pointer[config.Upstream])})
-		s.sources[u.Name] = source{r, loginHint(u)}
+		s.accounts = append(s.accounts, account{r, r, u.Name, asked, new(atomic.Pointer[config.Upstream])})
+		s.sources[u.Name] = source{r, loginHint(s.config.State, u)}
+	}
+	return nil
+}
+
+// checkGrant refuses a record that was obtained by another grant than the upstream's. The
+// refresh token of a person's login would be replaced, or the client's own access token
+// used in a person's place.
+func checkGrant(record tokens.Record, u config.Upstream) error {
+	if record.Grant.RefreshToken.IsZero() {
+		return nil
+	}
+	const advice = "give the account another name; or log in again, or remove its record from the state"
+	switch own := record.Grant.RefreshToken.Equal(secret.New(clientCredentials)); {
+	case u.ClientCredentials() && !own:
+		return hint.With(errors.New("the state has a refresh token, which GRANT=client_credentials would replace"), advice)
+	case own && !u.ClientCredentials():
+		return hint.With(errors.New("the state has a grant of client_credentials, and GRANT is another one now"), advice)
 	}
 	return nil
 }
@@ -66,10 +106,12 @@ func (s *Server) account(name string) (account, bool) {
 
 // use has the account go on as the upstream u says. If the issuer refused the client
 // before, it is asked again at once.
-func (a account) use(u config.Upstream, client *issuer.Client) {
+func (a account) use(u config.Upstream, out outbound) {
 	a.upstream.Store(&u)
-	a.issuer.client.Store(client)
-	a.Retry()
+	if a.refresher != nil {
+		a.issuer.client.Store(client(u, out, a.refresher.Clock))
+		a.refresher.Retry()
+	}
 }
 
 // A currentIssuer asks the issuer with the client's present credentials. A
@@ -87,12 +129,18 @@ type Account struct {
 	Client *issuer.Client
 	Seed   func() secret.String // the operator's refresh token, as it is now
 	Store  tokens.Store
-	Close  func() error // closes the state
+	// Probe proves that records can be stored, as Check does it, and leaves the state as it is.
+	// The error has a hint.
+	Probe func(context.Context) error
+	// Warning says what becomes of the account's record, as it is now, when the account is
+	// begun anew; nil is nothing that a person should know. The error has a hint.
+	Warning func(tokens.Record) error
+	Close   func() error // closes the state
 }
 
 // OpenAccount opens the account of the upstream u, which owns it.
 func OpenAccount(c config.Config, u config.Upstream, network Network) (*Account, error) {
-	state, err := openState(c.State)
+	state, err := openState(c, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +148,12 @@ func OpenAccount(c config.Config, u config.Upstream, network Network) (*Account,
 		Client: client(u, network.outbound(c), nil),
 		Seed:   seed(u),
 		Store:  state.Account(u.Name),
-		Close:  state.Close,
+		Probe: func(ctx context.Context) error {
+			_, err := state.probe(ctx, c.State)
+			return err
+		},
+		Warning: func(r tokens.Record) error { return state.recipientWarning(u.Name, r.Recipient) },
+		Close:   state.Close,
 	}, nil
 }
 
@@ -125,6 +178,9 @@ func client(u config.Upstream, out outbound, clock func(time.Time)) *issuer.Clie
 	})
 }
 
+// clientCredentials stands for the refresh token of an account with that grant.
+const clientCredentials = "client_credentials"
+
 // seed returns the account's present seed. A file is read anew when it changes,
 // so that a mounted secret revives an account without a restart.
 //
@@ -132,7 +188,7 @@ func client(u config.Upstream, out outbound, clock func(time.Time)) *issuer.Clie
 // issuer's client ignores. So replicas share the account as any other.
 func seed(u config.Upstream) func() secret.String {
 	if u.ClientCredentials() {
-		return func() secret.String { return secret.New("client_credentials") }
+		return func() secret.String { return secret.New(clientCredentials) }
 	}
 	if u.SeedFile == "" {
 		return func() secret.String { return u.RefreshToken }

@@ -19,6 +19,7 @@ import (
 	"ticketproxy/loopback"
 	"ticketproxy/proxy"
 	"ticketproxy/tokens"
+	"ticketproxy/tokens/agekey"
 	"ticketproxy/tokens/store"
 )
 
@@ -31,6 +32,7 @@ type Finding struct {
 	Subject string // what was checked
 	Text    string // what was found, when it holds
 	Warning string // what may be wrong
+	Note    string // what is neither right nor wrong
 	Err     error  // what is wrong
 	Hint    string // what to do about Err
 }
@@ -43,15 +45,14 @@ func Check(ctx context.Context, c config.Config, network Network, report func(Fi
 	for _, warning := range ExposedSecrets(c.SecretFiles) {
 		k.warned("configuration", warning)
 	}
-	k.state(ctx, c)
+	if c.Reader() {
+		k.reader(ctx, c)
+	} else {
+		k.state(ctx, c)
+	}
 	seen := map[string]bool{}
 	for _, u := range c.Upstreams {
-		issuer := u.TokenURL
-		if issuer == nil {
-			issuer = u.IssuerURL
-			k.metadata(ctx, u)
-		}
-		for i, target := range []*url.URL{issuer, u.UpstreamURL} {
+		for i, target := range []*url.URL{k.issuer(ctx, c, u), u.UpstreamURL} {
 			if target == nil { // which is checked for the upstream that owns the account
 				continue
 			}
@@ -62,6 +63,19 @@ func Check(ctx context.Context, c config.Config, network Network, report func(Fi
 			}
 		}
 	}
+}
+
+// issuer returns the URL of the issuer that is to be reached; nil for a reader, which never
+// asks one. It checks that the endpoints can be looked up, where they are not configured.
+func (k *checklist) issuer(ctx context.Context, c config.Config, u config.Upstream) *url.URL {
+	switch {
+	case c.Reader():
+		return nil
+	case u.TokenURL != nil:
+		return u.TokenURL
+	}
+	k.metadata(ctx, u)
+	return u.IssuerURL
 }
 
 // A checklist reports findings.
@@ -98,12 +112,21 @@ func missingDirs(dir string) []string {
 
 // state checks that records can be kept, and what is in those that are there.
 func (k *checklist) state(ctx context.Context, c config.Config) {
+	keyring, err := openKeyring(c, nil)
+	if err != nil {
+		k.fails("state", err, "give the path of the identity file")
+		return
+	}
+	if err := needsKey(c, "serve"); err != nil {
+		k.warned("state", err.Error())
+	}
 	made := missingDirs(c.State.Dir)
-	state, err := store.Open(c.State.String())
+	backend, err := store.Open(c.State.Reveal())
 	if err != nil {
 		k.fails("state", err, "set TICKETPROXY_STATE to a directory that this user owns")
 		return
 	}
+	state := newSealedState(backend, keyring)
 	defer func() {
 		state.Close()
 		for _, dir := range made { // which are empty, unless another process has begun to use them
@@ -112,42 +135,63 @@ func (k *checklist) state(ctx context.Context, c config.Config) {
 	}()
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if proved, err := state.Probe(ctx); err != nil {
-		k.fails("state", err, "make "+c.State.Dir+" a directory that this user can write to, on a local disk with room")
+	if proved, err := state.probe(ctx, c.State); err != nil {
+		k.fails("state", err, "")
 	} else {
 		k.passed("state", "%s", proved)
+	}
+	if p, ok := state.Backend.(store.AccessProber); ok {
+		if found, err := p.ProbeCopy(ctx); err == nil {
+			k.report(Finding{Subject: "readers", Note: found})
+		}
 	}
 	if c.State.Kind == "memory" {
 		return
 	}
 	for _, u := range c.Upstreams {
 		if u.OwnsAccount() {
-			k.account(ctx, state, u)
+			k.account(ctx, state, u, loginHint(c.State, u))
 		}
 	}
 }
 
-// account checks an account's record.
-func (k *checklist) account(ctx context.Context, state store.Backend, u config.Upstream) {
+// account checks an account's record. advice says how to log in.
+func (k *checklist) account(ctx context.Context, state *sealedState, u config.Upstream, advice string) {
 	what := "account " + u.Name
 	record, _, err := state.Account(u.Name).Load(ctx)
+	if wrong := checkGrant(record, u); wrong != nil {
+		k.fails(what, wrong, advice)
+		return
+	}
 	switch {
 	case errors.Is(err, tokens.ErrNone) && u.ClientCredentials():
 		k.passed(what, "needs no login: its grant is client_credentials")
 	case errors.Is(err, tokens.ErrNone) && u.RefreshToken.IsZero():
-		k.fails(what, errors.New("there is no grant yet"), loginHint(u))
+		k.fails(what, errors.New("there is no grant yet"), advice)
 	case errors.Is(err, tokens.ErrNone):
 		k.passed(what, "begins with its seed")
 	case err != nil:
-		k.fails(what, err, loginHint(u))
+		k.fails(what, err, advice)
 	case record.Dead != nil:
-		k.fails(what, errors.New(record.Dead.Reason), loginHint(u))
+		k.fails(what, errors.New(record.Dead.Reason), advice)
 	default:
-		k.passed(what, "generation %d, refreshed %s", record.Generation, admin.Until(time.Now(), record.Grant.Obtained))
+		k.passed(what, "generation %d, refreshed %s, %s",
+			record.Generation, admin.Until(time.Now(), record.Grant.Obtained), sealing(record))
+		if warning := state.unsealedWarning(record.Recipient); warning != "" {
+			k.warned(what, warning)
+		}
 		if expiry := record.Grant.RefreshExpiry; !expiry.IsZero() && time.Until(expiry) <= 0 {
-			k.fails(what, errors.New("its refresh token has expired"), loginHint(u))
+			k.fails(what, errors.New("its refresh token has expired"), advice)
 		}
 	}
+}
+
+// sealing says how a record is encrypted.
+func sealing(r tokens.Record) string {
+	if r.Recipient == "" {
+		return "in clear"
+	}
+	return "encrypted to " + agekey.Short(r.Recipient)
 }
 
 // metadata checks that the issuer's endpoints can be looked up.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,7 +50,14 @@ func TestHintFor(t *testing.T) {
 		"plain secret": {plainBasic, tokens.Degraded, refused("invalid_client"), client +
 			"; the credentials have characters that TICKETPROXY_PARK_CLIENT_AUTH=basic would encode, as RFC 6749 wants it"},
 		"not the token endpoint": {plain, tokens.Unavailable, refused(""),
-			"check TICKETPROXY_PARK_TOKEN_URL, TICKETPROXY_PARK_CLIENT_AUTH and TICKETPROXY_PARK_TOKEN_ENCODING"},
+			"check TICKETPROXY_PARK_TOKEN_URL, TICKETPROXY_PARK_CLIENT_AUTH and TICKETPROXY_PARK_TOKEN_ENCODING; " +
+				"when they are right, the refresh token may be spent: run ticketproxy login park, " +
+				"or set TICKETPROXY_PARK_REFRESH_TOKEN to a new refresh token"},
+		"a web page": {
+			plain, tokens.Unavailable,
+			&tokens.IssuerError{Class: tokens.Ambiguous, Status: 200, Err: errors.New("answer is not a JSON object")},
+			later + "; if this stays, see that TICKETPROXY_PARK_TOKEN_URL is the token endpoint",
+		},
 		"refused for now": {plain, tokens.Unavailable, refused("temporarily_unavailable"), later},
 		"no connection": {plain, tokens.Unavailable, &tokens.IssuerError{Class: tokens.NotSent},
 			"see that TICKETPROXY_PARK_TOKEN_URL is right and can be reached; ticketproxy check tells more"},
@@ -64,7 +72,7 @@ func TestHintFor(t *testing.T) {
 		if tt.state == tokens.Degraded {
 			s.Usable, s.Expiry = true, now.Add(time.Hour)
 		}
-		if got := hintFor(s, tt.upstream, now); got != tt.want {
+		if got := hintFor(s, config.State{}, tt.upstream, now); got != tt.want {
 			t.Errorf("%s: hint %q, want %q", name, got, tt.want)
 		}
 	}
@@ -87,12 +95,14 @@ func TestLoginHint(t *testing.T) {
 		"run ticketproxy login park, or set TICKETPROXY_PARK_REFRESH_TOKEN to a new refresh token":    two,
 		"run ticketproxy login park, or write a new refresh token to the file of TICKETPROXY_PARK_REFRESH_TOKEN_FILE": append(
 			two, "TICKETPROXY_PARK_REFRESH_TOKEN_FILE="+file),
+		"set TICKETPROXY_REFRESH_TOKEN to a new refresh token": append(slices.Clone(one[:2]), "TICKETPROXY_STATE=memory:",
+			"TICKETPROXY_ROTATION=none", "TICKETPROXY_REFRESH_TOKEN=text"),
 	} {
 		c, err := config.Parse(config.Environment{Vars: vars})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := loginHint(c.Upstreams[0]); got != want {
+		if got := loginHint(c.State, c.Upstreams[0]); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"io/fs"
 	"net"
 	"net/http"
@@ -19,7 +20,10 @@ type listener struct {
 	address    config.Address
 	variable   string      // that sets the address
 	mode       fs.FileMode // of a Unix socket
-	upstreams  []string    // their names; none for the admin listener
+	upstreams  []string    // their names; none where it is not for apps that call an API by it
+	serves     string      // what it is for, where it has no upstreams
+	caller     string      // whose own it is; empty where callers prove themselves
+	tls        *tls.Config // nil is plain HTTP
 	routes     atomic.Pointer[proxy.Handler]
 	transports []*proxy.MaxAgeTransport // of routes
 	server     *inbound.Server
@@ -42,8 +46,11 @@ func (l *listener) use(routes *proxy.Handler, transports []*proxy.MaxAgeTranspor
 
 // purpose says what a listener is for.
 func (l *listener) purpose() string {
+	if l.caller != "" {
+		return "the caller " + l.caller
+	}
 	if l.upstreams == nil {
-		return "admin"
+		return l.serves
 	}
 	return strings.Join(l.upstreams, ", ")
 }
@@ -51,18 +58,22 @@ func (l *listener) purpose() string {
 // addApps makes the listeners for apps, which have no routes yet. Port 0 is another
 // address each time.
 func (s *Server) addApps() {
-	limiter, log := appLimiter(s.options.Limits, len(s.config.Upstreams), s.log), s.log.Named("proxy")
+	limiter, log := appLimiter(s.limitsOfApps(), len(s.config.Upstreams), s.log), s.log.Named("proxy")
 	for _, u := range s.config.Upstreams {
 		i := slices.IndexFunc(s.apps, func(l *listener) bool {
 			return l.address == u.Listen && !strings.HasSuffix(u.Listen.Address, ":0")
 		})
 		if i < 0 {
 			i = len(s.apps)
-			l := &listener{address: u.Listen, variable: u.EnvPrefix + "LISTEN", mode: u.SocketMode}
+			l := &listener{address: u.Listen, variable: u.EnvPrefix + "LISTEN", mode: u.SocketMode, tls: s.tlsOf(u.Listen)}
 			l.server = inbound.NewServer(l, limiter, log)
 			s.apps = append(s.apps, l)
 		}
 		s.apps[i].upstreams = append(s.apps[i].upstreams, u.Name)
+	}
+	for _, own := range s.ownListeners() {
+		own.server = inbound.NewServer(own, limiter, log)
+		s.apps = append(s.apps, own)
 	}
 }
 
@@ -73,7 +84,7 @@ func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.
 	var transports []*proxy.MaxAgeTransport
 	guard := guardOf(c, l)
 	for _, u := range c.Upstreams {
-		if !slices.Contains(l.upstreams, u.Name) {
+		if !s.serves(l, u) {
 			continue
 		}
 		if u.Host != "" {
@@ -85,6 +96,7 @@ func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.
 		transports = append(transports, transport)
 		upstreams = append(upstreams, proxy.UpstreamConfig{
 			Name:          u.Name,
+			Account:       u.Account,
 			URL:           u.UpstreamURL,
 			Host:          u.Host,
 			Prefix:        u.Prefix,
@@ -100,7 +112,11 @@ func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.
 			Log:           s.log.Named("proxy"),
 		})
 	}
-	return proxy.NewHandler(guard, s.kept, upstreams...), transports
+	h := proxy.HandlerConfig{Guard: guard, Budget: s.kept, Gate: s.gateOf(l)}
+	if s.audit != nil {
+		h.Recorder = recorder{s.audit}
+	}
+	return proxy.NewHandler(h, upstreams...), transports
 }
 
 // guardOf returns the guard of a listener, which answers to its own address. The

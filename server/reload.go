@@ -4,11 +4,13 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"ticketproxy/hint"
 )
 
 // reload reads the files again. The environment stays as it was at the start, so
-// only what files hold can be new: client secrets, certificates and seeds. When
-// one of them is wrong, all stays as it was, and status says so.
+// only what files hold can be new: client secrets, certificates, seeds, callers and the password
+// of the state. When one of them is wrong, all stays as it was, and status says so.
 func (s *Server) reload() {
 	c, err := s.options.Reload()
 	if err != nil {
@@ -18,7 +20,14 @@ func (s *Server) reload() {
 		s.reloadWarning.Store(&warning)
 		return
 	}
+	if s.callers != nil {
+		s.callers.update(true)
+	}
+	s.audit.Reopen()
 	s.use(c)
+	if err := s.state.renew(s.config.State, c.State); err != nil {
+		s.log.Error("going on with the state as it was", zap.Error(err), zap.String("hint", hint.Of(err)))
+	}
 	s.reloadWarning.Store(nil)
 	s.lookAtSecrets(c)
 	s.log.Info("the files were read again")

@@ -31,9 +31,11 @@ func (s *Server) run(ctx context.Context, ready func(apps []net.Addr)) error {
 	ctx, s.quit = context.WithCancel(ctx)
 	defer s.quit()
 	var sockets [][]net.Listener // of each listener
-	all := s.apps
-	if s.admin != nil {
-		all = append(all[:len(all):len(all)], s.admin)
+	all := slices.Clone(s.apps)
+	for _, l := range []*listener{s.tokens, s.admin} {
+		if l != nil {
+			all = append(all, l)
+		}
 	}
 	for _, l := range all {
 		opened, err := s.options.Network.open(ctx, l)
@@ -54,10 +56,10 @@ func (s *Server) run(ctx context.Context, ready func(apps []net.Addr)) error {
 	var apps []net.Addr
 	for i, l := range all {
 		for _, socket := range sockets[i] {
-			g.Go(func() error { return l.server.Serve(socket) })
+			g.Go(func() error { return l.server.ServeTLS(socket, l.tls) })
 			s.log.Info("listening", zap.Stringer("address", socket.Addr()), zap.String("for", l.purpose()))
 		}
-		if l != s.admin {
+		if l.upstreams != nil && l.caller == "" {
 			apps = append(apps, sockets[i][0].Addr())
 		}
 	}
@@ -103,14 +105,23 @@ func (s *Server) untilEnd(ctx context.Context) {
 	}
 }
 
-// reloadWhenAsked reads the files again with each value of asked, until ctx is done.
-// It has a goroutine of its own, since a disk that does not answer must not hold up
-// a drain.
+// reloadWhenAsked reads the files again with each value of asked, until ctx is done, and
+// CALLERS_FILE when it changes. It has a goroutine of its own, since a disk that does not
+// answer must not hold up a drain.
 func (s *Server) reloadWhenAsked(ctx context.Context, asked <-chan struct{}) {
+	poll := time.NewTicker(callersPoll)
+	defer poll.Stop()
+	if s.callers == nil {
+		poll.Stop()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-poll.C:
+			if s.callers.update(false) {
+				s.useCallers()
+			}
 		case <-asked:
 			slow := time.AfterFunc(reloadPatience, func() {
 				s.log.Warn("reading the files again takes long: the disk of one of them may not answer")

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"ticketproxy/admin"
+	"ticketproxy/audit"
 	"ticketproxy/config"
 	"ticketproxy/process"
 	"ticketproxy/proxy"
@@ -22,6 +24,8 @@ type Options struct {
 	Version   string                        // that the metrics show
 	Log       *zap.Logger                   // must not be nil
 	LogOutput *process.LossyWriter          // where the log goes; nil when no line of it can be lost
+	Stdout    io.Writer                     // for the audit log
+	Stderr    io.Writer                     // the same
 	Network   Network                       // how apps and issuers are reached
 	Limits    process.Limits                // that bound connections
 	Signals   process.Signals               // that end the server, or have it reload
@@ -39,46 +43,62 @@ type Server struct {
 	accounts []account
 	sources  map[string]proxy.TokenSource // of each account's tokens, by its name
 	apps     []*listener
+	tokens   *listener // hands out access tokens; nil when off
 	admin    *listener // nil when off
 	draining atomic.Bool
 	quit     context.CancelFunc // set by Run
+	current  config.Config      // in use
+	tls      *inbound.TLSFiles  // nil is plain HTTP
+	callers  *callersFile       // nil where nobody is asked who calls
+	audit    *audit.Log         // nil is off
 
 	answers *proxy.AnswerMemory // of all listeners
 	kept    *semaphore.Weighted // request bodies, of all listeners
 
 	exposed       atomic.Pointer[[]string] // warnings of files of secrets
 	reloadWarning atomic.Pointer[string]   // why files could not be read again; nil when they could
-	closeState    func() error
+	state         *sealedState
 }
 
 // New puts together the server that the configuration describes. It opens the
 // state, which Run or Close closes, and listens on nothing yet. It fails when the
 // state, or a record in it, cannot be used.
 func New(c config.Config, o Options) (*Server, error) {
-	state, err := openState(c.State)
+	if err := needsKey(c, "serve"); err != nil {
+		return nil, err
+	}
+	state, err := openState(c, func(err error) { noteStateKey(o.Log, err) })
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		config:     c,
-		options:    o,
-		log:        o.Log,
-		outbound:   o.Network.outbound(c),
-		sources:    map[string]proxy.TokenSource{},
-		answers:    proxy.NewAnswerMemory(share(o.Limits, mostAnswer)),
-		kept:       proxy.NewReplayBudget(),
-		closeState: state.Close,
+		config:   c,
+		options:  o,
+		log:      o.Log,
+		outbound: o.Network.outbound(c),
+		sources:  map[string]proxy.TokenSource{},
+		answers:  proxy.NewAnswerMemory(share(o.Limits, mostAnswer)),
+		kept:     proxy.NewReplayBudget(),
+		state:    state,
 	}
-	s.metrics = admin.NewMetrics(o.Version, s.statuses, s.lostLines)
+	s.metrics = admin.NewMetrics(o.Version, c.CallersFile != "", s.statuses, s.lostLines)
 	s.lookAtSecrets(c)
+	if err := s.openGateway(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	logCopies(state.Backend, o.Log.Named("tokens"))
 	if err := s.addAccounts(state); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.addApps()
+	if c.TokenListen.Network != "" {
+		s.addTokens()
+	}
 	if c.AdminListen != "" {
 		s.addAdmin()
 	}
 	s.use(c)
+	s.warnOfClearText()
 	return s, nil
 }
 
@@ -86,9 +106,10 @@ func New(c config.Config, o Options) (*Server, error) {
 // upstreams, which are the same as before. Requests in flight end with what they
 // began with. It is not safe for concurrent use.
 func (s *Server) use(c config.Config) {
+	s.current = c
 	for _, u := range c.Upstreams {
 		if a, ok := s.account(u.Name); ok {
-			a.use(u, client(u, s.outbound, a.Clock))
+			a.use(u, s.outbound)
 		}
 	}
 	for _, l := range s.apps {
@@ -96,14 +117,45 @@ func (s *Server) use(c config.Config) {
 	}
 }
 
+// useCallers has the listeners of callers' own serve the upstreams that the rules name now. It
+// is not safe for concurrent use.
+func (s *Server) useCallers() {
+	for _, l := range s.apps {
+		if l.caller != "" {
+			l.use(s.routes(l, s.current))
+		}
+	}
+}
+
+// openGateway opens what a gateway has besides: TLS, the audit log and CALLERS_FILE.
+func (s *Server) openGateway() (err error) {
+	if s.tls, err = openTLS(s.config, s.log); err != nil {
+		return err
+	}
+	if s.audit, err = openAudit(s.config, s.options); err != nil {
+		return err
+	}
+	if s.audit != nil {
+		s.metrics.Audit(s.audit.Lost)
+	}
+	s.callers, err = s.openCallers()
+	return err
+}
+
 // Close closes the state of a Server that was not run.
-func (s *Server) Close() error { return s.closeState() }
+func (s *Server) Close() error {
+	if s.callers != nil {
+		s.callers.close()
+	}
+	return errors.Join(s.audit.Close(), s.state.Close())
+}
 
 // addAdmin makes the listener for operators.
 func (s *Server) addAdmin() {
 	s.admin = &listener{
 		address:  config.Address{Network: "tcp", Address: s.config.AdminListen},
 		variable: "TICKETPROXY_ADMIN_LISTEN",
+		serves:   "admin",
 	}
 	c := admin.Config{
 		Version:  s.options.Version,
@@ -157,6 +209,17 @@ func (s *Server) warnings() []string {
 	if warning := s.reloadWarning.Load(); warning != nil {
 		all = append(all, *warning)
 	}
+	if err := s.audit.Failure(); err != nil {
+		all = append(all, "the audit log cannot be written: "+err.Error())
+	}
+	if s.callers != nil {
+		if problem := s.callers.Problem(); problem != "" {
+			all = append(all, "TICKETPROXY_CALLERS_FILE cannot be used, and what it held before is in use: "+problem)
+		}
+	}
+	if err := s.state.keyring.Problem(); err != nil {
+		all = append(all, "the keys of TICKETPROXY_STATE_KEY_FILE stay as they were before: "+err.Error())
+	}
 	if warnings := s.exposed.Load(); warnings != nil {
 		all = append(all, *warnings...)
 	}
@@ -168,7 +231,24 @@ func (s *Server) statuses() []tokens.Status {
 	all := make([]tokens.Status, len(s.accounts))
 	for i, a := range s.accounts {
 		all[i] = a.Status()
-		all[i].Hint = hintFor(all[i], *a.upstream.Load(), time.Now())
+		if u := *a.upstream.Load(); s.config.Reader() {
+			all[i].Hint = readerHint(all[i], s.config.State, u)
+		} else {
+			all[i].Hint = hintFor(all[i], s.config.State, u, time.Now())
+			s.addSealing(&all[i])
+		}
 	}
 	return all
+}
+
+// addSealing says in an account's status how its record is encrypted.
+func (s *Server) addSealing(status *tokens.Status) {
+	recipient, known := s.state.sealed(status.Account).Recipient()
+	if !known {
+		return
+	}
+	status.EncryptedTo = recipient
+	if warning := s.state.unsealedWarning(recipient); warning != "" {
+		status.Warnings = append(status.Warnings, warning)
+	}
 }

@@ -9,27 +9,27 @@ import (
 	"ticketproxy/tokens"
 )
 
-// A source hands a Refresher's tokens to the proxy, and puts its errors into
-// words for apps.
+// A source hands a keeper's tokens to the proxy, and puts its errors into words for
+// apps.
 type source struct {
-	refresher *tokens.Refresher
+	keeper    keeper
 	loginHint string
 }
 
 // Token implements proxy.TokenSource.
 func (s source) Token(ctx context.Context) (proxy.Token, error) {
-	token, err := s.refresher.Token(ctx)
+	token, err := s.keeper.Token(ctx)
 	return proxy.Token(token), s.forApps(err)
 }
 
 // Renew implements proxy.TokenSource.
 func (s source) Renew(ctx context.Context, rejected proxy.Token) (proxy.Token, error) {
-	token, err := s.refresher.Renew(ctx, tokens.Token(rejected))
+	token, err := s.keeper.Renew(ctx, tokens.Token(rejected))
 	return proxy.Token(token), s.forApps(err)
 }
 
 // Refused implements proxy.TokenSource.
-func (s source) Refused(token proxy.Token) { s.refresher.Refused(tokens.Token(token)) }
+func (s source) Refused(token proxy.Token) { s.keeper.Refused(tokens.Token(token)) }
 
 // forApps returns an error whose text apps may see: it names no file or process,
 // which log, status and admin listener do.

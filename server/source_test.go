@@ -81,7 +81,7 @@ func TestAppsSeeNoFilesOrProcesses(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				r := tokens.New(tokens.Config{Account: "park", Store: test.store, Issuer: faultyIssuer{test.issuer}, Holder: "host-7.4711"})
-				_, err := source{refresher: r}.Token(t.Context())
+				_, err := source{keeper: r}.Token(t.Context())
 				var token *proxy.TokenError
 				if !errors.As(err, &token) || token.Detail != "refreshing park: "+test.app {
 					t.Errorf("the app is told %v", err)
@@ -90,7 +90,7 @@ func TestAppsSeeNoFilesOrProcesses(t *testing.T) {
 				if !strings.Contains(s.Error, test.status) {
 					t.Errorf("status says %q", s.Error)
 				}
-				if hint := hintFor(s, config.Upstream{}, time.Now()); strings.HasPrefix(name, "egress") && !strings.Contains(hint, "HTTPS_PROXY") {
+				if hint := hintFor(s, config.State{}, config.Upstream{}, time.Now()); strings.HasPrefix(name, "egress") && !strings.Contains(hint, "HTTPS_PROXY") {
 					t.Errorf("hint: %q", hint)
 				}
 			})

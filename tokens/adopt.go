@@ -50,6 +50,7 @@ func (r *Refresher) load() (Record, Version, error) {
 			r.seedHash, r.seedRefused = now.Seed, false
 			r.mu.Unlock()
 		}
+		r.note(now)
 		return now.Record, now.version, nil
 	}
 	return Record{}, "", errUnsettled
@@ -61,17 +62,20 @@ func (r *Refresher) load() (Record, Version, error) {
 //
 // Another process may hold a newer record, or be redeeming this one, of which the
 // store says nothing any more. So the record that is stored again says that nobody
-// may ask the issuer for the takeover delay, in which the other process acts.
+// may ask the issuer for the takeover delay, in which the other process acts. Where the
+// store can tell that there is none, endSilence takes that back.
 func (r *Refresher) storeLostRecord(rec Record, version Version, err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lost := errors.Is(err, ErrNone) || errors.Is(err, ErrDamaged) || err == nil && rec.Generation < r.held.Generation
-	if !lost || r.saving == saveNothing || r.held.Dead != nil {
+	if !isLost(r.held, r.saving, rec, err) {
 		return false
 	}
 	if r.saving == saveDone {
 		r.config.Log.Warn("state has lost the record that is held: storing it again",
 			zap.Uint64("generation", r.held.Generation), zap.Error(err))
+		if r.lost = r.lostRecordLocked(err); r.lost.version != "" {
+			r.held = r.datedLocked(r.lost.Record)
+		}
 		r.held.NotBefore = latest(r.held.NotBefore, time.Now().Add(r.config.Takeover))
 		r.saving = savePending
 	}
@@ -105,19 +109,15 @@ func (r *Refresher) applySeed(rec Record, none bool) (_ Record, why string) {
 	return next, "seed is new: beginning a new line with it"
 }
 
-// supersededLocked reports whether what is held is dead while rec, though its
-// generation is older, lives on another refresh token.
-func (r *Refresher) supersededLocked(rec Record) bool {
-	return r.held.Dead != nil && rec.Dead == nil && !rec.Grant.RefreshToken.IsZero() &&
-		!rec.Grant.RefreshToken.Equal(r.held.Grant.RefreshToken)
-}
-
 // adopt takes over a stored record that is newer than what is held, publishes
 // it, and returns the snapshot that serves.
 func (r *Refresher) adopt(rec Record) *snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.saving != saveNothing && rec.Grant.Same(r.held.Grant) && rec.Generation == r.held.Generation {
+	switch adopts(r.held, r.saving, rec) {
+	case adoptNothing:
+		return r.current.Load()
+	case adoptSame:
 		rec = r.datedLocked(rec)
 		r.held, r.saving = rec, saveDone
 		if rec.Dead != nil {
@@ -128,11 +128,11 @@ func (r *Refresher) adopt(rec Record) *snapshot {
 		}
 		return r.publishLocked()
 	}
-	if r.saving != saveNothing && rec.Generation < r.held.Generation && !r.supersededLocked(rec) ||
-		rec.Grant.RefreshToken.IsZero() {
-		return r.current.Load()
-	}
 	r.config.Log.Info("adopted record", zap.Uint64("generation", rec.Generation))
+	if r.held.Generation == r.refused && rec.Generation > r.refused &&
+		rec.Grant.AccessToken.Equal(r.held.Grant.AccessToken) && rec.Grant.Obtained.Equal(r.held.Grant.Obtained) {
+		r.refused = rec.Generation // its access token goes on under another number, as after a fallback
+	}
 	rec = r.datedLocked(rec)
 	r.held, r.saving = rec, saveDone
 	r.failure = nil
@@ -168,7 +168,7 @@ func (r *Refresher) noteState(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil && r.state == nil {
-		r.config.Log.Error("state is unusable", zap.Error(err))
+		r.config.Log.Error("state is unusable", zap.Error(err), hintOf(err))
 	}
 	if err == nil && r.state != nil {
 		r.config.Log.Info("state is usable again")

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"ticketproxy/hint"
 	"ticketproxy/secret"
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/store/memory"
@@ -116,6 +117,11 @@ func TestUnusableStateIsLoggedOnce(t *testing.T) {
 				t.Errorf("%q was logged %d times, want %d", message, got, want)
 			}
 		}
+		for _, entry := range logged.FilterMessage("state is unusable").All() {
+			if entry.ContextMap()["hint"] != "look at the disk" {
+				t.Errorf("logged %v, without the store's hint", entry.ContextMap())
+			}
+		}
 	})
 }
 
@@ -127,7 +133,7 @@ type unreadableStore struct {
 
 func (s *unreadableStore) Load(ctx context.Context) (tokens.Record, tokens.Version, error) {
 	if s.broken.Load() {
-		return tokens.Record{}, "", errors.New("input/output error")
+		return tokens.Record{}, "", hint.With(errors.New("input/output error"), "look at the disk")
 	}
 	return s.Store.Load(ctx)
 }

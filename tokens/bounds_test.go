@@ -38,7 +38,7 @@ func TestRefusalOutlivesItsOwnRecord(t *testing.T) {
 		r.held.Dead = &Death{Reason: "spent"}
 		r.refused = 7
 		next := aGrant(time.Now())
-		next.RefreshToken = secret.New("another")
+		next.AccessToken, next.RefreshToken = secret.New("another"), secret.New("another")
 		r.adopt(Record{Generation: generation, Grant: next})
 		if r.refused != want {
 			t.Errorf("adopting generation %d leaves %d refused, want %d", generation, r.refused, want)
@@ -208,9 +208,9 @@ func TestPauseAfterTheClaim(t *testing.T) {
 			i := new(countingIssuer)
 			r := New(Config{Account: "park", Issuer: i, Store: new(lastRecord)})
 			rec := Record{Generation: 1, Grant: aGrant(time.Now())}
-			rec.Intent = &Intent{ID: "first.1", Start: time.Now().Add(-r.config.Takeover/2 - over)}
+			rec.Intent = &Intent{ID: "first.1", Start: time.Now().Add(-r.config.Takeover/6 - over)}
 			if again, _ := r.spend(rec, "version"); again != (asked == 0) || i.asked != asked {
-				t.Errorf("%v over half of the takeover delay: %d token requests, want %d", over, i.asked, asked)
+				t.Errorf("%v over a sixth of the takeover delay: %d token requests, want %d", over, i.asked, asked)
 			}
 		}
 	})

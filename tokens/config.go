@@ -19,13 +19,18 @@ type Config struct {
 	Grace    bool           // a spent refresh token still works for a while, so a lost answer may be asked for again soon
 	Holder   string         // this process, as its Store knows it; unique
 	Patience time.Duration  // how long a caller waits at most; 10 s when 0
-	Takeover time.Duration  // how long another process's intent is respected; 40 s when 0
+	Takeover time.Duration  // how long another process's intent is respected; 60 s when 0 (see isStale)
 	Poll     time.Duration  // how often the store is looked at for news; 1 s when 0
 	Log      *zap.Logger    // nothing is logged when nil
 	DeadHint string         // what revives a dead account; logged when it dies
 	Observer Observer       // told of events; may be nil
 	Rand     func() float64 // jitter in [0, 1); math/rand/v2 when nil
 }
+
+// defaultTakeover is the takeover delay. No process that runs takes so long from a claim to a
+// stored grant: isStale gives it 10 s until the token request, Issuer 30 s for that, and
+// storeDeadline 10 s for each use of the store.
+const defaultTakeover = 60 * time.Second
 
 // New returns the Refresher that c describes. It does nothing by itself.
 func New(c Config) *Refresher {
@@ -36,7 +41,7 @@ func New(c Config) *Refresher {
 		c.Patience = 10 * time.Second
 	}
 	if c.Takeover == 0 {
-		c.Takeover = 40 * time.Second
+		c.Takeover = defaultTakeover
 	}
 	if c.Poll == 0 {
 		c.Poll = time.Second

@@ -74,6 +74,7 @@ func requiredEvents() []string {
 		"kill", "damaged record", "conflict", "store is down before load", "store is down before swap",
 		"outcome unknown, nothing written", "outcome unknown, written", "issuer is down", "not sent", "lost request",
 		"lost answer", "duplicated request", "throttled", "client refused", "invalid refresh token", "death",
+		"write of a crashed process", "deleted record", "restored record",
 	}
 	for _, step := range []string{"before load", "before swap", "after swap", "before the request", "before the answer"} {
 		all = append(all, "pause "+step, "crash "+step)
@@ -84,15 +85,18 @@ func requiredEvents() []string {
 // TestMutantsAreCaught checks that histories find a protocol that is broken on purpose.
 func TestMutantsAreCaught(t *testing.T) {
 	t.Parallel()
-	for name, m := range map[string]mutant{"claims always": mutantClaimsAlways, "forgets grants": mutantForgetsGrants} {
+	for name, m := range map[string]mutant{
+		"claims always": mutantClaimsAlways, "forgets grants": mutantForgetsGrants, "gone early": mutantGoneEarly,
+		"trusts losses": mutantTrustsLosses,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(200) {
+			for seed := range uint64(2000) {
 				if len(simulate(t, seed+1, m).problems) > 0 {
 					return
 				}
 			}
-			t.Error("200 histories found nothing")
+			t.Error("2000 histories found nothing")
 		})
 	}
 }

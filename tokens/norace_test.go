@@ -2,4 +2,8 @@
 
 package tokens_test
 
-const defaultHistories = 100_000
+// These take a minute or so on two CPUs.
+const defaultHistories = 50_000
+
+// mostReplicas is how many replicas share an account in TestScale.
+const mostReplicas = 1_000

@@ -21,6 +21,13 @@ type fixedError string
 
 func (e fixedError) Error() string { return string(e) }
 
+// IsRecorded reports whether err says what the record says of an earlier token request: the
+// issuer is asked again later.
+func IsRecorded(err error) bool {
+	fixed, ok := errors.AsType[fixedError](err)
+	return ok && fixed != errClosing && fixed != errSlow
+}
+
 // Reason says why there is no usable access token, in words that apps may see:
 // they are fixed, but for the issuer's status and error code. The error's own
 // text is the operator's.

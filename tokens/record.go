@@ -3,6 +3,7 @@ package tokens
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"time"
 
 	"ticketproxy/secret"
@@ -15,6 +16,10 @@ type Record struct {
 	// descent: it never falls. 0 is a seed that was never redeemed.
 	Generation uint64
 	Grant      Grant
+	// Recipient is the age recipient to which the tokens in the store are encrypted; ""
+	// when they are in clear. Stores keep it and know nothing of it: package sealed
+	// encrypts and decrypts (tokens/store/sealed).
+	Recipient string
 	// Seed is the SHA-256 of the seed that this line descends from, in
 	// hexadecimal; empty when the line began with a login.
 	Seed string
@@ -107,6 +112,7 @@ func (g Grant) Same(h Grant) bool {
 type wire struct {
 	Format        int       `json:"format"`
 	Generation    uint64    `json:"generation"`
+	Recipient     string    `json:"recipient,omitempty"`
 	AccessToken   string    `json:"access_token,omitempty"`
 	RefreshToken  string    `json:"refresh_token,omitempty"`
 	Fallback      string    `json:"fallback_refresh_token,omitempty"`
@@ -127,20 +133,33 @@ type wire struct {
 	Dead          *Death    `json:"dead,omitempty"`
 }
 
-// format is the version of the stored form. A program refuses a newer one
-// rather than drop what it does not know.
-const format = 1
+// Versions of the stored form. A program refuses a newer one rather than drop what it
+// does not know. A record with encrypted tokens has a version of its own, since a program
+// that does not know of encryption would send what it finds as a token.
+const (
+	formatClear  = 1
+	formatSealed = 2
+)
+
+// format returns the version of the form in which the record is stored.
+func (w wire) format() int {
+	if w.Recipient != "" {
+		return formatSealed
+	}
+	return formatClear
+}
 
 // maxGeneration is the highest generation that is read. Rotations do not get
 // there, so that counting on never wraps, and a store may keep it as a signed
 // number.
 const maxGeneration = 1<<63 - 1
 
-// Encode returns the record as a store keeps it: JSON, secrets in clear.
+// Encode returns the record as a store keeps it: JSON, with the tokens as they are in the
+// record.
 func (r Record) Encode() ([]byte, error) {
-	return json.MarshalIndent(wire{
-		Format:        format,
+	w := wire{
 		Generation:    r.Generation,
+		Recipient:     r.Recipient,
 		AccessToken:   r.Grant.AccessToken.Reveal(),
 		RefreshToken:  r.Grant.RefreshToken.Reveal(),
 		Fallback:      r.Grant.Fallback.Reveal(),
@@ -159,18 +178,25 @@ func (r Record) Encode() ([]byte, error) {
 		NotBefore:     r.NotBefore,
 		Pause:         r.RefusalPause.Seconds(),
 		Dead:          r.Dead,
-	}, "", "\t")
+	}
+	w.Format = w.format()
+	return json.MarshalIndent(w, "", "\t")
 }
 
 // Decode reads what Encode wrote. Its errors hold no part of the data, and are
-// ErrDamaged unless a newer program may have written it.
+// ErrDamaged unless a newer program may have written it. They are ErrNotOurs, too, when
+// nothing in the data shows that Encode wrote it.
 func Decode(data []byte) (Record, error) {
 	var w wire
 	err := json.Unmarshal(data, &w)
-	if w.Format > format {
-		return Record{}, fmt.Errorf("decoding record: format %d, this program knows %d", w.Format, format)
+	if w.Format > formatSealed {
+		return Record{}, fmt.Errorf("decoding record: format %d, this program knows %d", w.Format, formatSealed)
 	}
-	if err != nil || w.Format != format {
+	whole := err == nil && w.Format == w.format() && w.Generation > 0
+	if !whole && !isOurs(data) {
+		return Record{}, fmt.Errorf("decoding record: %w: %w", ErrDamaged, ErrNotOurs)
+	}
+	if err != nil || w.Format != w.format() {
 		return Record{}, fmt.Errorf("decoding record: %w: not a record of %d bytes", ErrDamaged, len(data))
 	}
 	if w.Generation > maxGeneration {
@@ -188,6 +214,7 @@ func Decode(data []byte) (Record, error) {
 			RefreshExpiry: w.RefreshExpiry,
 			Renewed:       w.Renewed,
 		},
+		Recipient:    w.Recipient,
 		Seed:         w.Seed,
 		Spent:        w.Spent,
 		Intent:       w.Intent,
@@ -200,4 +227,18 @@ func Decode(data []byte) (Record, error) {
 		RefusalPause: time.Duration(w.Pause * float64(time.Second)),
 		Dead:         w.Dead,
 	}, nil
+}
+
+// isOurs reports whether data shows that Encode wrote it, perhaps before it was damaged. JSON
+// that is whole has a number as its format, and a generation. Other text still begins as
+// Encode begins.
+func isOurs(data []byte) bool {
+	var head struct {
+		Format     *float64        `json:"format"`
+		Generation json.RawMessage `json:"generation"`
+	}
+	if json.Valid(data) {
+		return json.Unmarshal(data, &head) == nil && head.Format != nil && head.Generation != nil
+	}
+	return regexp.MustCompile(`^\s*\{\s*"format"\s*:\s*[0-9]`).Match(data)
 }

@@ -29,15 +29,17 @@ func storeContext() (context.Context, context.CancelFunc) {
 // advance refreshes until a usable token newer than past is published, or returns
 // why it cannot. The caller holds r.advancing.
 func (r *Refresher) advance(past *snapshot) error {
+	defer r.setAwaiting(false)
 	if err := r.saveHeld(); err != nil {
 		return r.fail(err)
 	}
 	for {
+		news := r.news.next()
 		rec, version, err := r.load()
 		if err != nil {
 			return r.fail(err)
 		}
-		if v := r.adopt(rec); v != past && v.usable(time.Now()) {
+		if v := r.adopt(rec); v != past && v.usable(time.Now()) && !r.isRefused(v.token.Generation) {
 			return nil
 		}
 		holder := r.holderOf(rec.Intent)
@@ -52,6 +54,7 @@ func (r *Refresher) advance(past *snapshot) error {
 		}
 		rec, f := r.factsOf(rec, holder)
 		d := decide(rec, f)
+		r.setAwaiting(d.step == stepWaitForHolder)
 		if rec.Intent != nil && (d.step == stepRefresh || d.step == stepCoolDown) {
 			r.config.Log.Warn("a refresh was begun and did not end: taking over",
 				zap.Uint64("generation", rec.Generation), zap.Int("try", rec.Intent.Try))
@@ -62,7 +65,7 @@ func (r *Refresher) advance(past *snapshot) error {
 		case stepCoolDown:
 			return r.coolDown(d.err, d.waits)
 		case stepWaitForHolder:
-			if !r.pause(r.config.Takeover / 80) {
+			if !r.awaitHolder(rec.Intent.Holder, news) {
 				return r.fail(errClosing)
 			}
 			continue
@@ -122,7 +125,7 @@ func (r *Refresher) unchangedForTakeover(intent *Intent) bool {
 	defer r.mu.Unlock()
 	now := time.Now()
 	if r.seen.id != intent.ID {
-		r.seen = sighting{id: intent.ID, since: now}
+		r.seen = sighting{id: intent.ID, holder: intent.Holder, since: now}
 	}
 	return now.Sub(r.seen.since) >= r.config.Takeover
 }
@@ -130,8 +133,9 @@ func (r *Refresher) unchangedForTakeover(intent *Intent) bool {
 // A sighting is another process's intent, and since when it was seen unchanged by
 // this process's monotonic clock.
 type sighting struct {
-	id    string
-	since time.Time
+	id     string
+	holder string
+	since  time.Time
 }
 
 // claim swaps in an intent of this process. It is won only on a nil error. With
@@ -145,13 +149,7 @@ func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 	ctx, cancel := storeContext()
 	defer cancel()
 	claimed, err := commit(ctx, r.config.Store, &stored{version: version}, func(s stored) (Record, error) {
-		switch {
-		case s.cause == nil:
-			return rec, nil
-		case s.err == nil && s.Intent != nil && s.Intent.ID == id:
-			return Record{}, errKeep
-		}
-		return Record{}, s.cause
+		return settleClaim(s, rec)
 	})
 	if err != nil {
 		if !errors.Is(err, ErrConflict) {
@@ -167,9 +165,8 @@ func (r *Refresher) claim(rec Record, version Version) (stored, error) {
 // function that does. If again is true, the caller starts the protocol again.
 func (r *Refresher) spend(rec Record, version Version) (again bool, _ error) {
 	began := time.Now()
-	asleep := began.Round(0).Sub(rec.Intent.Start.Round(0)) // by the wall clock, which goes on while the machine sleeps
-	if asleep > r.config.Takeover/2 || began.Sub(rec.Intent.Start) > r.config.Takeover/2 {
-		return true, nil // the process was paused after the claim: another may have taken over
+	if isStale(rec.Intent.Start, began, r.config.Takeover) {
+		return true, nil
 	}
 	retries := r.retriesSoFar()
 	// The request is not cancelled when a caller gives up.
@@ -226,24 +223,51 @@ func (r *Refresher) died(version Version, next Record) (again bool, _ error) {
 func (r *Refresher) recordFailure(version Version, next Record) error {
 	ctx, cancel := storeContext()
 	defer cancel()
-	_, err := r.config.Store.Swap(ctx, version, next)
-	if err != nil && !errors.Is(err, ErrConflict) {
+	version, err := r.config.Store.Swap(ctx, version, next)
+	switch {
+	case err == nil:
+		r.note(stored{Record: next, version: version})
+	case !errors.Is(err, ErrConflict):
 		r.config.Observer.WriteFailed()
 		r.config.Log.Warn("failed refresh could not be recorded", zap.Error(err))
 	}
 	return err
 }
 
-// pause waits for the given time, and reports false when the process ends.
-func (r *Refresher) pause(d time.Duration) bool {
+// awaitHolder waits until the store is to be looked at again for what another process does,
+// and reports false when this process ends. A store that tells of changes is looked at
+// seldom besides, in case that it cannot tell now. That the holder has ended is no change of
+// the record, and is asked for apart.
+func (r *Refresher) awaitHolder(holder string, news <-chan struct{}) bool {
+	d := r.config.Takeover / 120
+	if _, ok := r.config.Store.(Notifier); ok {
+		d = r.config.Takeover / 12
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-r.inflight.over():
-		return false
+	ask := time.NewTicker(r.config.Takeover / 160)
+	defer ask.Stop()
+	presence, tells := r.config.Store.(Presence)
+	for {
+		select {
+		case <-timer.C:
+			return true
+		case <-news:
+			return true
+		case <-ask.C:
+			if tells && presence.Gone(holder) {
+				return true
+			}
+		case <-r.inflight.over():
+			return false
+		}
 	}
+}
+
+func (r *Refresher) setAwaiting(awaiting bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.awaiting = awaiting
 }
 
 func (r *Refresher) isRefused(generation uint64) bool {

@@ -21,12 +21,16 @@ type Refresher struct {
 	advancing chanMutex                // held while the refresh protocol runs
 	inflight  inflight                 // refreshes under way
 	polledAt  time.Time                // when Run last looked at the store; Run's own
+	news      news                     // what the store tells of changes
+	flag      refusalFlag              // what readers tell of refused tokens
 
 	mu          sync.Mutex // guards all that follows
 	began       bool       // an access token was held
 	held        Record     // the newest record known
 	saving      saveState  // of held
 	replacing   Version    // what held replaces in the store, while it is not stored
+	known       stored     // what the store had when this process last read or wrote it
+	lost        stored     // what it had when it lost held, if that was held; no version otherwise
 	failure     *failure   // why the last refresh failed; nil after a success
 	wanted      time.Time  // when a caller last found no token
 	state       error      // why the store could not be read, when last looked at
@@ -34,7 +38,8 @@ type Refresher struct {
 	seedRefused bool       // that seed was refused, and the refresh token before it goes on
 	refused     uint64     // the newest generation whose access token is replaced because the API refused it
 	refusals    refusals   // what the API refused of the generations that this process used
-	seen        sighting   // another process's intent that is being waited for
+	seen        sighting   // another process's intent that was seen last
+	awaiting    bool       // a refresh waits for that process
 	skew        *float64   // seconds that the local clock is ahead of the issuer's; nil when not known
 	loggedSkew  float64    // the skew that was logged last; 0 when none was
 	retries     int        // how often Retry was called
@@ -78,9 +83,18 @@ func (e *DeadError) Error() string { return "account " + e.Account + ": " + e.Re
 // waits for the next one too if that begins within 3 s of the call. The error is
 // ctx's, or an *UnavailableError or *DeadError.
 func (r *Refresher) Token(ctx context.Context) (Token, error) {
+	v, err := r.usable(ctx)
+	if err != nil {
+		return Token{}, err
+	}
+	return v.token, nil
+}
+
+// usable returns the snapshot whose token Token returns.
+func (r *Refresher) usable(ctx context.Context) (*snapshot, error) {
 	v := r.current.Load()
 	if v.usable(time.Now()) {
-		return v.token, nil
+		return v, nil
 	}
 	return r.await(ctx, v)
 }
@@ -99,14 +113,18 @@ func (r *Refresher) Renew(ctx context.Context, rejected Token) (Token, error) {
 	if !r.noteRejection(v) {
 		return rejected, nil
 	}
-	return r.await(ctx, v)
+	v, err := r.await(ctx, v)
+	if err != nil {
+		return Token{}, err
+	}
+	return v.token, nil
 }
 
-// await returns a usable token other than past's, which has expired or was
+// await returns a snapshot with a usable token other than past's, which has expired or was
 // refused; past is nil when none was ever held.
-func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
+func (r *Refresher) await(ctx context.Context, past *snapshot) (*snapshot, error) {
 	if v := r.publishUnsaved(past); r.replaces(v, past) {
-		return v.token, nil
+		return v, nil
 	}
 	lastBegin := r.want().Add(maxPause)
 	patience := time.NewTimer(r.config.Patience)
@@ -117,17 +135,17 @@ func (r *Refresher) await(ctx context.Context, past *snapshot) (Token, error) {
 			err = r.share(ctx, patience.C, past)
 		}
 		if v := r.publishUnsaved(past); r.replaces(v, past) {
-			return v.token, nil
+			return v, nil
 		}
 		if err == nil && !retried && !r.current.Load().usable(time.Now()) && time.Now().Before(lastBegin) {
 			retried = true // once: the refresh took longer than the new token lives, and the next one may not
 			continue
 		}
 		if err == nil {
-			return Token{}, &UnavailableError{Account: r.config.Account, Err: errStillborn}
+			return nil, &UnavailableError{Account: r.config.Account, Err: errStillborn}
 		}
 		if err := r.waitOut(ctx, patience.C, err, lastBegin); err != nil {
-			return Token{}, err
+			return nil, err
 		}
 	}
 }

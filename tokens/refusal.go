@@ -128,6 +128,7 @@ func (r *Refresher) refusalWarningLocked(now time.Time) string {
 	if s.row < 2 || r.held.Generation != s.generation && now.Sub(s.latest) >= livedWell(r.held.Grant) {
 		return ""
 	}
-	return fmt.Sprintf("the API refuses new tokens since %s: check the account's rights, UPSTREAM_URL and CLIENT_ID",
+	return fmt.Sprintf("the API refuses new tokens since %s: check the account's rights and its scope, and that API, "+
+		"issuer and client belong together",
 		s.since.UTC().Format(time.RFC3339))
 }

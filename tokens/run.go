@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -11,30 +12,69 @@ import (
 // adopts what other processes have stored, and stores what could not be stored
 // before. Drain ends what it leaves.
 func (r *Refresher) Run(ctx context.Context) {
+	if n, ok := r.config.Store.(Notifier); ok {
+		n.Notify(r.news.tell)
+	}
+	if n, ok := r.config.Store.(RefusalNotifier); ok {
+		n.NotifyRefused(r.noteFlag)
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		told := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-r.news.told():
+			told = true
+		case <-r.flag.told():
 		}
+		r.obeyFlag()
 		now := time.Now()
-		if now.Sub(r.polledAt) >= r.config.Poll {
+		_, tells := r.config.Store.(Notifier)
+		// A refresh looks at the store itself, and where that is dear, it is not done twice.
+		if (told || now.Sub(r.polledAt) >= r.pollInterval()) && !(tells && r.isToReplace(r.current.Load(), now)) {
 			r.polledAt = now
 			r.pollStore()
 		}
-		v := r.current.Load()
-		refused := v != nil && r.isRefused(v.token.Generation)
-		if (v.due(now) || refused) && r.obstacle() == nil {
+		// It is loaded once: another caller's refresh may publish a new one in between.
+		if past := r.current.Load(); r.isToReplace(past, now) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-r.join(v):
+			case <-r.join(past):
 			}
 		}
 		timer.Reset(r.untilNext())
 	}
+}
+
+// isToReplace reports whether Run is to begin a refresh now that gets past v.
+func (r *Refresher) isToReplace(v *snapshot, now time.Time) bool {
+	refused := v != nil && r.isRefused(v.token.Generation)
+	return (v.due(now) || refused) && r.obstacle() == nil
+}
+
+// pollInterval returns how often the store is looked at. A store that tells of changes is
+// looked at where it cannot tell: a seed is new, a record is to be stored, or the last look
+// failed.
+func (r *Refresher) pollInterval() time.Duration {
+	if _, ok := r.config.Store.(Notifier); !ok {
+		return r.config.Poll
+	}
+	seed := r.config.Seed().Hash()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.polledAt.IsZero(), r.saving >= savePending:
+		return r.config.Poll
+	case r.state != nil:
+		return 10 * r.config.Poll
+	case seed != "" && seed != r.seedHash:
+		return r.config.Poll
+	}
+	return math.MaxInt64
 }
 
 // untilNext returns how long Run has nothing to do.

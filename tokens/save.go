@@ -42,23 +42,17 @@ func (r *Refresher) saveHeld() error {
 	defer cancel()
 	superseded := false
 	now, err := commit(ctx, r.config.Store, &stored{version: version}, func(s stored) (Record, error) {
-		switch {
-		case s.cause == nil:
-			return rec, nil
-		case errors.Is(s.err, ErrNone), errors.Is(s.err, ErrDamaged):
-			r.config.Log.Warn("state has lost the record that was announced: storing it again",
-				zap.Uint64("generation", rec.Generation), zap.Error(s.err))
-			return rec, nil
-		case s.err != nil:
+		switch settleGrant(s, rec) {
+		case settleUnknown:
 			return Record{}, errors.Join(s.cause, s.err)
-		case s.Grant.Same(rec.Grant) && s.Generation == rec.Generation:
+		case settleStored:
 			return Record{}, errKeep
-		case s.Generation >= rec.Generation:
+		case settleSuperseded:
 			superseded = true
 			return Record{}, errKeep
-		case s.Generation+1 != rec.Generation:
+		case settleStoreLost:
 			r.config.Log.Warn("state has lost the record that was announced: storing over it",
-				zap.Uint64("stored", s.Generation), zap.Uint64("generation", rec.Generation))
+				zap.Uint64("stored", s.Generation), zap.Uint64("generation", rec.Generation), zap.Error(s.err))
 		}
 		r.mu.Lock()
 		r.replacing = s.version
@@ -73,7 +67,9 @@ func (r *Refresher) saveHeld() error {
 		r.config.Log.Warn("a newer record is stored: dropping the one held", zap.Uint64("generation", now.Generation))
 		r.supersede(now.Record)
 	default:
+		r.note(now)
 		r.saved(now.Record)
+		r.endSilence(now)
 	}
 	return nil
 }

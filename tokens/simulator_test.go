@@ -23,6 +23,7 @@ type history struct {
 	lifetime time.Duration
 	takeover time.Duration
 	faults   bool          // faults may happen
+	deletes  bool          // the record is deleted rather than damaged
 	over     chan struct{} // closed at the end, to release crashed processes
 
 	mutant mutant
@@ -67,10 +68,13 @@ type disk struct {
 	record      tokens.Record
 	version     int
 	highest     uint64
-	damaged     bool            // the record cannot be used, until it is put back
-	everDamaged bool            // at some time
-	gone        map[string]bool // holders that have ended
-	knowsGone   bool            // Gone reports these
+	deleted     bool                 // there is no record, until it is put back
+	damaged     bool                 // the record cannot be used, until it is put back
+	everDamaged bool                 // or deleted, at some time
+	gone        map[string]time.Time // when holders have ended
+	knowsGone   bool                 // Gone reports these
+	versions    []tokens.Version     // all in a row; "" for none
+	witnesses   bool                 // Restored tells of these
 }
 
 // A modelIssuer knows the true state of every token.
@@ -132,7 +136,11 @@ type node struct {
 	paused    bool // for long, within step
 	ran       chan struct{}
 	spending  *redemption // whose grant is not saved yet
+	sending   func()      // what arrives at the store if the process crashes now; or nil
 }
+
+// wire is how long what a crashed process has sent may take to the store.
+const wire = time.Second
 
 // chance reports whether a fault happens, with a chance of one in so many. Once faults
 // have ended, none does.
@@ -170,12 +178,29 @@ func (n *node) step(where string) bool {
 	return !crashed
 }
 
-// crash ends the process as kill -9 does. The caller holds h.mu.
+// crash ends the process as kill -9 does. What it has sent may still arrive. The caller
+// holds h.mu.
 func (n *node) crash() {
 	n.crashed.Store(true)
-	n.h.blame(n, "crash")
-	n.h.disk.gone[n.name] = true
+	n.h.disk.gone[n.name] = time.Now()
 	n.cancel()
+	if n.sending == nil || n.h.disk.everDamaged || n.rand.IntN(2) == 0 {
+		n.h.blame(n, "crash")
+		return
+	}
+	n.h.count("write of a crashed process")
+	send := n.sending
+	time.AfterFunc(time.Duration(n.rand.Int64N(int64(wire))), func() {
+		n.h.mu.Lock()
+		lost := n.h.disk.everDamaged // a write of before the loss would be an old record or a spent seed
+		if lost {
+			n.h.blame(n, "crash")
+		}
+		n.h.mu.Unlock()
+		if !lost {
+			send()
+		}
+	})
 }
 
 // blame notes what went wrong with a redemption that a process has not saved yet. Once
@@ -195,17 +220,31 @@ func (h *history) blame(n *node, fault string) {
 // damagedVersion is the version of a damaged record.
 const damagedVersion tokens.Version = "damaged"
 
-// damage damages the record, unless the account is dead: any record that is not dead
-// replaces a dead one.
+// damage damages or deletes the record, unless the account is dead: any record that is not
+// dead replaces a dead one. While a process holds nothing, it is not deleted: the process
+// would begin again with its seed.
 func (h *history) damage() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.disk.version == 0 || h.disk.record.Dead != nil {
+	if h.disk.version == 0 || h.disk.deleted || h.disk.record.Dead != nil {
 		return
 	}
-	h.note("the record is damaged")
-	h.count("damaged record")
-	h.disk.damaged, h.disk.everDamaged = true, true
+	for _, n := range h.processes {
+		if h.deletes && !n.crashed.Load() && n.refresher.Status().Generation == 0 {
+			return
+		}
+	}
+	if h.deletes {
+		h.note("the record is deleted")
+		h.count("deleted record")
+		h.disk.deleted = true
+		h.disk.versions = append(h.disk.versions, "")
+	} else {
+		h.note("the record is damaged")
+		h.count("damaged record")
+		h.disk.damaged = true
+	}
+	h.disk.everDamaged = true
 	for _, n := range h.all {
 		if n.crashed.Load() || n.paused { // these put nothing back
 			h.blame(n, "absence")
@@ -232,7 +271,7 @@ func (n *node) Load(ctx context.Context) (tokens.Record, tokens.Version, error) 
 	if n.h.disk.damaged {
 		return tokens.Record{}, damagedVersion, tokens.ErrDamaged
 	}
-	if n.h.disk.version == 0 {
+	if n.h.disk.version == 0 || n.h.disk.deleted {
 		return tokens.Record{}, "", tokens.ErrNone
 	}
 	return n.h.disk.record, tokens.Version(fmt.Sprint(n.h.disk.version)), nil
@@ -240,6 +279,9 @@ func (n *node) Load(ctx context.Context) (tokens.Record, tokens.Version, error) 
 
 // Swap implements tokens.Store.
 func (n *node) Swap(ctx context.Context, old tokens.Version, next tokens.Record) (tokens.Version, error) {
+	n.h.mu.Lock()
+	n.sending = func() { n.swap(old, next) }
+	n.h.mu.Unlock()
 	if !n.step("before swap") {
 		return "", errCrashed
 	}
@@ -253,6 +295,7 @@ func (n *node) Swap(ctx context.Context, old tokens.Version, next tokens.Record)
 func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, error) {
 	n.h.mu.Lock()
 	defer n.h.mu.Unlock()
+	n.sending = nil
 	d := n.h.disk
 	fail := func(err error) (tokens.Version, error) {
 		if d.everDamaged || n.spending != nil && n.spending.fault == "" {
@@ -270,7 +313,7 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 		return fail(tokens.ErrUnknown)
 	}
 	now := tokens.Version("")
-	if d.version > 0 {
+	if d.version > 0 && !d.deleted {
 		now = tokens.Version(fmt.Sprint(d.version))
 	}
 	if d.damaged && old != damagedVersion {
@@ -281,6 +324,9 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 	}
 	if now != old {
 		n.h.count("conflict")
+		if n.crashed.Load() && n.h.mutant != mutantGoneEarly {
+			n.h.blame(n, "crash") // others have waited for the takeover delay
+		}
 		if n.h.mutant == mutantClaimsAlways && next.Intent != nil {
 			return now, nil
 		}
@@ -289,7 +335,10 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 	if n.h.mutant == mutantForgetsGrants && next.Generation > d.record.Generation && n.rand.IntN(3) == 0 {
 		return old, nil
 	}
-	d.damaged = false
+	if d.deleted {
+		d.highest = next.Generation
+	}
+	d.damaged, d.deleted = false, false
 	if next.Generation < d.highest {
 		n.h.problem("%s stored generation %d after %d", n.name, next.Generation, d.highest)
 	}
@@ -302,6 +351,7 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 		n.h.problem("decoding: %v", err)
 	}
 	d.version++
+	d.versions = append(d.versions, tokens.Version(fmt.Sprint(d.version)))
 	d.highest = max(d.highest, next.Generation)
 	if n.spending != nil && n.spending.granted == next.Grant.RefreshToken.Reveal() {
 		n.spending = nil
@@ -321,7 +371,31 @@ func (n *node) swap(old tokens.Version, next tokens.Record) (tokens.Version, err
 func (n *node) Gone(holder string) bool {
 	n.h.mu.Lock()
 	defer n.h.mu.Unlock()
-	return n.h.disk.knowsGone && n.h.disk.gone[holder]
+	ended, ok := n.h.disk.gone[holder]
+	return n.h.disk.knowsGone && ok && (time.Since(ended) >= wire || n.h.mutant == mutantGoneEarly)
+}
+
+// Restored implements tokens.Witness. It hears of the versions some time later.
+func (n *node) Restored(ctx context.Context, lost, next tokens.Version) bool {
+	n.h.mu.Lock()
+	lag, late := time.Duration(n.rand.Int64N(int64(time.Second))), n.chance(5)
+	n.h.mu.Unlock()
+	if late {
+		<-ctx.Done()
+		return false
+	}
+	time.Sleep(lag)
+	n.h.mu.Lock()
+	defer n.h.mu.Unlock()
+	d := n.h.disk
+	for i := 2; d.witnesses && i < len(d.versions); i++ {
+		if d.versions[i-1] == "" && d.versions[i] == next && (d.versions[i-2] == lost || n.h.mutant == mutantTrustsLosses) {
+			n.h.count("restored record")
+			n.h.note("%s: version %s was restored as %s", n.name, lost, next)
+			return true
+		}
+	}
+	return false
 }
 
 // Refresh implements tokens.Issuer.
@@ -458,7 +532,7 @@ func (h *history) start(seed secret.String) *node {
 	var mu sync.Mutex
 	n.refresher = tokens.New(tokens.Config{
 		Account: "park", Issuer: n, Store: n, Holder: n.name, Seed: constant(seed),
-		Rotation: rotation, Grace: h.issuer.kind == "grace", Takeover: h.takeover, Poll: 15 * time.Second,
+		Rotation: rotation, Grace: h.issuer.kind == "grace", Takeover: h.takeover, Poll: 9 * time.Second,
 		Rand: func() float64 {
 			mu.Lock()
 			defer mu.Unlock()
@@ -483,6 +557,8 @@ const (
 	mutantNone          mutant = iota
 	mutantClaimsAlways         // a process that loses the race for an intent goes on as if it had won
 	mutantForgetsGrants        // the store does not store a grant, and reports that it has
+	mutantTrustsLosses         // whatever record was lost is taken to be the one that is held
+	mutantGoneEarly            // a holder is gone before what it sent has arrived
 )
 
 // simulate runs the history of a seed and returns it.
@@ -499,7 +575,8 @@ func (h *history) run() {
 	h.lifetime = pick(10*time.Second, time.Minute, 10*time.Minute)
 	kinds := []string{"strict", "grace", "revoking", "lenient", "never"}
 	h.issuer = &modelIssuer{kind: kinds[h.rand.IntN(len(kinds))], refresh: map[string]*modelToken{}, access: map[string]*modelToken{}, redemption: map[string]*redemption{}}
-	h.disk = &disk{gone: map[string]bool{}, knowsGone: h.rand.IntN(2) == 0}
+	h.disk = &disk{gone: map[string]time.Time{}, knowsGone: h.rand.IntN(2) == 0, witnesses: h.rand.IntN(4) > 0}
+	h.deletes = h.rand.IntN(2) == 0 || h.mutant == mutantTrustsLosses
 	seed := h.issuer.seed()
 	h.mu.Lock()
 	for range 1 + h.rand.IntN(3) {
@@ -512,7 +589,7 @@ func (h *history) run() {
 		time.Sleep(time.Duration(h.rand.Int64N(int64(8*time.Second))) + 1)
 		i := h.rand.IntN(len(h.processes))
 		if h.processes[i].crashed.Load() || h.rand.IntN(12) == 0 {
-			h.restart(i, seed)
+			h.restart(i, h.laterSeed(seed))
 		}
 		if h.rand.IntN(60) == 0 {
 			h.damage()
@@ -533,10 +610,10 @@ func (h *history) run() {
 	h.mu.Unlock()
 	for i, n := range h.processes {
 		if n.crashed.Load() {
-			h.restart(i, seed)
+			h.restart(i, h.laterSeed(seed))
 		}
 	}
-	time.Sleep(time.Minute)
+	time.Sleep(3 * h.takeover) // the longest pause
 	h.settle()
 	if h.seed%10 == 0 && h.settled() && h.disk.record.Dead == nil { // this takes as long as the rest
 		h.longOutage()
@@ -544,6 +621,17 @@ func (h *history) run() {
 	}
 	h.verdict()
 	h.end()
+}
+
+// laterSeed returns the seed of a process that is started later. Where records are deleted
+// it has none: with the record, the memory of which seeds are spent is deleted.
+func (h *history) laterSeed(seed secret.String) secret.String {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.deletes && h.disk.highest > 0 {
+		return secret.String{}
+	}
+	return seed
 }
 
 // settle waits until the processes have settled, for twelve minutes at most.
@@ -594,7 +682,7 @@ func (h *history) accepts(token tokens.Token) bool {
 func (h *history) settled() bool {
 	h.mu.Lock()
 	dead := h.disk.record.Dead != nil
-	damaged := h.disk.damaged
+	damaged := h.disk.damaged || h.disk.deleted
 	h.mu.Unlock()
 	if damaged {
 		return false
@@ -612,7 +700,7 @@ func (h *history) settled() bool {
 // reason.
 func (h *history) verdict() {
 	h.mu.Lock()
-	if h.disk.damaged { // the processes that held it have ended: a person must help
+	if h.disk.damaged || h.disk.deleted { // the processes that held it have ended: a person must help
 		h.mu.Unlock()
 		return
 	}
@@ -638,11 +726,19 @@ func (h *history) verdict() {
 		var dead *tokens.DeadError
 		switch {
 		case err == nil && s.Usable:
-		case stored.Dead != nil && errors.As(err, &dead):
+		case errors.As(err, &dead) && h.isDead(): // perhaps only this request has found it out
 		default:
 			h.problem("%s does not work: %v; status %+v; stored death %v", n.name, err, s, stored.Dead)
 		}
 	}
+}
+
+// isDead reports whether the account is recorded as dead, and rightly so.
+func (h *history) isDead() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	stored := h.disk.record
+	return stored.Dead != nil && !h.issuer.redeemable(stored.Grant.RefreshToken.Reveal())
 }
 
 // end releases crashed processes, and ends every process.

@@ -17,9 +17,20 @@ func States() []string {
 	return []string{Starting, Ready, Degraded, Unsaved, Unavailable, Dead}
 }
 
+// Roles of an instance, as ROLE names them.
+const (
+	RoleRefresher = "refresher" // holds the refresh token, and asks the issuer
+	RoleReader    = "reader"    // has the access tokens that refreshers store, and no refresh token
+)
+
+// shownWait is how long another process must have been waited for before Status says so. Most
+// refreshes take less.
+const shownWait = 2 * time.Second
+
 // A Status is what may be shown of an account: it holds no secret.
 type Status struct {
 	Account       string    `json:"account"`
+	Role          string    `json:"role"`
 	State         string    `json:"state"`
 	Usable        bool      `json:"usable"` // an access token is held that is believed valid
 	Began         bool      `json:"began"`  // one was held at some time since the start
@@ -33,6 +44,10 @@ type Status struct {
 	Hint          string    `json:"hint,omitempty"`     // what a person can do about it; the Refresher leaves it empty
 	Warnings      []string  `json:"warnings,omitempty"` // what a person should do before it is too late
 	Cause         error     `json:"-"`                  // what Error says; may be an *IssuerError
+
+	// EncryptedTo is the age recipient to whom the stored tokens are encrypted; "" when
+	// they are in clear. The Refresher leaves it empty.
+	EncryptedTo string `json:"encrypted_to,omitempty"`
 
 	// ClockSkew is by how many seconds the local clock is ahead of the issuer's;
 	// nil when the issuer has not told its time.
@@ -58,6 +73,7 @@ func (r *Refresher) Status() Status {
 	live := r.liveLocked(now)
 	s := Status{
 		Account:       r.config.Account,
+		Role:          RoleRefresher,
 		Usable:        live,
 		Began:         r.began,
 		Rotation:      string(r.config.Rotation),
@@ -74,12 +90,19 @@ func (r *Refresher) Status() Status {
 	switch {
 	case live:
 		s.NextRefresh = v.refreshAt.Round(0)
+		if silence := r.held.NotBefore; silence.Sub(now) <= maxSilence {
+			s.NextRefresh = latest(s.NextRefresh, silence.Round(0))
+		}
 	case v != nil && v.usable(now): // and refused by the API
 		s.Expiry, s.NextRefresh = time.Time{}, now.Round(0)
 	default:
 		s.NextRefresh = now.Round(0)
 	}
 	switch f := r.failure; {
+	case r.awaiting && !live && now.Sub(r.seen.since) >= shownWait:
+		s.Cause = fixedError("process " + r.seen.holder + " began a refresh and has not ended it: it is waited for")
+		s.Error, s.ErrorAt = s.Cause.Error(), r.seen.since.Round(0)
+		s.NextRefresh = latest(s.NextRefresh, r.seen.since.Add(r.config.Takeover).Round(0))
 	case f != nil:
 		s.Cause, s.Error, s.ErrorAt = f.err, f.err.Error(), f.at.Round(0)
 		s.NextRefresh = latest(s.NextRefresh, f.until[r.needLocked(now)].Round(0))

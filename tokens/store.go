@@ -33,25 +33,53 @@ type Store interface {
 var (
 	ErrNone     = errors.New("no record yet")
 	ErrDamaged  = errors.New("record cannot be used")
+	ErrNotOurs  = errors.New("not a record of ticketproxy") // is ErrDamaged, too
 	ErrConflict = errors.New("record was changed by another process")
 	ErrUnknown  = errors.New("outcome of the write is not known")
+	// ErrUnavailable says that the store cannot be asked now, and may be later.
+	ErrUnavailable = errors.New("store cannot be reached")
+	// ErrSealed says that no key of this process opens the record's tokens. Nothing may be
+	// put in the record's place: with the right key it is as good as ever.
+	ErrSealed = errors.New("record cannot be opened")
 )
 
-// CheckRecord returns an error when the store has a record of the account that cannot
-// be used, or cannot be read within 10 s. It is no error to have no record.
-func CheckRecord(ctx context.Context, s Store, account string) error {
+// CheckRecord returns the store's record of the account; an empty one where the store has
+// none, or is unavailable, which may pass. The error says that the record cannot be used, or
+// cannot be read within 10 s.
+func CheckRecord(ctx context.Context, s Store, account string) (Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if _, _, err := s.Load(ctx); err != nil && !errors.Is(err, ErrNone) {
-		return fmt.Errorf("opening account %s: %w", account, err)
+	record, _, err := s.Load(ctx)
+	if err != nil && !errors.Is(err, ErrNone) && !errors.Is(err, ErrUnavailable) {
+		return Record{}, fmt.Errorf("opening account %s: %w", account, err)
 	}
-	return nil
+	return record, nil
 }
 
 // A Presence is a Store that can tell that the process which holds an intent
-// has ended, so that its intent need not be waited for.
+// has ended, so that its intent need not be waited for. Only a fact counts. A time that
+// has passed is none: a process may be paused for longer during its token request.
 type Presence interface {
 	// Gone reports whether the process that called itself holder is known to
-	// have ended. It is false when that cannot be told.
+	// have ended, and what it had sent to the store has arrived. It is false when that
+	// cannot be told. It returns soon, and is called several times a second.
 	Gone(holder string) bool
+}
+
+// A Witness is a Store that sees every change of the record, so that it can tell that a lost
+// record was the last one.
+type Witness interface {
+	// Restored reports whether next is the first version after a loss of the record, and lost
+	// the last version before it. This process has just stored or loaded next. Restored
+	// waits until the store has seen it, and is false when ctx is done before that, or when
+	// it is not certain that no version was missed.
+	Restored(ctx context.Context, lost, next Version) bool
+}
+
+// A Notifier is a Store that tells of changes, so that it need not be polled.
+type Notifier interface {
+	// Notify has changed called after each time when the record may have changed, as long
+	// as the store is open. No call may come where the store is not allowed to watch.
+	// changed returns at once. Notify is called once.
+	Notify(changed func())
 }

@@ -38,6 +38,8 @@ const (
 	GrantPassword          GrantType = "password"           // section 4.3
 	GrantAuthorizationCode GrantType = "authorization_code" // section 4.1
 	GrantClientCredentials GrantType = "client_credentials" // section 4.4
+	// GrantDeviceCode is RFC 8628, section 3.4.
+	GrantDeviceCode GrantType = "urn:ietf:params:oauth:grant-type:device_code"
 )
 
 // A Rotation says what becomes of a refresh token once it is redeemed.
@@ -57,6 +59,7 @@ type Dialect struct {
 	UpstreamURL  string `env:"UPSTREAM_URL"`  // the API's origin; empty if the user must say it
 	TokenURL     string `env:"TOKEN_URL"`     // a query in it is kept (RFC 6749, section 3.2); empty as above
 	AuthorizeURL string `env:"AUTHORIZE_URL"` // empty without the authorization code grant; a query in it is kept
+	DeviceURL    string // the device authorization endpoint (RFC 8628, section 3.1); only metadata has it
 
 	// TokenPaths are where apps of this provider ask for tokens, besides the
 	// path of TokenURL.

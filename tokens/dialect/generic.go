@@ -9,8 +9,10 @@ func generic() Dialect {
 		ClientAuth: AuthBasic, // the one every issuer must know (section 2.3.1)
 		Encoding:   EncodingForm,
 		PKCE:       true,
-		Grants:     []GrantType{GrantAuthorizationCode, GrantPassword, GrantClientCredentials, GrantRefreshToken},
-		Rotation:   RotationMaybe,
+		Grants: []GrantType{
+			GrantAuthorizationCode, GrantDeviceCode, GrantPassword, GrantClientCredentials, GrantRefreshToken,
+		},
+		Rotation: RotationMaybe,
 		StubAnswer: `{"access_token":"ticketproxy-placeholder","token_type":"Bearer","expires_in":3600,` +
 			`"refresh_token":"ticketproxy-placeholder"}`,
 	}

@@ -20,29 +20,39 @@ type attempt struct {
 	obtained time.Time       // before the request was sent
 }
 
-func (a attempt) unsent(err error) (tokens.Grant, error) {
-	return tokens.Grant{}, &tokens.IssuerError{Class: tokens.NotSent, Err: err}
+func (a attempt) unsent(err error) error {
+	return &tokens.IssuerError{Class: tokens.NotSent, Err: err}
 }
 
 // read returns the grant of an answer, or an error whose class says what may follow. An
 // answer that no rule covers is Ambiguous.
 func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
+	text, broken, err := a.text(resp)
+	if err != nil {
+		return tokens.Grant{}, err
+	}
+	return a.accept(&tokens.IssuerError{Status: resp.StatusCode}, text, broken)
+}
+
+// text returns the body of a successful answer; broken is why its end is missing. The
+// error is that of any other answer.
+func (a attempt) text(resp *http.Response) (text []byte, broken, err error) {
 	status := resp.StatusCode
 	failed := &tokens.IssuerError{Status: status}
 	after, silence := retryAfter(resp.Header, time.Now())
 	switch {
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && silence:
 		failed.Class, failed.RetryAfter = tokens.Throttled, after
-		return tokens.Grant{}, failed
+		return nil, nil, failed
 	case status >= 300 && status < 400:
 		// A server that redirects has not acted on the request. A token is sent to
 		// its issuer only.
 		failed.Class, failed.Err = tokens.Refused, errRedirect
-		return tokens.Grant{}, failed
+		return nil, nil, failed
 	}
-	text, broken := readText(resp)
+	text, broken = readText(resp)
 	if status/100 == 2 {
-		return a.accept(failed, text, broken)
+		return text, broken, nil
 	}
 	code, description := errorCode(text)
 	failed.Class, failed.Code = a.classify(status, code), a.hide(code)
@@ -53,7 +63,7 @@ func (a attempt) read(resp *http.Response) (tokens.Grant, error) {
 			failed.Class = tokens.Ambiguous // the code was lost on the way
 		}
 	}
-	return tokens.Grant{}, failed
+	return nil, nil, failed
 }
 
 // accept reads a successful answer. An answer whose JSON object is whole is accepted even
@@ -81,9 +91,9 @@ func (a attempt) accept(failed *tokens.IssuerError, text []byte, broken error) (
 }
 
 // classify reads an error answer (RFC 6749, section 5.2). A 4xx without a code
-// comes from something in front of the issuer, or from another place than the
-// token endpoint: the request was not processed, and asking again soon would
-// not help. A 408 and the 5xx do not tell how far the request got.
+// mostly comes from something in front of the issuer, or from another place than the
+// token endpoint, so it does not end an account. Asking again soon would not help. A
+// 408 and the 5xx do not tell how far the request got.
 func (a attempt) classify(status int, code string) tokens.Class {
 	switch {
 	case status < 400, status >= 500, status == http.StatusRequestTimeout:

@@ -158,29 +158,46 @@ func (c *Client) AuthorizeURL(redirectURI, state, challenge string) string {
 	return u.String()
 }
 
-// ask is the one place that sends. It calls the round tripper itself, without
-// an http.Client, so that nothing follows a redirect, keeps a cookie or tries
-// again.
+// ask makes a token request.
 func (c *Client) ask(
 	ctx context.Context,
 	grant dialect.GrantType,
 	secrets map[string]secret.String,
 	plain map[string]string,
-) (tokens.Grant, error) {
+) (obtained tokens.Grant, _ error) {
 	a := attempt{dialect: c.Dialect(), grant: grant, secrets: []secret.String{c.config.ClientSecret}}
 	for _, s := range secrets {
 		a.secrets = append(a.secrets, s)
 	}
 	if !a.dialect.Allows(grant) {
-		return a.unsent(errors.New(a.dialect.Name + " has no " + string(grant) + " grant"))
+		return tokens.Grant{}, a.unsent(errors.New(a.dialect.Name + " has no " + string(grant) + " grant"))
 	}
+	tokenURL := func(d dialect.Dialect) string { return d.TokenURL }
+	params := c.tokenParams(grant, secrets, plain)
+	err := c.post(ctx, a, tokenURL, params, func(a attempt, resp *http.Response) (err error) {
+		obtained, err = a.read(resp)
+		return err
+	})
+	return obtained, err
+}
+
+// post is the one place that sends secrets. It calls the round tripper itself, without
+// an http.Client, so that nothing follows a redirect, keeps a cookie or tries
+// again. The endpoint is one of the dialect's.
+func (c *Client) post(
+	ctx context.Context,
+	a attempt,
+	endpoint func(dialect.Dialect) string,
+	params url.Values,
+	read func(attempt, *http.Response) error,
+) error {
 	end := time.Now().Add(c.config.Timeout)
 	d, err := c.discover(ctx)
 	if err != nil {
 		return a.unsent(err)
 	}
 	a.dialect = d
-	req, sent, err := c.request(ctx, end, d, grant, secrets, plain)
+	req, sent, err := c.request(ctx, end, d, endpoint(d), params)
 	if err != nil {
 		return a.unsent(err)
 	}
@@ -198,15 +215,15 @@ func (c *Client) ask(
 			c.forget()
 			return a.unsent(a.describe(err, "connection"))
 		}
-		return tokens.Grant{}, &tokens.IssuerError{Class: tokens.Ambiguous, Err: a.describe(err, "answer")}
+		return &tokens.IssuerError{Class: tokens.Ambiguous, Err: a.describe(err, "answer")}
 	}
 	defer resp.Body.Close()
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		c.config.Clock(date)
 	}
-	obtained, err := a.read(resp)
+	err = read(a, resp)
 	if e, ok := errors.AsType[*tokens.IssuerError](err); ok && e.Class == tokens.Refused && e.Code == "" {
 		c.forget() // that is no answer of a token endpoint: it may have moved
 	}
-	return obtained, err
+	return err
 }

@@ -27,6 +27,7 @@ type metadata struct {
 	Issuer                string   `json:"issuer"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	DeviceEndpoint        string   `json:"device_authorization_endpoint"` // RFC 8628, section 4
 	AuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
 	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
 }
@@ -65,6 +66,9 @@ func (c *Client) withMetadata(m metadata) dialect.Dialect {
 	}
 	if d.AuthorizeURL == "" {
 		d.AuthorizeURL = m.AuthorizationEndpoint
+	}
+	if d.Allows(dialect.GrantDeviceCode) && safeEndpoint(m.DeviceEndpoint) {
+		d.DeviceURL = m.DeviceEndpoint
 	}
 	d.PKCE = d.PKCE && (m.ChallengeMethods == nil || slices.Contains(m.ChallengeMethods, "S256"))
 	if c.config.AnyClientAuth {
@@ -118,18 +122,18 @@ func metadataURLs(issuer string) []string {
 	}
 }
 
-// fetch reads a metadata document.
+// fetch reads a metadata document. It follows one redirect within the origin, which some
+// servers make to add a slash. The request holds no secret.
 func (c *Client) fetch(ctx context.Context, address string) (metadata, error) {
 	a := attempt{dialect: c.config.Dialect}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return metadata{}, errTokenURL
+	req, resp, err := c.get(ctx, address)
+	if err == nil && resp.StatusCode/100 == 3 {
+		next, locationErr := resp.Location()
+		if locationErr == nil && next.Scheme == req.URL.Scheme && next.Host == req.URL.Host {
+			resp.Body.Close()
+			req, resp, err = c.get(ctx, next.String())
+		}
 	}
-	req.Close = true
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Encoding", "identity")
-	req.Header.Set("User-Agent", "ticketproxy")
-	resp, err := c.config.Transport.RoundTrip(req)
 	if err != nil {
 		return metadata{}, a.describe(err, "metadata")
 	}
@@ -146,6 +150,20 @@ func (c *Client) fetch(ctx context.Context, address string) (metadata, error) {
 		return metadata{}, errors.New("the issuer's metadata is not a JSON object of the expected form")
 	}
 	return m, m.check(c.config.IssuerURL)
+}
+
+// get asks for a metadata document.
+func (c *Client) get(ctx context.Context, address string) (*http.Request, *http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, nil, errTokenURL
+	}
+	req.Close = true
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", "ticketproxy")
+	resp, err := c.config.Transport.RoundTrip(req)
+	return req, resp, err
 }
 
 // check refuses metadata of another issuer (RFC 8414, section 3.3), and endpoints to which

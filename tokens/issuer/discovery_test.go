@@ -39,6 +39,9 @@ func (i *discovered) RoundTrip(req *http.Request) (*http.Response, error) {
 			status, text = http.StatusNotFound, "moved"
 		}
 	} else if document, ok := i.documents[req.URL.String()]; ok {
+		if strings.HasPrefix(document, "https://") {
+			return answering(http.StatusMovedPermanently, http.Header{"Location": {document}}, "")(req)
+		}
 		status, text = http.StatusOK, document
 	}
 	return answering(status, nil, text)(req)
@@ -134,7 +137,14 @@ func TestDiscoveryRefusals(t *testing.T) {
 		documents map[string]string
 		want      string // "" for no error
 	}{
-		"RFC 8414":              {map[string]string{oauth: document("")}, ""},
+		"RFC 8414":   {map[string]string{oauth: document("")}, ""},
+		"a redirect": {map[string]string{openid: openid + "/", openid + "/": document("")}, ""},
+		"two redirects": {map[string]string{
+			openid: openid + "/", openid + "/": openid + "/x", openid + "/x": document(""),
+		}, "id.example answered 404"},
+		"a redirect elsewhere": {map[string]string{
+			openid: "https://evil.example/x", "https://evil.example/x": document(""),
+		}, "id.example answered 404"},
 		"a slash more":          {map[string]string{openid: strings.Replace(document(""), `tenant"`, `tenant/"`, 1)}, ""},
 		"none":                  {nil, "id.example answered 404"},
 		"another issuer":        {map[string]string{openid: strings.Replace(document(""), "tenant", "other", 1)}, "names another issuer"},

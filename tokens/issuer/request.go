@@ -26,16 +26,13 @@ var (
 	errTooLate  = errors.New("process was stopped for longer than a token request may take")
 )
 
-// request makes a token request (RFC 6749, section 3.2). Its errors hold no
-// part of it.
-func (c *Client) request(
-	ctx context.Context,
-	end time.Time,
-	d dialect.Dialect,
+// tokenParams returns the parameters of a token request (RFC 6749, section 3.2), without
+// the client's authentication.
+func (c *Client) tokenParams(
 	grant dialect.GrantType,
 	secrets map[string]secret.String,
 	plain map[string]string,
-) (*http.Request, *body, error) {
+) url.Values {
 	params := url.Values{}
 	maps.Copy(params, c.config.Params)
 	params.Set("grant_type", string(grant))
@@ -48,6 +45,19 @@ func (c *Client) request(
 	for name, value := range secrets {
 		params.Set(name, value.Reveal())
 	}
+	return params
+}
+
+// request makes a request to an endpoint at which the client authenticates (RFC 6749,
+// section 3.2.1). It adds that authentication to the parameters. Its errors hold no part
+// of the request.
+func (c *Client) request(
+	ctx context.Context,
+	end time.Time,
+	d dialect.Dialect,
+	endpoint string,
+	params url.Values,
+) (*http.Request, *body, error) {
 	basic := c.basic(d.ClientAuth)
 	if basic == "" && c.config.ClientID != "" {
 		params.Set("client_id", c.config.ClientID)
@@ -63,7 +73,7 @@ func (c *Client) request(
 	// The body is of a type that net/http does not know, so there is no
 	// GetBody, and nothing to send again.
 	sent := &body{rest: text, deadline: end}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.TokenURL, sent)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, sent)
 	if err != nil || req.URL.Host == "" || req.URL.Scheme != "https" && req.URL.Scheme != "http" {
 		return nil, nil, errTokenURL
 	}

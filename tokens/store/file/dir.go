@@ -1,9 +1,11 @@
 package file
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -85,6 +87,22 @@ func newFile(on disk, dir string, p *presence, name string) *File {
 		f.invalid = fmt.Errorf("%q is no account name: a to z, 0 to 9 and - only", name)
 	}
 	return f
+}
+
+// Accounts returns the names of the accounts that have a record, in alphabetical order.
+func (d *Dir) Accounts(context.Context) ([]string, error) {
+	entries, err := os.ReadDir(d.disk.path)
+	if err != nil {
+		return nil, fmt.Errorf("listing state: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		name, ok := strings.CutSuffix(entry.Name(), ".json")
+		if ok && d.Account(name).invalid == nil {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // Close ends this process's presence. It releases the lock, and removes the lock's file

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"ticketproxy/tokens/store/storetest"
@@ -124,5 +125,21 @@ func TestTidyWithAnUnreadableRecord(t *testing.T) {
 	openTest(t, path)
 	if _, err := os.Lstat(killed); !os.IsNotExist(err) {
 		t.Errorf("the lock of a killed process is left: %v", err)
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	d := openTest(t, t.TempDir())
+	for _, name := range []string{"shop", "park"} {
+		storetest.MustSwap(t, d.Account(name), "", storetest.Record(1))
+	}
+	for _, other := range []string{"Other.json", ".json", "notes"} {
+		if err := os.WriteFile(filepath.Join(d.Path(), other), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names, err := d.Accounts(t.Context()); err != nil || strings.Join(names, " ") != "park shop" {
+		t.Errorf("%v, %v", names, err)
 	}
 }

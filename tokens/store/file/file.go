@@ -142,11 +142,14 @@ func (f *File) decode(data []byte) (tokens.Record, error) {
 			err = fmt.Errorf("%s: %w", f.path(), err)
 		}
 	}
-	if err != nil {
-		return tokens.Record{}, hint.With(err, fmt.Sprintf(
-			"restore the file from a copy, or move it away and run: ticketproxy login %s", f.name))
+	if err == nil {
+		return record, nil
 	}
-	return record, nil
+	advice := fmt.Sprintf("move the file away and run: ticketproxy login %s", f.name)
+	if !errors.Is(err, tokens.ErrDamaged) { // its account lives
+		advice = "a newer version of ticketproxy wrote it: run that version here, and keep the file"
+	}
+	return tokens.Record{}, hint.With(err, advice)
 }
 
 // syncOnce makes the record that was read durable, once for each version: its writer may

@@ -61,7 +61,7 @@ func TestRefusedFiles(t *testing.T) {
 		"empty":              {putFile(nil, 0o600), "is empty", "login park"},
 		"truncated":          {putFile(good[:len(good)/2], 0o600), "not a record", "login park"},
 		"zeros":              {putFile(make([]byte, len(good)), 0o600), "not a record", "login park"},
-		"another format":     {putFile([]byte(`{"format": 99}`), 0o600), "format 99", "login park"},
+		"another format":     {putFile([]byte(`{"format": 99}`), 0o600), "format 99", "run that version here, and keep the file"},
 		"a generation that is too high": {
 			putFile([]byte(`{"format": 1, "generation": 18446744073709551615, "refresh_token": "r"}`), 0o600),
 			"generation 18446744073709551615 is higher", "login park"},

@@ -133,3 +133,28 @@ func TestNoSpaceToWrite(t *testing.T) {
 		t.Errorf("files left: %s", got)
 	}
 }
+
+// TestProbeOfALinkedLock tests that a probe tells of a record's lock that nobody can take,
+// and that it is content with one that another process has.
+func TestProbeOfALinkedLock(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	held, err := d.disk.lock("park.lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := d.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(path, "shop.lock")
+	if err := os.Symlink(filepath.Join(path, "park.lock"), link); err != nil {
+		t.Fatal(err)
+	}
+	requirePlain(t, d.Probe(t.Context()), path, link+" is a symbolic link", "rm "+link)
+}

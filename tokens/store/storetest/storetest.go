@@ -258,6 +258,9 @@ func Record(generation uint64) tokens.Record {
 	}
 }
 
+// Identity is the age identity of FullRecord's Recipient.
+const Identity = "AGE-SECRET-KEY-" + "1EXKVR5X6ZLJFNQHA8ZZ4LLJD89694XP788P5DU3XZVGUS5RKF64Q6RZJ5L"
+
 // FullRecord returns a record with no field empty.
 func FullRecord() tokens.Record {
 	at := time.Date(2026, 2, 3, 4, 5, 6, 789012345, time.UTC)
@@ -272,6 +275,7 @@ func FullRecord() tokens.Record {
 			RefreshExpiry: at.AddDate(10, 0, 0),
 			Renewed:       at.AddDate(0, -1, 0),
 		},
+		Recipient:    "age1km657wkmye9ukypv24y5a3uuk33yn50g6f86maskw0365ejmn3ksc6h77f",
 		Seed:         secret.New("seed").Hash(),
 		Spent:        []string{secret.New("seed 1").Hash(), secret.New("seed 2").Hash()},
 		Intent:       &tokens.Intent{ID: "intent", Holder: "holder", Start: at.Add(time.Nanosecond), Try: 3},

@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"net/http"
+
+	"ticketproxy/proxy/inbound"
+	"ticketproxy/secret"
+)
+
+// A Gate knows who calls, and what callers may do. Safe for concurrent use.
+type Gate interface {
+	inbound.Authenticator
+	// Admit decides whether a caller may send a request now. It returns the answer for one that
+	// may not: 403 "forbidden", or 429 "rate_limited". Otherwise release is called once, when
+	// the exchange is over.
+	Admit(caller inbound.Caller, r Request) (release func(), _ *inbound.Problem)
+	// Throttled is told that the API answered 429 (RFC 6585, section 4) or 503, with the header
+	// of that answer, in which Retry-After may ask for a pause (RFC 9110, section 10.2.3).
+	Throttled(account string, h http.Header)
+	// Grant answers a token request at a [StubTokenEndpoint]: it returns an access token that is
+	// a proof of the client that the request authenticates. The caller is returned with a problem,
+	// too, if it was proved. It may read the body.
+	Grant(r *http.Request) (inbound.Caller, secret.String, *inbound.Problem)
+}
+
+// A Request is what a Gate's rules are about.
+type Request struct {
+	Upstream string
+	Account  string
+	Method   string
+	Path     string // as the API sees it, percent-encoded
+	Header   http.Header
+}
+
+// refuse answers a request with a problem that the page which sent it may read.
+func refuse(w http.ResponseWriter, p *inbound.Problem, origin string) {
+	if x, ok := w.(*recording); ok {
+		x.Reason = p.Detail
+	}
+	setCORS(w.Header(), origin)
+	p.Answer(w)
+}

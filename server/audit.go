@@ -1,0 +1,69 @@
+package server
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"ticketproxy/audit"
+	"ticketproxy/config"
+	"ticketproxy/hint"
+	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
+)
+
+// openAudit opens the audit log; nil when it is off.
+func openAudit(c config.Config, o Options) (*audit.Log, error) {
+	to := audit.Config{Path: c.AuditLog.Path, Required: c.AuditRequired, Log: o.Log.Named("audit")}
+	switch c.AuditLog.Output {
+	case "":
+		return nil, nil
+	case "stdout":
+		to.Output = o.Stdout
+	case "stderr":
+		to.Output = o.Stderr
+	}
+	if to.Path == "" && to.Output == nil {
+		to.Output = io.Discard
+	}
+	log, err := audit.Open(to)
+	if err != nil {
+		return nil, hint.With(err, "make the directory of "+c.AuditLog.Path+" one that this user can write to, "+
+			"or name another file with TICKETPROXY_AUDIT_LOG")
+	}
+	return log, nil
+}
+
+// A recorder writes a line of the audit log for each request. It implements proxy.Recorder.
+type recorder struct{ log *audit.Log }
+
+// Begin implements proxy.Recorder.
+func (a recorder) Begin(r *http.Request) (func(proxy.Record), *inbound.Problem) {
+	entry, err := a.log.Begin()
+	if err != nil {
+		p := inbound.NewProblem(http.StatusServiceUnavailable, "audit_unavailable", "The request cannot be recorded",
+			"the audit log cannot be written, and TICKETPROXY_AUDIT_REQUIRED=true refuses what cannot be recorded")
+		p.RetryAfter = time.Second
+		return nil, p
+	}
+	client, trace := inbound.PeerOf(r), audit.TraceID(r.Header.Get("Traceparent"))
+	return func(x proxy.Record) {
+		entry.End(audit.Event{
+			Action:     "request",
+			Caller:     x.Caller.Name,
+			Proof:      x.Caller.Proof,
+			Client:     client,
+			Upstream:   x.Upstream,
+			Account:    x.Account,
+			Generation: x.Generation,
+			Method:     x.Method,
+			Path:       x.Path,
+			Status:     x.Status,
+			Code:       x.Code,
+			Reason:     x.Reason,
+			Received:   x.Received,
+			Sent:       x.Sent,
+			TraceID:    trace,
+		})
+	}, nil
+}
