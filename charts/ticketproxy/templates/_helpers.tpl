@@ -31,6 +31,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- /* Not the gateway's: the Service would send requests to the test. */}}
+{{- define "ticketproxy.testSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "ticketproxy.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "ticketproxy.clientLabel" -}}
 {{ include "ticketproxy.fullname" . }}-client
 {{- end }}
@@ -41,6 +47,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else }}
 {{- default "default" .Values.serviceAccount.name }}
 {{- end }}
+{{- end }}
+
+{{- /* The Secret that has the state, if the state is in one. */}}
+{{- define "ticketproxy.stateSecret" -}}
+{{- default (printf "%s-state" (include "ticketproxy.fullname" .)) .Values.state.existingSecret }}
+{{- end }}
+
+{{- /* Not empty if Pods may share the state. A volume attaches to one node only. */}}
+{{- define "ticketproxy.shared" -}}
+{{- if ne .Values.state.type "file" }}true{{ end }}
+{{- end }}
+
+{{- /* Not empty if there may be several Pods. */}}
+{{- define "ticketproxy.several" -}}
+{{- if or .Values.autoscaling.enabled (gt (int .Values.replicaCount) 1) }}true{{ end }}
 {{- end }}
 
 {{- define "ticketproxy.image" -}}
@@ -65,7 +86,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- /* The Secret of an upstream's credentials, and the key of each. */}}
 {{- define "ticketproxy.credentials" -}}
 {{- $u := .upstream }}
-{{- if $u.existingSecret }}
+{{- if eq .root.Values.role "reader" }}
+{{- /* A reader has no credentials. */}}
+{{- dict "clientSecret" "" "refreshToken" "" | toYaml }}
+{{- else if $u.existingSecret }}
 {{- $keys := default (dict) $u.existingSecretKeys }}
 {{- $hasNone := eq "none" (default (ternary "none" "" (eq $u.provider "socialboards")) $u.clientAuth) }}
 secret: {{ $u.existingSecret | quote }}
@@ -103,15 +127,13 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 
 {{- /* The checks that the schema cannot express. */}}
 {{- define "ticketproxy.validate" -}}
-{{- if not .Values.gateway.allowUnauthenticated }}
-{{- fail "\n\nThe gateway does not ask who calls: whoever reaches it uses its accounts.\nSay that this is meant with gateway.allowUnauthenticated=true, and keep networkPolicy.enabled=true,\nso that only Pods with its label reach it." }}
-{{- end }}
 {{- if not .Values.image.repository }}
 {{- fail "\n\nimage.repository is empty: say where you have pushed the image." }}
 {{- end }}
 {{- if not .Values.upstreams }}
 {{- fail "\n\nupstreams is empty: name at least one API." }}
 {{- end }}
+{{- include "ticketproxy.validateState" . }}
 {{- $endpoints := dict }}
 {{- range $name, $u := .Values.upstreams }}
 {{- $at := printf "upstreams.%s" $name }}
@@ -127,7 +149,7 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- if not $u.provider }}
 {{- fail (printf "\n\n%s.provider is missing: values.yaml names all." $at) }}
 {{- end }}
-{{- if not $u.clientId }}
+{{- if and (not $u.clientId) (ne $.Values.role "reader") }}
 {{- fail (printf "\n\n%s.clientId is missing." $at) }}
 {{- end }}
 {{- if and $u.existingSecret (or $u.clientSecret $u.refreshToken) }}
@@ -146,5 +168,55 @@ refreshToken: {{ ternary (printf "%s-refresh-token" .name) "" (not (empty $u.ref
 {{- fail (printf "\n\n%s and upstreams.%s have the same port, host and prefix: give them different ones." $at (get $endpoints $endpoint)) }}
 {{- end }}
 {{- $_ := set $endpoints $endpoint $name }}
+{{- end }}
+{{- include "ticketproxy.validateCallers" . }}
+{{- include "ticketproxy.validateEnvironment" . }}
+{{- end }}
+
+{{- /* A variable that is set twice has the value of one of the two, without a word. Other parts
+of the chart depend on state and role, so these are always the chart's. */}}
+{{- define "ticketproxy.validateEnvironment" -}}
+{{- $own := list "TICKETPROXY_STATE" "TICKETPROXY_STATE_FILE" "TICKETPROXY_ROLE" }}
+{{- range include "ticketproxy.ownEnvironment" . | fromYamlArray }}
+{{- $own = append $own .name }}
+{{- end }}
+{{- range .Values.extraEnv }}
+{{- if has .name $own }}
+{{- fail (printf "\n\nextraEnv has %s, which the chart sets: leave it out of extraEnv,\nand use the chart's own value for it." .name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "ticketproxy.validateState" -}}
+{{- if and (eq .Values.state.type "postgres") (not .Values.state.existingSecret) }}
+{{- fail "\n\nstate.existingSecret is empty: name the Secret with the URL of the database." }}
+{{- end }}
+{{- if eq .Values.role "reader" }}
+{{- if not (has .Values.state.type (list "kubernetes" "postgres")) }}
+{{- fail (printf "\n\nA reader needs a state that refreshers share, and state.type is %s:\nset state.type to kubernetes or postgres." .Values.state.type) }}
+{{- end }}
+{{- if not .Values.state.existingSecret }}
+{{- fail "\n\nstate.existingSecret is empty: name the Secret of the refreshers' state." }}
+{{- end }}
+{{- range $name, $u := .Values.upstreams }}
+{{- if or $u.existingSecret $u.clientSecret $u.refreshToken }}
+{{- fail (printf "\n\nupstreams.%s has credentials, but a reader must have none: leave them out." $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (include "ticketproxy.several" .) (not (include "ticketproxy.shared" .)) }}
+{{- fail "\n\nSeveral Pods cannot share the volume of state.type=file, which attaches to one node:\nset state.type=kubernetes, or replicaCount=1 and autoscaling.enabled=false." }}
+{{- end }}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}
+{{- fail "\n\nautoscaling.minReplicas is more than autoscaling.maxReplicas." }}
+{{- end }}
+{{- if and .Values.state.existingSecret (not (has .Values.state.type (list "kubernetes" "postgres"))) }}
+{{- fail (printf "\n\nstate.existingSecret is set, but state.type is %s, which has no Secret." .Values.state.type) }}
+{{- end }}
+{{- if and .Values.state.existingClaim (ne .Values.state.type "file") }}
+{{- fail (printf "\n\nstate.existingClaim is set, but state.type is %s, which has no claim." .Values.state.type) }}
+{{- end }}
+{{- if and (eq .Values.state.type "kubernetes") .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- fail "\n\nThe ServiceAccount \"default\" is that of other Pods, too, and they could read the tokens:\nset serviceAccount.name, or serviceAccount.create=true." }}
 {{- end }}
 {{- end }}
