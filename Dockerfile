@@ -21,9 +21,14 @@ FROM scratch
 ARG VERSION=devel
 LABEL org.opencontainers.image.title="ticketproxy" \
       org.opencontainers.image.description="Authenticating sidecar: plain HTTP for the app, fresh OAuth tokens for the API" \
-      org.opencontainers.image.version="$VERSION"
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/ticketproxy /ticketproxy
+# The licenses of all that is in the image: of the program, of the modules in it, and of
+# the certificates (MPL 2.0), from the package that they come from.
+COPY LICENSE THIRD_PARTY_LICENSES /licenses/
+COPY --from=build /usr/share/doc/ca-certificates/copyright /licenses/ca-certificates
 # A fresh named volume takes its owner and mode from the directory in the image.
 # There is no VOLUME: an anonymous one would lose the tokens with the container,
 # and nobody would notice before a rotated token is gone.

@@ -27,6 +27,7 @@ type browserFixture struct {
 	api      *recorder
 	proxy    *proxy
 	app      string    // address of the app-facing listener
+	tokens   string    // address of the listener that hands out tokens
 	control  *recorder // an API without protection
 }
 
@@ -37,7 +38,9 @@ func newBrowserFixture(t *testing.T, more ...string) *browserFixture {
 	f.control = startRecorder(t, "127.0.0.1:0", apiSecret)
 	shop := startSandbox(t, time.Hour)["openticket"]
 	shop.setUpstream(f.api.URL)
-	more = append(more, "TICKETPROXY_ALLOWED_ORIGINS="+f.attacker.origin(allowedHost), "TICKETPROXY_ADMIN_QUIT=true")
+	f.tokens = freeAddress(t)
+	more = append(more, "TICKETPROXY_ALLOWED_ORIGINS="+f.attacker.origin(allowedHost), "TICKETPROXY_ADMIN_QUIT=true",
+		"TICKETPROXY_TOKEN_LISTEN="+f.tokens)
 	f.proxy = newProxy(t, t.TempDir(), map[string]*provider{"openticket": shop}, more...)
 	f.app = f.proxy.listen["openticket"]
 	f.proxy.start()
@@ -162,8 +165,8 @@ func (f *browserFixture) appRequest() {
 	}
 }
 
-// TestHostilePage has pages run every attack on the app-facing listener and on the
-// admin listener. No attack may reach the API, read an answer or stop the program.
+// TestHostilePage has pages run every attack on the app-facing listener, the admin listener
+// and the token listener. No attack may reach the API, read an answer or stop the program.
 func TestHostilePage(t *testing.T) {
 	for host, names := range map[string][]string{
 		"evil.test": {"127.0.0.1", "localhost", "localhost.", "proxied.test"}, // cross-site
@@ -173,7 +176,7 @@ func TestHostilePage(t *testing.T) {
 			f := newBrowserFixture(t)
 			f.appRequest()
 			targets, taps := []target{}, map[string]*tap{}
-			for name, to := range map[string]string{"app": f.app, "admin": f.proxy.admin} {
+			for name, to := range map[string]string{"app": f.app, "admin": f.proxy.admin, "tokens": f.tokens} {
 				taps[name] = startTap(t, "127.0.0.1:0", to)
 			}
 			addTarget := func(name, host, address, read, write string) {
@@ -190,6 +193,8 @@ func TestHostilePage(t *testing.T) {
 				addTarget(name, "127.0.0.1", taps["admin"].address, read, "/quit")
 				through[name] = taps["admin"]
 			}
+			addTarget("tokens", "127.0.0.1", taps["tokens"].address, "/token/openticket", "/token/openticket")
+			through["tokens"] = taps["tokens"]
 			addTarget("control", "127.0.0.1", f.control.address(), "/read", "/write") // must be last
 
 			f.attacker.serve("/attacks", attackPage(f.attacker.origin(host), false, targets...))
@@ -217,6 +222,7 @@ func TestHostilePage(t *testing.T) {
 			}
 			mustRefuse(t, taps["app"], "the app's listener", "403 cross_site", "421 host_not_allowed")
 			mustRefuse(t, taps["admin"], "the admin listener", "403 cross_site", "405", "404")
+			mustRefuse(t, taps["tokens"], "the token listener", "403 cross_site")
 			f.mustGetOnlyAppRequests(2)
 			t.Logf("%d attacks, of which these read the control: %v", len(r.Attacks), slices.Sorted(maps.Keys(controlReads)))
 		})
@@ -243,6 +249,8 @@ func TestDNSRebinding(t *testing.T) {
 		{host: "app.rebind.test", to: f.app, read: "/read", write: "/write", allowed: []string{"421 host_not_allowed"}},
 		{host: "status.rebind.test", to: f.proxy.admin, read: "/status", write: "/quit", allowed: adminRefusals},
 		{host: "metrics.rebind.test", to: f.proxy.admin, read: "/metrics", write: "/quit", allowed: adminRefusals},
+		{host: "token.rebind.test", to: f.tokens, read: "/token/openticket", write: "/token/openticket",
+			allowed: []string{"421 host_not_allowed", "403 cross_site"}},
 		{host: "control.rebind.test", to: f.control.address(), read: "/read", write: "/write", allowed: []string{"200"}},
 	}
 	frames := ""
@@ -276,7 +284,8 @@ func TestDNSRebinding(t *testing.T) {
 		mustRefuse(t, b.tap, b.host, b.allowed...)
 		leaks := map[string]bool{}
 		for _, read := range r.Reads {
-			if strings.Contains(read.Text, apiSecret) || strings.Contains(read.Text, "openticket") {
+			if strings.Contains(read.Text, apiSecret) || strings.Contains(read.Text, "openticket") ||
+				strings.Contains(read.Text, "access_token") {
 				leaks[read.Attack] = true
 			}
 		}

@@ -2,11 +2,14 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestDamagedState damages the state of a running program. The program must store
@@ -18,14 +21,15 @@ func TestDamagedState(t *testing.T) {
 			return errors.Join(os.WriteFile(path, []byte(data), mode), os.Chmod(path, mode))
 		}
 	}
+	link := func(path string) error { return os.Symlink("nowhere", path) }
 	for name, damage := range map[string]func(dir, path string) error{
 		"emptied":              write("", 0o600),
 		"garbage":              write("{\"format\":1,\"gen", 0o600),
 		"readable by others":   func(_, path string) error { return os.Chmod(path, 0o644) },
 		"removed":              func(_, path string) error { return os.Remove(path) },
-		"symbolic link":        func(_, path string) error { return errors.Join(os.Remove(path), os.Symlink("nowhere", path)) },
-		"directory removed":    func(dir, _ string) error { return os.RemoveAll(dir) },
-		"directory replaced":   func(dir, _ string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) },
+		"symbolic link":        func(_, path string) error { return replace(path, link) },
+		"directory removed":    func(dir, _ string) error { return remove(dir) },
+		"directory replaced":   func(dir, _ string) error { return replace(dir, emptyDirectory(0o700)) },
 		"directory moved away": func(dir, _ string) error { return os.Rename(dir, dir+".away") },
 	} {
 		for _, account := range []string{"openticket", "socialboards", "ticketpark"} {
@@ -56,7 +60,7 @@ func TestStateLostDuringRefresh(t *testing.T) {
 	for name, lose := range map[string]func(dir, path string) error{
 		"removed":           func(_, path string) error { return os.Remove(path) },
 		"emptied":           func(_, path string) error { return os.WriteFile(path, nil, 0o600) },
-		"directory removed": func(dir, _ string) error { return os.RemoveAll(dir) },
+		"directory removed": func(dir, _ string) error { return remove(dir) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +104,7 @@ func TestLateTokenResponse(t *testing.T) {
 func TestStateDirectoryIsFile(t *testing.T) {
 	t.Parallel()
 	v := newDamageFixture(t, "openticket")
-	if err := errors.Join(os.RemoveAll(v.dir), os.WriteFile(v.dir, []byte("x"), 0o600)); err != nil {
+	if err := replace(v.dir, func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) }); err != nil {
 		t.Fatal(err)
 	}
 	await(t, 10*time.Second, "the account is unsaved", func() bool {
@@ -117,7 +121,7 @@ func TestStateDirectoryIsFile(t *testing.T) {
 func TestDamagedStateAtShutdown(t *testing.T) {
 	t.Parallel()
 	v := newDamageFixture(t, "openticket")
-	if err := errors.Join(os.RemoveAll(v.dir), os.Mkdir(v.dir, 0o700), os.Chmod(v.dir, 0o777)); err != nil {
+	if err := replace(v.dir, emptyDirectory(0o777)); err != nil {
 		t.Fatal(err)
 	}
 	await(t, 10*time.Second, "the account is unsaved", func() bool {
@@ -140,6 +144,31 @@ func TestDamagedStateAtShutdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.mustRestart() // the shutdown repairs the damage
+}
+
+// replace puts what create makes in the place of a file or directory, and removes that, in
+// one step for the program. Between two steps, the program might put its record back.
+func replace(path string, create func(path string) error) error {
+	old := path + ".old"
+	if err := create(old); err != nil {
+		return err
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, old, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE); err != nil {
+		return fmt.Errorf("exchanging %s and %s: %w", old, path, err)
+	}
+	return os.RemoveAll(old)
+}
+
+// remove removes a directory in one step for the program.
+func remove(dir string) error {
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir + ".old")
+}
+
+func emptyDirectory(mode os.FileMode) func(path string) error {
+	return func(path string) error { return errors.Join(os.Mkdir(path, mode), os.Chmod(path, mode)) }
 }
 
 // A damageFixture is a program with one account and a long-lived access token.

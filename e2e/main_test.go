@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	// Programs inherit an ignored SIGHUP, as under nohup(1), but no handler.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	// The tests mostly wait, so more of them run in parallel than there are CPUs.
-	flag.Set("test.parallel", "64")
+	flag.Set("test.parallel", "32")
 	os.Exit(run(m))
 }
 

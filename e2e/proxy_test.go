@@ -144,6 +144,9 @@ type accountStatus struct {
 	Usable     bool   `json:"usable"`
 	Generation int    `json:"generation"`
 	Error      string `json:"error"`
+	Hint       string `json:"hint"`
+
+	Expiry time.Time `json:"expiry"` // of the access token
 }
 
 // status returns an account's status, or a zero status while the admin listener is down.

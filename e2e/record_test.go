@@ -14,9 +14,11 @@ import (
 
 // A record holds the fields of an account's state file that the tests read.
 type record struct {
-	Generation int    `json:"generation"`
-	Seed       string `json:"seed_sha256"`
-	Intent     *struct {
+	Generation   int    `json:"generation"`
+	RefreshToken string `json:"refresh_token"`
+	Seed         string `json:"seed_sha256"`
+
+	Intent *struct {
 		Holder string `json:"holder"`
 	} `json:"intent"`
 	Dead *struct {

@@ -14,7 +14,7 @@ import (
 
 const (
 	issuerDeadline = 10 * time.Second // time limit of a token request
-	takeoverDelay  = 40 * time.Second // how long a process respects another's intent
+	takeoverDelay  = 60 * time.Second // how long a process respects another's intent
 
 	// minHarmfulStop is the shortest stop during a refresh that may lose an account.
 	minHarmfulStop = takeoverDelay
@@ -33,16 +33,16 @@ func TestStopOneOfTwoProcesses(t *testing.T) {
 			moment func(*stopFixture)
 			stop   time.Duration
 		}{
-			{"between refreshes", (*stopFixture).betweenRefreshes, 43 * time.Second},
-			{"at a random moment", (*stopFixture).atRandom, 43 * time.Second},
-			{"at a random moment", (*stopFixture).atRandom, 43 * time.Second},
-			{"at a random moment", (*stopFixture).atRandom, 43 * time.Second},
+			{"between refreshes", (*stopFixture).betweenRefreshes, 63 * time.Second},
+			{"at a random moment", (*stopFixture).atRandom, 63 * time.Second},
+			{"at a random moment", (*stopFixture).atRandom, 63 * time.Second},
+			{"at a random moment", (*stopFixture).atRandom, 63 * time.Second},
 			{"before the commit", (*stopFixture).beforeCommit, 4 * time.Second},
 			{"after the commit", (*stopFixture).afterCommit, 4 * time.Second},
 			{"before the commit", (*stopFixture).beforeCommit, 14 * time.Second},
 			{"after the commit", (*stopFixture).afterCommit, 14 * time.Second},
-			{"before the commit", (*stopFixture).beforeCommit, 43 * time.Second},
-			{"after the commit", (*stopFixture).afterCommit, 43 * time.Second},
+			{"before the commit", (*stopFixture).beforeCommit, 63 * time.Second},
+			{"after the commit", (*stopFixture).afterCommit, 63 * time.Second},
 		} {
 			t.Run(fmt.Sprintf("%d %s for %v", i, scenario.name, scenario.stop), func(t *testing.T) {
 				t.Parallel()

@@ -149,7 +149,7 @@ func (s *volumeFixture) endedUnsaved() {
 // the new token is unsaved, and returns the number of redemptions.
 func (s *volumeFixture) blockDuringRefresh() int {
 	before := s.provider.counters().Redemptions
-	s.provider.slow(0, time.Second)
+	s.provider.slow(0, 3*time.Second)
 	await(s.T, 30*time.Second, "the issuer redeems a refresh token", func() bool {
 		return s.provider.counters().Redemptions > before
 	})
