@@ -10,7 +10,7 @@ import (
 // bearer is the transport that adds the access token. When the API refuses the
 // token, it gets another one and sends the identical request once more.
 type bearer struct {
-	upstream *upstream
+	forwarder *forwarder
 }
 
 // drainLimit is how much of a refused answer is read to keep its connection.
@@ -20,7 +20,7 @@ const drainLimit = 16 << 10
 func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	ctx := req.Context()
 	x := stateOf(ctx)
-	token, err := b.upstream.Source.Token(ctx)
+	token, err := b.forwarder.Source.Token(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	x.body = body
 	defer func() { body.close(err != nil) }()
 	res, err = b.send(req, token, body.first)
-	if err != nil || !b.upstream.refuses(res.StatusCode) && res.StatusCode != http.StatusForbidden {
+	if err != nil || !b.forwarder.refuses(res.StatusCode) && res.StatusCode != http.StatusForbidden {
 		return res, err
 	}
 	fresh, ok, err := b.retryToken(ctx, res.StatusCode, token, body.reserve())
@@ -53,7 +53,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	switch {
 	case err != nil:
 		b.observe(ctx, "failed")
-	case b.upstream.refuses(res.StatusCode):
+	case b.forwarder.refuses(res.StatusCode):
 		b.refused(ctx, fresh)
 	case res.StatusCode == http.StatusForbidden:
 		b.observe(ctx, "refused")
@@ -72,11 +72,11 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 func (b *bearer) retryToken(ctx context.Context, status int, token Token, replayable bool) (Token, bool, error) {
 	var fresh Token
 	var err error
-	if !b.upstream.refuses(status) {
-		if fresh, err = b.upstream.Source.Token(ctx); err != nil || fresh.Generation == token.Generation {
+	if !b.forwarder.refuses(status) {
+		if fresh, err = b.forwarder.Source.Token(ctx); err != nil || fresh.Generation == token.Generation {
 			return Token{}, false, nil
 		}
-	} else if fresh, err = b.upstream.Source.Renew(ctx, token); err != nil && replayable {
+	} else if fresh, err = b.forwarder.Source.Renew(ctx, token); err != nil && replayable {
 		return Token{}, false, err
 	}
 	switch {
@@ -94,7 +94,7 @@ func (b *bearer) retryToken(ctx context.Context, status int, token Token, replay
 
 // refused reports a token that the API refused although it was new.
 func (b *bearer) refused(ctx context.Context, token Token) {
-	b.upstream.Source.Refused(token)
+	b.forwarder.Source.Refused(token)
 	b.observe(ctx, "refused")
 }
 
@@ -118,7 +118,7 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 			withoutBody(req, x)
 		}
 		x.answer.begin()
-		res, err := b.upstream.Transport.RoundTrip(x.traceExpect(req))
+		res, err := b.forwarder.Transport.RoundTrip(x.traceExpect(req))
 		if refused := x.answerMetered(); err != nil && refused != nil {
 			err = refused
 		}
@@ -129,5 +129,5 @@ func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser)
 }
 
 func (b *bearer) observe(ctx context.Context, outcome string) {
-	b.upstream.Observer.Replayed(ctx, outcome)
+	b.forwarder.Observer.Replayed(ctx, outcome)
 }

@@ -130,7 +130,7 @@ func TestFailureWaitsForTheBodysReader(t *testing.T) {
 	reader.Go(func() { io.ReadAll(b.first()) })
 	defer reader.Wait()
 	<-reading
-	u, w := newUpstream(UpstreamConfig{}), httptest.NewRecorder()
+	u, w := newForwarder(UpstreamConfig{}), httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/", nil).WithContext(withState(t.Context(), x))
 	u.fail(w, r, io.ErrUnexpectedEOF)
 	if w.Code != http.StatusBadGateway {

@@ -19,14 +19,14 @@ type HandlerConfig struct {
 // A Handler serves the upstreams of one listener. Safe for concurrent use.
 type Handler struct {
 	HandlerConfig
-	upstreams []*upstream
+	upstreams []*forwarder
 }
 
 // NewHandler returns the handler of a listener.
 func NewHandler(c HandlerConfig, upstreams ...UpstreamConfig) *Handler {
 	h := &Handler{HandlerConfig: c}
 	for _, u := range upstreams {
-		h.upstreams = append(h.upstreams, newUpstream(u))
+		h.upstreams = append(h.upstreams, newForwarder(u))
 	}
 	return h
 }

@@ -15,9 +15,9 @@ import (
 //
 //   - httputil.ReverseProxy (Go 1.26) removes the hop-by-hop fields of requests and
 //     answers (RFC 9110, section 7.6.1), and from requests Forwarded and
-//     X-Forwarded-For, -Host and -Proto, before upstream.rewrite is called. The rules
+//     X-Forwarded-For, -Host and -Proto, before forwarder.rewrite is called. The rules
 //     below remove their other spellings. To let one of these fields through,
-//     upstream.rewrite would have to copy it from the incoming request, after
+//     forwarder.rewrite would have to copy it from the incoming request, after
 //     sanitizeRequest.
 //   - bearer.send sets Authorization.
 

@@ -18,7 +18,7 @@ import (
 )
 
 // fail answers a request that got no answer from the upstream.
-func (u *upstream) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (u *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := stateOf(r.Context())
 	if r.Context().Err() != nil {
 		x.body.waitIdle() // the server ends the request before its body's reader knows why

@@ -87,7 +87,7 @@ func (x *recording) proved(c inbound.Caller) {
 	}
 }
 
-func (x *recording) routed(u *upstream) {
+func (x *recording) routed(u *forwarder) {
 	if x != nil && u != nil {
 		x.Upstream, x.Account = u.Name, u.Account
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // A requestState is what is known of one request while it is served. It travels in
-// the request's context, from [upstream] through ReverseProxy to the transport and
+// the request's context, from [forwarder] through ReverseProxy to the transport and
 // back. The goroutine that serves the request writes it, but for the atomics.
 type requestState struct {
 	incoming

@@ -9,9 +9,9 @@ import (
 // route returns the upstream that serves a request. One with a Host of its own goes
 // before one for any Host, and a longer prefix before a shorter one. It is nil
 // when none matches. The path is compared as it was sent.
-func route(upstreams []*upstream, r *http.Request) *upstream {
+func route(upstreams []*forwarder, r *http.Request) *forwarder {
 	path := pathOf(r)
-	var best *upstream
+	var best *forwarder
 	for _, u := range upstreams {
 		if u.Host != "" && !inbound.HostMatches(u.Host, r.Host) || !u.matches(path) {
 			continue
@@ -23,7 +23,7 @@ func route(upstreams []*upstream, r *http.Request) *upstream {
 	return best
 }
 
-func (u *upstream) moreSpecific(v *upstream) bool {
+func (u *forwarder) moreSpecific(v *forwarder) bool {
 	if (u.Host != "") != (v.Host != "") {
 		return u.Host != ""
 	}

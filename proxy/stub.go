@@ -53,13 +53,13 @@ func withoutParameters(path string) string {
 }
 
 // stubAnswers reports whether the request is one for the upstream's stub.
-func (u *upstream) stubAnswers(r *http.Request) bool {
+func (u *forwarder) stubAnswers(r *http.Request) bool {
 	path := u.within(pathOf(r))
 	return u.Stub.answers(r, path, u.below(path))
 }
 
 // serveStub answers a request for the stub, as RFC 6749, section 5.1, has it.
-func (u *upstream) serveStub(w http.ResponseWriter, r *http.Request, gate Gate, record *recording, origin string) {
+func (u *forwarder) serveStub(w http.ResponseWriter, r *http.Request, gate Gate, record *recording, origin string) {
 	body := u.Stub.Body
 	if gate != nil {
 		caller, placeholder, p := gate.Grant(r)

@@ -39,8 +39,8 @@ type UpstreamConfig struct {
 	Log       *zap.Logger        // nothing is logged when nil
 }
 
-// An upstream is one API.
-type upstream struct {
+// A forwarder sends the requests for one upstream to it, and the answers back.
+type forwarder struct {
 	UpstreamConfig
 	proxy   *httputil.ReverseProxy
 	headers headerFilters
@@ -83,7 +83,7 @@ type Exchange struct {
 const statusClientLeft = 499
 
 // serve answers one request that the guard let through, whose caller is known.
-func (u *upstream) serve(w http.ResponseWriter, r *http.Request, v visit) {
+func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 	path := u.within(pathOf(r))
 	if u.confined() && escapesBase(path) {
 		p := inbound.NewProblem(http.StatusBadRequest, "bad_path", "This path may leave the upstream's base path",
@@ -138,11 +138,11 @@ func (u *upstream) serve(w http.ResponseWriter, r *http.Request, v visit) {
 }
 
 // refuses reports whether an answer of this status refuses the access token.
-func (u *upstream) refuses(status int) bool {
+func (u *forwarder) refuses(status int) bool {
 	return status == http.StatusUnauthorized || slices.Contains(u.RefusedStatus, status)
 }
 
-func newUpstream(c UpstreamConfig) *upstream {
+func newForwarder(c UpstreamConfig) *forwarder {
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
@@ -150,10 +150,10 @@ func newUpstream(c UpstreamConfig) *upstream {
 		c.Observer = nopObserver{}
 	}
 	c.Log = c.Log.With(zap.String("upstream", c.Name))
-	u := &upstream{UpstreamConfig: c, headers: newHeaderFilters(c.Cookies)}
+	u := &forwarder{UpstreamConfig: c, headers: newHeaderFilters(c.Cookies)}
 	u.proxy = &httputil.ReverseProxy{
 		Rewrite:        u.rewrite,
-		Transport:      &bearer{upstream: u},
+		Transport:      &bearer{forwarder: u},
 		ModifyResponse: u.received,
 		ErrorHandler:   u.fail,
 		BufferPool:     &u.buffers,
@@ -170,7 +170,7 @@ const flushDelay = 5 * time.Millisecond
 
 // rewrite addresses the outgoing request to the upstream. Path and query go
 // out byte for byte; only the prefix and the base path change places.
-func (u *upstream) rewrite(p *httputil.ProxyRequest) {
+func (u *forwarder) rewrite(p *httputil.ProxyRequest) {
 	in, out, path := p.In.URL, p.Out.URL, pathOf(p.In)
 	out.Scheme, out.Host, p.Out.Host = u.URL.Scheme, u.URL.Host, ""
 	out.RawQuery, out.ForceQuery = dropParams(in.RawQuery, u.DropQuery), in.ForceQuery // ReverseProxy cleans them
@@ -184,7 +184,7 @@ func (u *upstream) rewrite(p *httputil.ProxyRequest) {
 var errStatus = errors.New("the answer's status is none")
 
 // received notes the answer's header, and keeps the server from adding to it.
-func (u *upstream) received(res *http.Response) error {
+func (u *forwarder) received(res *http.Response) error {
 	x := stateOf(res.Request.Context())
 	if res.StatusCode/100 == 0 {
 		return errStatus

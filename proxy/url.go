@@ -18,10 +18,10 @@ import (
 // it is refused. On the way back, a Location below the base path is mapped to the
 // prefix again.
 
-func (u *upstream) hasPrefix() bool { return u.Prefix != "" && u.Prefix != "/" }
+func (u *forwarder) hasPrefix() bool { return u.Prefix != "" && u.Prefix != "/" }
 
 // matches reports whether the path is the prefix or lies below it.
-func (u *upstream) matches(path string) bool {
+func (u *forwarder) matches(path string) bool {
 	if !u.hasPrefix() {
 		return true
 	}
@@ -30,7 +30,7 @@ func (u *upstream) matches(path string) bool {
 }
 
 // within returns the path below the prefix.
-func (u *upstream) within(path string) string {
+func (u *forwarder) within(path string) string {
 	if !u.hasPrefix() {
 		return path
 	}
@@ -54,10 +54,10 @@ func pathOf(r *http.Request) string {
 }
 
 // confined reports whether apps reach a part of the API's paths.
-func (u *upstream) confined() bool { return u.hasPrefix() || strings.Trim(u.URL.Path, "/") != "" }
+func (u *forwarder) confined() bool { return u.hasPrefix() || strings.Trim(u.URL.Path, "/") != "" }
 
 // below puts the upstream's base path in front of a path.
-func (u *upstream) below(path string) string {
+func (u *forwarder) below(path string) string {
 	return strings.TrimSuffix(u.URL.EscapedPath(), "/") + path
 }
 
@@ -175,7 +175,7 @@ const (
 
 // rewriteLocations rewrites Location and Content-Location of an answer as the policy
 // says. The app called us by a scheme and a Host, which may be "" on a Unix socket.
-func (u *upstream) rewriteLocations(res *http.Response, scheme, host string) {
+func (u *forwarder) rewriteLocations(res *http.Response, scheme, host string) {
 	redirect := res.StatusCode/100 == 3
 	created := res.StatusCode == http.StatusCreated || res.StatusCode == http.StatusAccepted ||
 		res.StatusCode == http.StatusNoContent
@@ -200,7 +200,7 @@ func (u *upstream) rewriteLocations(res *http.Response, scheme, host string) {
 // relocate returns the location at which the app finds, through us, what the
 // upstream calls by this one in an answer to a request for the path asked. It
 // parses the location, resolves it against the path asked, and maps it to us.
-func (u *upstream) relocate(location, own, asked string) string {
+func (u *forwarder) relocate(location, own, asked string) string {
 	ref, ok := u.parseLocation(location)
 	if !ok {
 		return location
@@ -220,7 +220,7 @@ type reference struct {
 
 // parseLocation reads a location. It is false for one of another origin, which
 // stays as it is.
-func (u *upstream) parseLocation(location string) (reference, bool) {
+func (u *forwarder) parseLocation(location string) (reference, bool) {
 	scheme, authority, rest := inbound.SplitReference(location)
 	path, tail := cutPath(rest)
 	ref := reference{absolute: authority != "", path: path, tail: tail}
@@ -232,7 +232,7 @@ func (u *upstream) parseLocation(location string) (reference, bool) {
 
 // resolve makes the path of a reference absolute. It is false for a location that
 // stays as it is, since it leads to the same place from where the app is.
-func (u *upstream) resolve(ref reference, asked string) (reference, bool) {
+func (u *forwarder) resolve(ref reference, asked string) (reference, bool) {
 	if !ref.absolute && !strings.HasPrefix(ref.path, "/") {
 		if ref.path == "" || strings.Contains(ref.path, ":") || !u.confined() || !escapesBase(ref.path) {
 			return ref, false // of another scheme, or relative
@@ -249,7 +249,7 @@ func (u *upstream) resolve(ref reference, asked string) (reference, bool) {
 // What is not below the base path is not found here, so it stays the upstream's.
 // So does the base path without its final slash for an app that asked for it with
 // one: here, both are the same.
-func (u *upstream) mapToUs(ref reference, location, own, asked string) string {
+func (u *forwarder) mapToUs(ref reference, location, own, asked string) string {
 	upstreams := location
 	if !ref.absolute {
 		upstreams = u.URL.Scheme + "://" + u.URL.Host + ref.path + ref.tail
@@ -314,7 +314,7 @@ func removeDotSegments(path string) string {
 
 // hasOrigin reports whether a scheme, which may be "" for the same, and an authority
 // are the upstream's.
-func (u *upstream) hasOrigin(scheme, authority string) bool {
+func (u *forwarder) hasOrigin(scheme, authority string) bool {
 	port := func(v *url.URL) string {
 		if p := v.Port(); p != "" {
 			return p

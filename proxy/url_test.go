@@ -93,7 +93,7 @@ func TestLocation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		u := newUpstream(UpstreamConfig{URL: base, Prefix: test.prefix, Locations: test.policy})
+		u := newForwarder(UpstreamConfig{URL: base, Prefix: test.prefix, Locations: test.policy})
 		res := &http.Response{
 			StatusCode: test.status,
 			Request:    &http.Request{URL: &url.URL{Path: "/asked/"}},
@@ -115,7 +115,7 @@ func TestLocationWithoutAHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := newUpstream(UpstreamConfig{URL: base})
+	u := newForwarder(UpstreamConfig{URL: base})
 	for location, want := range map[string]string{
 		"https://api.example/v3/x": "/x",
 		"/v3/x":                    "/x",
