@@ -28,7 +28,7 @@ func allowedImports() map[string]string {
 	return map[string]string{
 		"":                         "command process",
 		"command":                  "admin config config/callers hint login loopback process proxy/inbound proxy/inbound/authn proxy/policy proxy/tokenendpoint sandbox secret server tokens/dialect tokens/issuer" + sync + zap,
-		"server":                   "admin audit config config/callers egress hint loopback process proxy proxy/inbound proxy/inbound/authn proxy/inbound/authn/jwks proxy/policy proxy/tokenendpoint secret tokens tokens/agekey tokens/issuer tokens/store tokens/store/sealed" + net + sync + zap,
+		"server":                   "admin audit config config/callers egress hint loopback process proxy proxy/inbound proxy/inbound/authn proxy/inbound/authn/jwks proxy/policy proxy/tokenendpoint proxy/upstream secret tokens tokens/agekey tokens/issuer tokens/store tokens/store/sealed" + net + sync + zap,
 		"login":                    "hint secret tokens tokens/dialect tokens/issuer os/exec os/signal" + sys,
 		"config":                   "config/callers hint secret tokens/agekey tokens/dialect" + env + net,
 		"config/callers":           "hint" + yaml,
@@ -44,7 +44,8 @@ func allowedImports() map[string]string {
 		"tokens/store/presence":    sys,
 		"tokens/store/sealed":      "hint secret tokens tokens/agekey",
 		"tokens/store/storetest":   "hint secret tokens",
-		"proxy":                    "egress loopback proxy/inbound secret" + net + sync + zap,
+		"proxy":                    "egress proxy/inbound proxy/upstream secret" + net + sync + zap,
+		"proxy/upstream":           "egress loopback" + net + sync,
 		"proxy/inbound":            sync[1:] + sys + zap,
 		"proxy/policy":             "config/callers" + time,
 		"admin":                    "proxy proxy/inbound tokens" + prometheus,

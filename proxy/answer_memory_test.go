@@ -16,7 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/upstream"
 )
 
 // lines returns n header lines of size bytes each.
@@ -57,7 +57,9 @@ func TestAnswersHeaderIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := beginRaw(t, answering(test.answer), func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
+			w := beginRaw(t, answering(test.answer), func(w *fixture) {
+				w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: w.back.DialContext, Answers: upstream.NewAnswerMemory(1 << 20)})
+			})
 			for range 2 { // on the same connection, where the answer is good
 				res, body := w.do("GET", "/", nil)
 				if test.good {
@@ -85,9 +87,9 @@ func TestAnswersHeaderIsBoundedOverTLS(t *testing.T) {
 	pool.AddCert(s.Certificate())
 	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
 		w.upstream.URL = parse(w, "https://example.com")
-		w.upstream.Transport = proxy.NewTransport(time.Minute, pool, nil, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Roots: pool, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", s.Listener.Addr().String())
-		})
+		}})
 	})
 	res, body := w.do("GET", "/", nil)
 	if p := problem(t, res, body, 502, "upstream_unreachable"); !strings.Contains(p.Detail, "too many lines") {
@@ -114,7 +116,9 @@ func TestLongAnswersWaitForMemory(t *testing.T) {
 			}
 			io.WriteString(c, "ok")
 		}
-	}, func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(5 << 20) })
+	}, func(w *fixture) {
+		w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: w.back.DialContext, Answers: upstream.NewAnswerMemory(5 << 20)})
+	})
 	var held, all sync.WaitGroup
 	for i := range 50 {
 		path := []string{"/", "/held"}[i%2]
@@ -160,7 +164,9 @@ func TestLongAnswerFindsNoMemory(t *testing.T) {
 				}
 			}
 		})
-		w.start(func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
+		w.start(func(w *fixture) {
+			w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: w.back.DialContext, Answers: upstream.NewAnswerMemory(1 << 20)})
+		})
 		done := make(chan int)
 		go func() {
 			res, _ := w.do("GET", "/stuck", nil)
@@ -193,7 +199,9 @@ func TestAppLeavesWhileItsAnswerWaitsForMemory(t *testing.T) {
 				<-release
 			}
 		})
-		w.start(func(w *fixture) { w.upstream.Answers = proxy.NewAnswerMemory(1 << 20) })
+		w.start(func(w *fixture) {
+			w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: w.back.DialContext, Answers: upstream.NewAnswerMemory(1 << 20)})
+		})
 		first, second := w.dial(), w.dial()
 		for _, c := range []*appConn{first, second} {
 			c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/upstream"
 )
 
 // answering is an API that answers every request with the same bytes.
@@ -234,9 +234,9 @@ func TestPartOfABrokenAnswerArrives(t *testing.T) {
 func TestContinueWithNoUpstream(t *testing.T) {
 	t.Parallel()
 	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
-		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, func(context.Context, string, string) (net.Conn, error) {
+		w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
-		})
+		}})
 	})
 	res, body := w.ask("POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
 	problem(t, res, body, 502, "upstream_unreachable")

@@ -24,11 +24,10 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	if err != nil {
 		return nil, err
 	}
-	x.meterAnswer(ctx)
 	body := newReplayBody(req, x)
 	x.body = body
 	defer func() { body.close(err != nil) }()
-	res, err = b.send(req, token, body.first)
+	res, err = b.send(req, token, body.first())
 	if err != nil || !b.forwarder.refuses(res.StatusCode) && res.StatusCode != http.StatusForbidden {
 		return res, err
 	}
@@ -49,7 +48,7 @@ func (b *bearer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 
 	again := req.WithContext(ctx)
 	again.Header = req.Header.Clone() // the first attempt may still be written
-	res, err = b.send(again, fresh, body.rewind)
+	res, err = b.send(again, fresh, body.rewind())
 	switch {
 	case err != nil:
 		b.observe(ctx, "failed")
@@ -98,34 +97,16 @@ func (b *bearer) refused(ctx context.Context, token Token) {
 	b.observe(ctx, "refused")
 }
 
-// maxAttempts bounds how often a request is sent on another connection because the
-// one before was closed. Some errors occur before there is a connection, and would
-// occur again.
-const maxAttempts = 4
-
 // send is the only function that writes Authorization. It sets the header and never
-// adds to it. It sends a request again only if the request is known not to have gone
-// out.
-func (b *bearer) send(req *http.Request, token Token, body func() io.ReadCloser) (*http.Response, error) {
+// adds to it.
+func (b *bearer) send(req *http.Request, token Token, body io.ReadCloser) (*http.Response, error) {
 	x := stateOf(req.Context())
 	req.Header["Authorization"] = []string{"Bearer " + token.AccessToken.Reveal()}
+	req.Body = body
+	x.token = token
 	began := time.Now()
 	defer func() { x.upstream += time.Since(began) }()
-	x.token = token
-	x.sent.Store(false)
-	for attempt := 1; ; attempt++ {
-		if req.Body = body(); req.Body == nil {
-			withoutBody(req, x)
-		}
-		x.answer.begin()
-		res, err := b.forwarder.Transport.RoundTrip(x.traceExpect(req))
-		if refused := x.answerMetered(); err != nil && refused != nil {
-			err = refused
-		}
-		if err == nil || attempt == maxAttempts || !x.unsent(req) {
-			return res, err
-		}
-	}
+	return b.forwarder.Transport.RoundTrip(req)
 }
 
 func (b *bearer) observe(ctx context.Context, outcome string) {

@@ -11,6 +11,7 @@ import (
 
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 )
 
 // BenchmarkProxy sends requests through a bare ReverseProxy and through this
@@ -37,7 +38,7 @@ func BenchmarkProxy(b *testing.B) {
 			b.Run(request.name+"/"+proxied.name, func(b *testing.B) {
 				w := &fixture{TB: b, front: listen(b), back: listen(b)}
 				w.serveAPI(api)
-				transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
+				transport := upstream.New(upstream.Config{Timeout: time.Minute, Dial: w.back.DialContext})
 				w.source, w.guard = newSource(), new(inbound.Guard)
 				w.upstream = &proxy.UpstreamConfig{Name: "park", URL: parse(b, "http://api.test"), Source: w.source, Transport: transport, Observer: new(nopObserver)}
 				w.server = inbound.NewServer(proxied.handler(w), nil, nil)

@@ -43,7 +43,6 @@ func NewReplayBudget() *semaphore.Weighted { return semaphore.NewWeighted(replay
 // A replayBody is a request's body that can be sent twice.
 type replayBody struct {
 	source  io.ReadCloser // the app's; nil when there is no body
-	expects bool          // the app waits for a 100
 	state   *requestState
 	current *attempt
 
@@ -71,7 +70,7 @@ const (
 )
 
 func newReplayBody(req *http.Request, x *requestState) *replayBody {
-	b := &replayBody{source: req.Body, expects: req.Header["Expect"] != nil, state: x, patience: inbound.BodyChunkTimeout}
+	b := &replayBody{source: req.Body, state: x, patience: inbound.BodyChunkTimeout}
 	if req.Body == http.NoBody {
 		b.source = nil
 	}
@@ -126,9 +125,6 @@ func (b *replayBody) rewind() io.ReadCloser {
 }
 
 func (b *replayBody) begin(a *attempt) *attempt {
-	if b.expects {
-		a.expect = newUpstreamExpect()
-	}
 	b.current = a
 	return a
 }
@@ -235,19 +231,29 @@ type attempt struct {
 	recorded bool // what it reads is kept for a second sending
 	offset   int  // in what is kept
 	ended    atomic.Bool
-	expect   *upstreamExpect // nil when the app does not wait for a 100
 }
 
 var errAttemptEnded = errors.New("attempt has ended")
 
+// Whole implements upstream.Whole.
+func (a *attempt) Whole() bool {
+	b := a.body
+	if b.state.conn.Arrived() {
+		return true
+	}
+	if a.recorded || !b.reading.TryLock() {
+		return false
+	}
+	defer b.reading.Unlock()
+	return b.ended // and all of it is kept
+}
+
 // Read implements io.Reader.
 func (a *attempt) Read(p []byte) (int, error) {
 	b := a.body
-	b.state.sent.Store(true)
-	mayRead := a.expect.mayRead()
 	b.reading.Lock()
 	defer b.reading.Unlock()
-	if !mayRead || a.ended.Load() {
+	if a.ended.Load() {
 		return 0, errAttemptEnded
 	}
 	if !a.recorded {
@@ -269,7 +275,4 @@ func (a *attempt) Close() error {
 }
 
 // end gives later readers an error.
-func (a *attempt) end() {
-	a.ended.Store(true)
-	a.expect.end()
-}
+func (a *attempt) end() { a.ended.Store(true) }

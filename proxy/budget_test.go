@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 	"ticketproxy/secret"
 )
 
@@ -46,7 +47,7 @@ func TestReplayBudgetIsReleased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := NewTransport(0, nil, nil, nil)
+	transport := upstream.New(upstream.Config{})
 	defer transport.CloseIdleConnections()
 	budget := NewReplayBudget()
 	upstream := UpstreamConfig{URL: to, Source: fixed{}, Transport: transport}

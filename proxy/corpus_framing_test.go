@@ -17,7 +17,7 @@ func TestLengthsThatCouldBeReadInTwoWays(t *testing.T) {
 		{name: "no space", raw: post + "Content-Length:3\r\n\r\nabc", want: "200", seen: three},
 		{name: "spaces and tabs around", raw: post + "Content-Length: \t 3 \t\r\n\r\nabc", want: "200", seen: three},
 		{name: "lower case", raw: post + "content-length: 3\r\n\r\nabc", want: "200", seen: three},
-		{name: "zero", raw: post + "Content-Length: 0\r\n\r\n", want: "200", seen: sent("POST /", auth, "Content-length: 0")},
+		{name: "zero", raw: post + "Content-Length: 0\r\n\r\n", want: "200", seen: sent("POST /", "Content-Length: 0", auth)},
 		{name: "absent", raw: post + "\r\n", want: "200", seen: sent("POST /")},
 		{name: "leading zeros", raw: post + "Content-Length: 0003\r\n\r\nabc", want: "200", seen: three},
 		{name: "twice, equal", raw: post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", want: "200", seen: three},
@@ -209,7 +209,7 @@ func TestBodiesOfAnyMethod(t *testing.T) {
 		start := method + " / HTTP/1.1\r\nHost: localhost\r\n"
 		rows = append(rows,
 			row{name: method + ", none", raw: start + "\r\n", want: "200", seen: sent(method + " /")},
-			row{name: method + ", empty", raw: start + "Content-Length: 0\r\n\r\n", want: "200", seen: sent(method+" /", auth, "Content-length: 0")},
+			row{name: method + ", empty", raw: start + "Content-Length: 0\r\n\r\n", want: "200", seen: sent(method+" /", "Content-Length: 0", auth)},
 			row{name: method + ", null", raw: start + "Content-Type: application/json\r\nContent-Length: 4\r\n\r\nnull", want: "200", seen: sent(method+" /", "Content-Length: 4", auth, "Content-Type: application/json") + "null"},
 			row{name: method + ", chunked", raw: start + "Transfer-Encoding: chunked\r\n\r\n4\r\nnull\r\n0\r\n\r\n", want: "200", seen: sent(method+" /", "Transfer-Encoding: chunked", auth) + "4\r\nnull\r\n0\r\n\r\n"},
 		)
@@ -251,7 +251,7 @@ func TestExpectations(t *testing.T) {
 		{name: "continue", raw: post + "Expect: 100-continue\r\nContent-Length: 4\r\n\r\nbody", want: "100, 200", seen: body},
 		{name: "continue, any case", raw: post + "expect: 100-Continue\r\nContent-Length: 4\r\n\r\nbody", want: "100, 200", seen: strings.Replace(body, "100-c", "100-C", 1)},
 		{name: "continue, chunked", raw: post + "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", want: "100, 200", seen: sent("POST /", "Transfer-Encoding: chunked", auth, "Expect: 100-continue") + "4\r\nbody\r\n0\r\n\r\n"},
-		{name: "continue without a body", raw: post + "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n", want: "200", seen: sent("POST /", auth, "Content-length: 0", "expect: 100-continue")},
+		{name: "continue without a body", raw: post + "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n", want: "200", seen: sent("POST /", "Content-Length: 0", auth, "Expect: 100-continue")},
 		{name: "continue, the body not sent", raw: post + "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "100, waits", seen: strings.TrimSuffix(body, "body"), once: true},
 		{name: "continue to a foreign Host", raw: "POST / HTTP/1.1\r\nHost: evil.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", want: "421 host_not_allowed, close", once: true},
 		{name: "continue in HTTP/1.0", raw: "POST / HTTP/1.0\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody", want: "200, close", seen: body},

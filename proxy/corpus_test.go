@@ -17,8 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 )
 
 // A row is what an app sends on one connection, and what must come of it.
@@ -78,11 +78,11 @@ func (r row) run(t *testing.T, drip, refuses bool) {
 	api := &upstreamsAPI{refuses: refuses}
 	w := &fixture{TB: t, front: newMemory(), back: newMemory()}
 	w.start(func(w *fixture) {
-		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, api.dial)
+		w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: api.dial})
 		if r.setup != nil {
 			r.setup(w)
 		}
-		w.Cleanup(w.upstream.Transport.(*http.Transport).CloseIdleConnections)
+		w.Cleanup(w.upstream.Transport.(*upstream.Transport).CloseIdleConnections)
 	})
 	app := w.dial()
 	var received lockedBuffer

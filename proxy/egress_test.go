@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/upstream"
 )
 
 // The app is told which egress proxy is at fault.
@@ -38,7 +38,7 @@ func TestEgressProxyIsNamed(t *testing.T) {
 				}
 				through := &url.URL{Scheme: "http", Host: at, User: url.UserPassword("me", "secret-word")}
 				w.upstream.URL = parse(w, "https://api.test")
-				w.upstream.Transport = proxy.NewTransport(time.Minute, nil, func(*http.Request) (*url.URL, error) { return through, nil }, new(net.Dialer).DialContext)
+				w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Proxy: func(*http.Request) (*url.URL, error) { return through, nil }, Dial: new(net.Dialer).DialContext})
 			})
 			res, body := w.do("GET", "/", nil)
 			is(t, "detail", problem(t, res, body, 502, "upstream_unreachable").Detail, "the egress proxy "+at+" "+test.detail)

@@ -18,6 +18,7 @@ import (
 
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 	"ticketproxy/secret"
 )
 
@@ -266,7 +267,7 @@ func (w *fixture) serveConns(api func(net.Conn)) {
 
 func (w *fixture) start(change ...func(*fixture)) {
 	w.Helper()
-	transport := proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
+	transport := upstream.New(upstream.Config{Timeout: time.Minute, Dial: w.back.DialContext})
 	w.source, w.observer, w.guard = newSource(), new(observer), new(inbound.Guard)
 	w.upstream = &proxy.UpstreamConfig{Name: "park", Cookies: true, URL: parse(w, "http://api.test"), Source: w.source, Transport: transport, Observer: w.observer}
 	for _, f := range change {
@@ -275,9 +276,9 @@ func (w *fixture) start(change ...func(*fixture)) {
 	w.server = inbound.NewServer(proxy.NewHandler(proxy.HandlerConfig{Guard: w.guard, Budget: proxy.NewReplayBudget(), Gate: w.gate, Recorder: w.recorder}, append(w.others, *w.upstream)...), w.limiter, nil)
 	w.serve()
 	w.Cleanup(func() {
-		transport.CloseIdleConnections()
-		if t, ok := w.upstream.Transport.(*http.Transport); ok {
-			t.CloseIdleConnections()
+		transport.Close()
+		if t, ok := w.upstream.Transport.(*upstream.Transport); ok {
+			t.Close()
 		}
 	})
 }

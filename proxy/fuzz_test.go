@@ -16,6 +16,7 @@ import (
 
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 )
 
 // A recorder notes what is wrong with the requests that reach the API.
@@ -78,12 +79,12 @@ func FuzzRequest(f *testing.F) {
 	seen := new(recorder)
 	core, logs := logged.New(zapcore.DebugLevel)
 	w := begin(f, seen, func(w *fixture) {
-		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, func(ctx context.Context, network, address string) (net.Conn, error) {
+		w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != "api.test:80" {
 				seen.note("dialled " + address)
 			}
 			return w.back.DialContext(ctx, network, address)
-		})
+		}})
 	})
 	w.server = inbound.NewServer(proxy.NewHandler(proxy.HandlerConfig{Guard: w.guard, Budget: proxy.NewReplayBudget()}, *w.upstream), nil, zap.New(core))
 	w.front = listen(f)

@@ -71,59 +71,6 @@ func TestUnrepeatableLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// A staleTransport finds its first connection closed. It reads the body as net/http does,
-// after the header was written.
-type staleTransport struct {
-	calls    int
-	reads    bool // the header was written
-	original http.RoundTripper
-}
-
-func (s *staleTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if s.calls++; s.calls > 1 {
-		return s.original.RoundTrip(req)
-	}
-	if s.reads && req.Body != nil {
-		req.Body.Read(make([]byte, 1))
-	}
-	if req.Body != nil {
-		req.Body.Close()
-	}
-	return nil, errors.New("http: server closed idle connection")
-}
-
-// TestClosedConnectionIsReplaced checks that a request which provably did not go out is
-// sent on another connection, with its body.
-func TestClosedConnectionIsReplaced(t *testing.T) {
-	t.Parallel()
-	for _, method := range []string{"GET", "POST", "DELETE"} {
-		for _, body := range []string{"", "hello"} {
-			for _, reads := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s %q %t", method, body, reads), func(t *testing.T) {
-					t.Parallel()
-					s := &staleTransport{reads: reads}
-					w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						got, _ := io.ReadAll(r.Body)
-						fmt.Fprintf(w, "%s %s", r.Method, got)
-					}), func(w *fixture) {
-						s.original = w.upstream.Transport
-						w.upstream.Transport = s
-						t.Cleanup(s.original.(*http.Transport).CloseIdleConnections)
-					})
-					res, got := w.ask(fmt.Sprintf("%s / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", method, len(body), body))
-					if provable := !reads; provable {
-						is(t, "answer", got, method+" "+body)
-						is(t, "attempts", s.calls, 2)
-					} else {
-						is(t, "status", res.StatusCode, 502)
-						is(t, "attempts", s.calls, 1)
-					}
-				})
-			}
-		}
-	}
-}
-
 // TestContinueIsSentOnce checks that the app gets one 100: the server sends it when the
 // body is read, and the upstream's own adds none.
 func TestContinueIsSentOnce(t *testing.T) {

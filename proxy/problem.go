@@ -15,6 +15,7 @@ import (
 
 	"ticketproxy/egress"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 )
 
 // fail answers a request that got no answer from the upstream.
@@ -94,7 +95,7 @@ func cause(err error) string {
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
 		timeout   net.Error
-		answer    answerError
+		answer    upstream.AnswerError
 	)
 	switch {
 	case errors.As(err, &answer):

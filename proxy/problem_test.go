@@ -19,6 +19,7 @@ import (
 
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 )
 
 // problem checks that an answer is a whole problem of ours, and returns it.
@@ -104,7 +105,7 @@ func TestUpstreamRefusesConnections(t *testing.T) {
 	nowhere := listen(t)
 	nowhere.Close()
 	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
-		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, nowhere.DialContext)
+		w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: nowhere.DialContext})
 	})
 	c := w.dial()
 	for range 2 {
@@ -123,9 +124,9 @@ func TestUpstreamRefusesConnections(t *testing.T) {
 func TestUpstreamHasNoAddress(t *testing.T) {
 	t.Parallel()
 	w := begin(t, http.NotFoundHandler(), func(w *fixture) {
-		w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, func(context.Context, string, string) (net.Conn, error) {
+		w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "api.test", IsNotFound: true}}
-		})
+		}})
 	})
 	res, body := w.do("GET", "/", nil)
 	is(t, "detail", problem(t, res, body, 502, "upstream_unreachable").Detail, "lookup api.test: no such host")
@@ -163,7 +164,7 @@ func TestTLSOfTheUpstream(t *testing.T) {
 			w := begin(t, http.NotFoundHandler(), func(w *fixture) {
 				w.upstream.URL = parse(w, test.url)
 				if test.plain {
-					w.upstream.Transport = proxy.NewTransport(time.Minute, nil, nil, w.back.DialContext)
+					w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Dial: w.back.DialContext})
 					return
 				}
 				if test.change == nil {
@@ -173,9 +174,9 @@ func TestTLSOfTheUpstream(t *testing.T) {
 				if !test.known {
 					pool = x509.NewCertPool()
 				}
-				w.upstream.Transport = proxy.NewTransport(time.Minute, pool, nil, func(ctx context.Context, _, _ string) (net.Conn, error) {
+				w.upstream.Transport = upstream.New(upstream.Config{Timeout: time.Minute, Roots: pool, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 					return new(net.Dialer).DialContext(ctx, "tcp", s.Listener.Addr().String())
-				})
+				}})
 			})
 			res, body := w.do("GET", "/", nil)
 			if test.detail == "" {
@@ -193,7 +194,7 @@ func TestUpstreamIsSlow(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		url    string
-		dial   proxy.Dialer
+		dial   upstream.Dialer
 		status int
 		code   string
 		after  time.Duration
@@ -217,7 +218,7 @@ func TestUpstreamIsSlow(t *testing.T) {
 					if dial == nil {
 						dial = w.back.DialContext
 					}
-					w.upstream.Transport = proxy.NewTransport(7*time.Second, nil, nil, dial)
+					w.upstream.Transport = upstream.New(upstream.Config{Timeout: 7 * time.Second, Dial: dial})
 				})
 				began := time.Now()
 				res, body := w.do("POST", "/", strings.NewReader("x"))

@@ -19,14 +19,11 @@ type requestState struct {
 	incoming
 	timing
 	bodyState
-	attemptState
 
 	header  http.Header // of the answer to the app
 	status  int         // of that answer; 0 before there is one
 	closing bool        // the connection closes after it
 	token   Token       // that was sent
-	answer  answerMeter
-	awaited *answerConn // on which the answer is expected; nil while none is
 }
 
 // incoming is how the request came. It does not change.
@@ -62,13 +59,6 @@ type bodyState struct {
 	over bool // the connection may serve another request
 }
 
-// attemptState is what is known of the sending that is under way.
-type attemptState struct {
-	expect *upstreamExpect // nil when the app asked for no 100
-	sent   atomic.Bool     // the request's header was written
-	dialed atomic.Bool     // a connection was made for it
-}
-
 type stateKey struct{}
 
 func withState(ctx context.Context, x *requestState) context.Context {
@@ -93,8 +83,6 @@ func (b *bodyState) setReadDeadline(t time.Time) {
 // net/http (Go 1.26) waits without end for a connection on which a body ends while
 // its handler returns. TestUpstreamDiesWithinItsAnswerDuringAnUpload holds this.
 func (x *requestState) end() {
-	x.expect.end()
-	x.answer.close()
 	x.mu.Lock()
 	x.over = true
 	x.mu.Unlock()

@@ -34,7 +34,6 @@ type UpstreamConfig struct {
 	Stub      *StubTokenEndpoint // answers apps that do their own OAuth; may be nil
 	Source    TokenSource        // of the account's access tokens
 	Transport http.RoundTripper  // to the API
-	Answers   *AnswerMemory      // of all upstreams; without bounds when nil
 	Observer  Observer           // told of every exchange; may be nil
 	Log       *zap.Logger        // nothing is logged when nil
 }
@@ -114,7 +113,6 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 		timing:    timing{began: time.Now()},
 		bodyState: bodyState{budget: v.handler.Budget, control: http.NewResponseController(w)},
 		header:    w.Header(),
-		answer:    answerMeter{all: u.Answers},
 	}
 	defer x.end()
 	ctx, observed := u.Observer.Begin(r)

@@ -20,6 +20,7 @@ import (
 	"ticketproxy/config"
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound/authn/jwks"
+	"ticketproxy/proxy/upstream"
 )
 
 const reloadTime = 2 * time.Second // within which a change of CALLERS_FILE is taken up
@@ -125,7 +126,7 @@ func TestCallersAfterSIGHUP(t *testing.T) {
 func TestCallersReloadKeepsConnections(t *testing.T) {
 	const text = "callers:\n  shop: {keys: [KEY(shop)], may: [{upstream: park}]}\n  own: {listen: 127.0.0.1:8083, may: [{upstream: shop}]}\n"
 	withGateway(t, text, nil, func(g *gateway) {
-		var before []*proxy.MaxAgeTransport
+		var before []*upstream.Transport
 		for _, l := range g.apps {
 			before = append(before, l.transports...)
 		}

@@ -17,7 +17,7 @@ import (
 	"ticketproxy/config"
 	"ticketproxy/hint"
 	"ticketproxy/loopback"
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/upstream"
 	"ticketproxy/tokens"
 	"ticketproxy/tokens/agekey"
 	"ticketproxy/tokens/store"
@@ -222,8 +222,13 @@ func (k *checklist) origin(ctx context.Context, u config.Upstream, what string, 
 			return
 		}
 	}
-	transport := proxy.NewTransport(checkTimeout, roots(u), k.out.proxy, k.out.dial)
-	defer transport.CloseIdleConnections()
+	transport := upstream.New(upstream.Config{
+		Timeout: checkTimeout,
+		Roots:   roots(u),
+		Proxy:   k.out.proxy,
+		Dial:    k.out.dial,
+	})
+	defer transport.Close()
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, target.Scheme+"://"+target.Host+"/", nil)
 	if err != nil {
 		k.fails(what, err, "check the URL")

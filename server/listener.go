@@ -12,6 +12,7 @@ import (
 	"ticketproxy/config"
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 )
 
 // A listener is a server and where it listens. One for apps serves with the newest
@@ -25,7 +26,7 @@ type listener struct {
 	caller     string      // whose own it is; empty where callers prove themselves
 	tls        *tls.Config // nil is plain HTTP
 	routes     atomic.Pointer[proxy.Handler]
-	transports []*proxy.MaxAgeTransport // of routes
+	transports []*upstream.Transport // of routes
 	server     *inbound.Server
 }
 
@@ -35,11 +36,11 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // use has new requests take these routes. The idle connections of the routes before are
-// closed, and those in use after they have been idle for a while.
-func (l *listener) use(routes *proxy.Handler, transports []*proxy.MaxAgeTransport) {
+// closed, and those in use when their requests are over.
+func (l *listener) use(routes *proxy.Handler, transports []*upstream.Transport) {
 	l.routes.Store(routes)
 	for _, t := range l.transports {
-		t.CloseIdleConnections()
+		t.Close()
 	}
 	l.transports = transports
 }
@@ -79,9 +80,9 @@ func (s *Server) addApps() {
 
 // routes returns the handler of a listener's upstreams as c says, and the transports
 // that it uses.
-func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.MaxAgeTransport) {
+func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*upstream.Transport) {
 	var upstreams []proxy.UpstreamConfig
-	var transports []*proxy.MaxAgeTransport
+	var transports []*upstream.Transport
 	guard := guardOf(c, l)
 	for _, u := range c.Upstreams {
 		if !s.serves(l, u) {
@@ -90,8 +91,12 @@ func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.
 		if u.Host != "" {
 			guard.Hosts = append(guard.Hosts, u.Host)
 		}
-		transport := proxy.NewMaxAgeTransport(func() *http.Transport {
-			return proxy.NewTransport(u.Timeout, roots(u), s.outbound.proxy, s.outbound.dial)
+		transport := upstream.New(upstream.Config{
+			Timeout: u.Timeout,
+			Roots:   roots(u),
+			Proxy:   s.outbound.proxy,
+			Dial:    s.outbound.dial,
+			Answers: s.answers,
 		})
 		transports = append(transports, transport)
 		upstreams = append(upstreams, proxy.UpstreamConfig{
@@ -107,7 +112,6 @@ func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*proxy.
 			Stub:          stubTokenEndpoint(u),
 			Source:        s.sources[u.Account],
 			Transport:     transport,
-			Answers:       s.answers,
 			Observer:      s.metrics.Upstream(u.Name),
 			Log:           s.log.Named("proxy"),
 		})

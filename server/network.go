@@ -7,7 +7,7 @@ import (
 	"net/url"
 
 	"ticketproxy/config"
-	"ticketproxy/proxy"
+	"ticketproxy/proxy/upstream"
 )
 
 // A Network is how the program is reached and how it reaches others. The zero
@@ -16,7 +16,7 @@ type Network struct {
 	// Listen opens a socket; nil is [net.ListenConfig.Listen].
 	Listen func(ctx context.Context, network, address string) (net.Listener, error)
 	// Dial opens a connection; nil is the operating system's.
-	Dial proxy.Dialer
+	Dial upstream.Dialer
 }
 
 func (n Network) listen(ctx context.Context, network, address string) (net.Listener, error) {
@@ -29,7 +29,7 @@ func (n Network) listen(ctx context.Context, network, address string) (net.Liste
 // outbound is how issuers and APIs are reached: over the network, and through the
 // proxies that the user named.
 type outbound struct {
-	dial  proxy.Dialer                          // nil is the operating system's
+	dial  upstream.Dialer                       // nil is the operating system's
 	proxy func(*http.Request) (*url.URL, error) // nil is none
 }
 

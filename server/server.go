@@ -16,6 +16,7 @@ import (
 	"ticketproxy/process"
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 	"ticketproxy/tokens"
 )
 
@@ -52,8 +53,8 @@ type Server struct {
 	callers  *callersFile       // nil where nobody is asked who calls
 	audit    *audit.Log         // nil is off
 
-	answers *proxy.AnswerMemory // of all listeners
-	kept    *semaphore.Weighted // request bodies, of all listeners
+	answers *upstream.AnswerMemory // of all listeners
+	kept    *semaphore.Weighted    // request bodies, of all listeners
 
 	exposed       atomic.Pointer[[]string] // warnings of files of secrets
 	reloadWarning atomic.Pointer[string]   // why files could not be read again; nil when they could
@@ -77,7 +78,7 @@ func New(c config.Config, o Options) (*Server, error) {
 		log:      o.Log,
 		outbound: o.Network.outbound(c),
 		sources:  map[string]proxy.TokenSource{},
-		answers:  proxy.NewAnswerMemory(share(o.Limits, mostAnswer)),
+		answers:  upstream.NewAnswerMemory(share(o.Limits, mostAnswer)),
 		kept:     proxy.NewReplayBudget(),
 		state:    state,
 	}

@@ -86,6 +86,10 @@ func ConnOf(ctx context.Context) *Conn {
 // Draining reports whether the connection should not be used again.
 func (c *Conn) Draining() bool { return c.drain != nil && c.drain.Load() }
 
+// Arrived reports whether all of the request has been read from the connection. What the
+// handler has not read of it is in memory then.
+func (c *Conn) Arrived() bool { return c.Conn != nil && !c.incomplete.Load() }
+
 // BodyDue notes that the app is due to send BodyChunk of a body since t. Another
 // connection may take its slot when it is slow.
 func (c *Conn) BodyDue(since time.Time) { c.sendDue.set(since) }

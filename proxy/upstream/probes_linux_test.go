@@ -1,4 +1,4 @@
-package proxy
+package upstream
 
 import (
 	"net"
@@ -15,16 +15,13 @@ func TestConnectionsAreProbed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	transport := NewTransport(time.Minute, nil, nil, nil)
-	if transport.IdleConnTimeout != 90*time.Second {
-		t.Errorf("idle connections are kept for %v", transport.IdleConnTimeout)
-	}
-	c, err := transport.DialContext(t.Context(), "tcp", l.Addr().String())
+	transport := New(Config{Timeout: time.Minute})
+	c, err := transport.pools.dial["http"](t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	raw, err := c.(*answerConn).Conn.(*net.TCPConn).SyscallConn()
+	raw, err := c.(*watchedConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,40 @@
+package upstream
+
+import (
+	"errors"
+	"time"
+)
+
+// How Expect: 100-continue goes out (RFC 9110, section 10.1.1)
+//
+// An app that sends Expect waits for a 100 before it sends its body, and net/http's server
+// (Go 1.26) says 100 when the body is first read. So the body is not read before the upstream
+// has said 100, or nothing for expectTimeout: some ignore the field. An upstream that gives its
+// answer instead gets no body, and the connection closes, since the upstream may expect one.
+
+// expectTimeout is how long an upstream may say nothing before the body is sent all the same.
+const expectTimeout = time.Second
+
+// sendWaiting sends the body if it waits, and reports whether it does.
+func (x *exchange) sendWaiting() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.body == nil || !x.expects || x.asked {
+		return false
+	}
+	x.asked = true
+	x.conn.waitUntil(time.Time{})
+	x.parts.Add(1)
+	go x.send(false, true)
+	return true
+}
+
+// firstByte waits for the answer's first byte.
+func (x *exchange) firstByte() error {
+	for {
+		_, err := x.conn.r.Peek(1)
+		if !errors.Is(err, errTimeout) || !x.sendWaiting() {
+			return err
+		}
+	}
+}
