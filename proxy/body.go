@@ -46,6 +46,8 @@ type replayBody struct {
 	state   *requestState
 	current *attempt
 
+	firstAttempt attempt
+
 	reading sync.Mutex // held while source is read; guards what follows
 	ended   bool       // source has ended, and may be closed
 	// patience is the time left to send the next BodyChunk bytes, of which received
@@ -69,8 +71,10 @@ const (
 	modeForget                    // do not keep them
 )
 
+// newReplayBody returns x.replay for a request.
 func newReplayBody(req *http.Request, x *requestState) *replayBody {
-	b := &replayBody{source: req.Body, state: x, patience: inbound.BodyChunkTimeout}
+	b := &x.replay
+	b.source, b.state, b.patience = req.Body, x, inbound.BodyChunkTimeout
 	if req.Body == http.NoBody {
 		b.source = nil
 	}
@@ -86,7 +90,8 @@ func (b *replayBody) first() io.ReadCloser {
 	if b.source == nil {
 		return nil
 	}
-	return b.begin(&attempt{body: b, recorded: true})
+	b.firstAttempt.body, b.firstAttempt.recorded = b, true
+	return b.begin(&b.firstAttempt)
 }
 
 // reserve reports whether a second sending would send identical bytes. If so, all

@@ -20,7 +20,7 @@ func newTestBody(body io.Reader) (*replayBody, *requestState) {
 	w := httptest.NewRecorder()
 	x := &requestState{
 		incoming:  incoming{conn: inbound.ConnOf(context.Background())},
-		bodyState: bodyState{budget: NewReplayBudget(), control: http.NewResponseController(w)},
+		bodyState: bodyState{budget: NewReplayBudget(), control: *http.NewResponseController(w)},
 		header:    w.Header(),
 	}
 	b := newReplayBody(httptest.NewRequest("POST", "/", io.MultiReader(body)), x)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"ticketproxy/proxy/inbound"
+	"ticketproxy/proxy/upstream"
 )
 
 // An UpstreamConfig says which API an upstream is, and where apps reach it.
@@ -111,7 +112,7 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 			gate:    v.handler.Gate,
 		},
 		timing:    timing{began: time.Now()},
-		bodyState: bodyState{budget: v.handler.Budget, control: http.NewResponseController(w)},
+		bodyState: bodyState{budget: v.handler.Budget, control: *http.NewResponseController(w)},
 		header:    w.Header(),
 	}
 	defer x.end()
@@ -128,11 +129,9 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 			panic(p)
 		}
 	}()
-	body, _ := r.Body.(*inbound.ExpectedBody)
-	u.proxy.ServeHTTP(
-		interimWriter{w, func(h http.Header) { u.headers.sanitizeInterim(h, x) }, !r.ProtoAtLeast(1, 1), body},
-		r.WithContext(withState(ctx, x)),
-	)
+	x.writer = interimWriter{ResponseWriter: w, headers: &u.headers, state: x, http10: !r.ProtoAtLeast(1, 1)}
+	x.writer.body, _ = r.Body.(*inbound.ExpectedBody)
+	u.proxy.ServeHTTP(&x.writer, x.serving(r, ctx))
 }
 
 // refuses reports whether an answer of this status refuses the access token.
@@ -155,16 +154,10 @@ func newForwarder(c UpstreamConfig) *forwarder {
 		ModifyResponse: u.received,
 		ErrorHandler:   u.fail,
 		BufferPool:     &u.buffers,
-		FlushInterval:  flushDelay,
 		ErrorLog:       log.New(io.Discard, "", 0), // it quotes the upstream, as cause must not
 	}
 	return u
 }
-
-// flushDelay is how long a part of an answer of known length may wait for the
-// next, so that an answer that comes in one go goes out in one write. What has
-// no length is flushed at once.
-const flushDelay = 5 * time.Millisecond
 
 // rewrite addresses the outgoing request to the upstream. Path and query go
 // out byte for byte; only the prefix and the base path change places.
@@ -178,6 +171,23 @@ func (u *forwarder) rewrite(p *httputil.ProxyRequest) {
 	u.headers.sanitizeRequest(p.Out.Header)
 	p.Out.Trailer = nil // a body kept for a replay would send them
 }
+
+// moveAnswer moves the fields of an answer's header to where the app's answer has them. ReverseProxy
+// (Go 1.26) would copy each. It would also flush by a timer, or after each write where the length is
+// not known; BeforeWait does that when it is needed.
+func moveAnswer(res *http.Response, to http.Header) {
+	for name, values := range res.Header {
+		if before := to[name]; len(before) > 0 {
+			values = append(before, values...)
+		}
+		to[name] = values
+	}
+	res.Header, res.ContentLength = nil, 0
+}
+
+// BeforeWait implements upstream.Waiter: what has come of an answer goes out before the rest is
+// waited for.
+func (x *requestState) BeforeWait() { x.control.Flush() }
 
 var errStatus = errors.New("the answer's status is none")
 
@@ -197,10 +207,17 @@ func (u *forwarder) received(res *http.Response) error {
 	u.headers.sanitizeResponse(res.Header, x)
 	u.headers.sanitizeTrailer(res.Trailer, x.token.AccessToken.Reveal())
 	res.Status = "" // a 101's is passed on as it came, and may hold anything
-	if res.ContentLength == -1 && res.StatusCode != http.StatusSwitchingProtocols {
-		res.Body = &trailedBody{res.Body, res, x.token.AccessToken.Reveal(), u.headers}
-	}
 	u.rewriteLocations(res, x.scheme, x.host)
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		if body, ok := res.Body.(interface{ OnWait(upstream.Waiter) }); ok {
+			body.OnWait(x)
+		}
+		if res.ContentLength == -1 {
+			x.trailed = trailedBody{res.Body, res, x.token.AccessToken.Reveal(), u.headers}
+			res.Body = &x.trailed
+		}
+		moveAnswer(res, x.header)
+	}
 	u.Log.Debug("request", zap.String("method", res.Request.Method), zap.Int("status", res.StatusCode))
 	return nil
 }

@@ -14,14 +14,15 @@ import (
 // 9110, section 15.2), which ReverseProxy passes on as it came.
 type interimWriter struct {
 	http.ResponseWriter
-	sanitize func(http.Header)
-	http10   bool                  // the app knows of none (RFC 9110, section 15.2)
-	body     *inbound.ExpectedBody // nil when there is none
+	headers *headerFilters
+	state   *requestState
+	http10  bool                  // the app knows of none (RFC 9110, section 15.2)
+	body    *inbound.ExpectedBody // nil when there is none
 }
 
 // WriteHeader implements http.ResponseWriter. The server itself says 100 when
 // the app's body is asked for, which is when the upstream has said it.
-func (w interimWriter) WriteHeader(status int) {
+func (w *interimWriter) WriteHeader(status int) {
 	if status == http.StatusContinue {
 		return
 	}
@@ -29,7 +30,7 @@ func (w interimWriter) WriteHeader(status int) {
 		if w.http10 {
 			return
 		}
-		w.sanitize(w.Header())
+		w.headers.sanitizeInterim(w.Header(), w.state)
 		w.body.WriteInterim(func() { w.ResponseWriter.WriteHeader(status) })
 		return
 	}
@@ -40,11 +41,11 @@ func (w interimWriter) WriteHeader(status int) {
 }
 
 // Unwrap is for http.ResponseController.
-func (w interimWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *interimWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Hijack implements http.Hijacker, for ReverseProxy, which forgets what has
 // come of the app's bytes together with its request to upgrade.
-func (w interimWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w *interimWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil || buffered.Reader.Buffered() == 0 {
 		return c, buffered, err

@@ -12,9 +12,10 @@ import (
 	"ticketproxy/proxy/inbound"
 )
 
-// A requestState is what is known of one request while it is served. It travels in
+// A requestState is what is known of one request while it is served. It is found by
 // the request's context, from [forwarder] through ReverseProxy to the transport and
-// back. The goroutine that serves the request writes it, but for the atomics.
+// back. The goroutine that serves the request writes it, but for the atomics. All that
+// a request needs is in it, so that it is one allocation.
 type requestState struct {
 	incoming
 	timing
@@ -24,6 +25,8 @@ type requestState struct {
 	status  int         // of that answer; 0 before there is one
 	closing bool        // the connection closes after it
 	token   Token       // that was sent
+	trailed trailedBody // of the answer, when its length is not known
+	writer  interimWriter
 }
 
 // incoming is how the request came. It does not change.
@@ -48,8 +51,9 @@ type timing struct {
 // the body in a goroutine of its own, also after the request is over.
 type bodyState struct {
 	budget    *semaphore.Weighted // for bodies that are kept
-	body      *replayBody         // nil before there is a token
-	control   *http.ResponseController
+	body      *replayBody         // nil before there is a token; then replay
+	replay    replayBody
+	control   http.ResponseController
 	unread    atomic.Bool // it has not ended, and the transport may be reading it
 	broken    atomic.Bool // it could not be read
 	stalled   atomic.Bool // it came too slowly
@@ -66,7 +70,23 @@ func withState(ctx context.Context, x *requestState) context.Context {
 }
 
 func stateOf(ctx context.Context) *requestState {
+	if x, ok := inbound.ConnOf(ctx).Attached().(*requestState); ok {
+		return x
+	}
 	return ctx.Value(stateKey{}).(*requestState)
+}
+
+// serving returns the request to serve: stateOf finds x by its context. A connection serves one
+// request at a time, so it keeps x where there is one. That costs nothing, and a context of its own
+// would cost a copy of the request.
+func (x *requestState) serving(r *http.Request, ctx context.Context) *http.Request {
+	switch {
+	case !x.conn.Attach(x):
+		return r.WithContext(withState(ctx, x))
+	case ctx != r.Context():
+		return r.WithContext(ctx)
+	}
+	return r
 }
 
 // setReadDeadline sets when a read of the app's body times out, unless the request
@@ -83,6 +103,7 @@ func (b *bodyState) setReadDeadline(t time.Time) {
 // net/http (Go 1.26) waits without end for a connection on which a body ends while
 // its handler returns. TestUpstreamDiesWithinItsAnswerDuringAnUpload holds this.
 func (x *requestState) end() {
+	x.conn.Attach(nil)
 	x.mu.Lock()
 	x.over = true
 	x.mu.Unlock()

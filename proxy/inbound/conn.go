@@ -72,6 +72,7 @@ type Conn struct {
 	closing    atomic.Bool
 	serving    atomic.Bool // a request, or another protocol: a handler writes
 	peer       peer
+	attached   any // to the request that is served
 }
 
 // ConnOf returns the connection on which a request came, from the request's
@@ -82,6 +83,17 @@ func ConnOf(ctx context.Context) *Conn {
 	}
 	return new(Conn)
 }
+
+// Attach keeps a value for the request that is being served; nil ends that. It returns false
+// when there is no connection to keep it with. Only the goroutine that serves the request
+// may call it, and Attached.
+func (c *Conn) Attach(value any) bool {
+	c.attached = value
+	return c.Conn != nil
+}
+
+// Attached returns what Attach keeps.
+func (c *Conn) Attached() any { return c.attached }
 
 // Draining reports whether the connection should not be used again.
 func (c *Conn) Draining() bool { return c.drain != nil && c.drain.Load() }

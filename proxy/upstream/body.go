@@ -19,9 +19,14 @@ type answerBody struct {
 	chunks io.Reader // nil when the body is not chunked
 	err    error     // of the last read
 
+	waiter  Waiter // may be nil
 	ended   atomic.Bool
 	hurried bool // the connection has a deadline for writes
 }
+
+// OnWait has w told of each read of the answer that waits. The body of an answer that RoundTrip
+// returned has this method, unless the answer has no body or has switched protocols.
+func (b *answerBody) OnWait(w Waiter) { b.waiter = w }
 
 // beginBody sets x.res.Body. An answer without a body ends the exchange.
 func (x *exchange) beginBody() {
@@ -62,11 +67,29 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	case len(p) == 0:
 		return 0, nil
 	}
-	n, err := b.read(p)
+	n, err := b.readTold(p)
 	if err != nil {
 		b.err = err
 		b.end(errors.Is(err, io.EOF))
 	}
+	return n, err
+}
+
+// readTold reads, and tells the waiter before it waits.
+func (b *answerBody) readTold(p []byte) (int, error) {
+	c := b.x.conn
+	switch {
+	case b.waiter == nil:
+		return b.read(p)
+	case c.watch == nil:
+		if c.r.Buffered() == 0 {
+			b.waiter.BeforeWait()
+		}
+		return b.read(p)
+	}
+	c.watch.waiter = b.waiter
+	n, err := b.read(p)
+	c.watch.waiter = nil
 	return n, err
 }
 

@@ -95,9 +95,12 @@ func (x *exchange) begin() {
 	case !c.reused || c.watch == nil && c.open():
 		x.write()
 	case c.watch != nil:
-		c.watch.onEmpty = x.write
+		c.watch.waiter = x
 	}
 }
+
+// BeforeWait implements Waiter: the connection is open.
+func (x *exchange) BeforeWait() { x.write() }
 
 // write begins to write the request.
 func (x *exchange) write() {
@@ -138,8 +141,7 @@ func (x *exchange) send(header, body bool) {
 // sent is called when the request was written, or could not be; whole is false when its body
 // waits. It bounds the wait for the answer.
 func (x *exchange) sent(err error, whole bool) {
-	var broken bodyError
-	if errors.As(err, &broken) {
+	if broken, ok := errors.AsType[bodyError](err); ok {
 		x.conn.interrupt(broken.error)
 	}
 	x.mu.Lock()

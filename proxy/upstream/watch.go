@@ -22,13 +22,19 @@ import (
 // section 4.6.1). A look at the socket alone would take them for an answer.
 // TestTicketsAreNoAnswer holds this.
 
-// A watchedConn is a TCP connection on which a function can be called when a read has
-// nothing to read yet.
+// A Waiter is told that a read is about to wait.
+type Waiter interface {
+	// BeforeWait is called by the goroutine that reads, within its call of Read. It must not read
+	// the connection.
+	BeforeWait()
+}
+
+// A watchedConn is a TCP connection that tells when a read has nothing to read yet.
 type watchedConn struct {
 	*net.TCPConn
-	raw     syscall.RawConn
-	onEmpty func() // is called once; nil when there is nothing to do
-	once    func(fd uintptr) bool
+	raw    syscall.RawConn
+	waiter Waiter // is told once; nil when nobody is
+	once   func(fd uintptr) bool
 
 	// of the read that is under way
 	p   []byte
@@ -59,7 +65,7 @@ func watched(dial Dialer) Dialer {
 
 // Read implements io.Reader.
 func (w *watchedConn) Read(p []byte) (int, error) {
-	if w.onEmpty == nil || len(p) == 0 {
+	if w.waiter == nil || len(p) == 0 {
 		return w.TCPConn.Read(p)
 	}
 	w.p, w.n, w.err = p, 0, nil
@@ -83,9 +89,9 @@ func (w *watchedConn) readOnce(fd uintptr) bool {
 			return true
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			if do := w.onEmpty; do != nil {
-				w.onEmpty = nil
-				do()
+			if told := w.waiter; told != nil {
+				w.waiter = nil
+				told.BeforeWait()
 			}
 			return false
 		default:
