@@ -24,7 +24,7 @@ func ReadLimits() Limits {
 }
 
 // ballastSize is enough to keep the garbage collector from running between requests.
-const ballastSize = 12 << 20
+const ballastSize = 4 << 20
 
 // Ballast returns memory that is never touched, so it is not resident. Keep it
 // alive while the program serves. Without it the heap is a few MiB, and the
