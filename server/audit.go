@@ -3,7 +3,6 @@ package server
 import (
 	"io"
 	"net/http"
-	"time"
 
 	"ticketproxy/audit"
 	"ticketproxy/config"
@@ -41,10 +40,7 @@ type recorder struct{ log *audit.Log }
 func (a recorder) Begin(r *http.Request) (func(proxy.Record), *inbound.Problem) {
 	entry, err := a.log.Begin()
 	if err != nil {
-		p := inbound.NewProblem(http.StatusServiceUnavailable, "audit_unavailable", "The request cannot be recorded",
-			"the audit log cannot be written, and TICKETPROXY_AUDIT_REQUIRED=true refuses what cannot be recorded")
-		p.RetryAfter = time.Second
-		return nil, p
+		return nil, inbound.AuditUnavailable()
 	}
 	client, trace := inbound.PeerOf(r), audit.TraceID(r.Header.Get("Traceparent"))
 	return func(x proxy.Record) {
@@ -66,4 +62,32 @@ func (a recorder) Begin(r *http.Request) (func(proxy.Record), *inbound.Problem) 
 			TraceID:    trace,
 		})
 	}, nil
+}
+
+// recordRefused writes a line of the audit log for each request that a listener's server
+// answers itself.
+func (s *Server) recordRefused(l *listener, action string) {
+	if s.audit == nil {
+		return
+	}
+	l.server.OnRefused(func(x inbound.Refused) *inbound.Problem {
+		entry, err := s.audit.Begin()
+		if err != nil {
+			return inbound.AuditUnavailable()
+		}
+		event := audit.Event{
+			Action: action,
+			Client: x.Client,
+			Status: x.Problem.Status,
+			Code:   x.Problem.Code,
+			Reason: x.Problem.Detail,
+			Sent:   x.Sent,
+		}
+		if r := x.Request; r != nil {
+			event.Method, event.Path = r.Method, r.URL.EscapedPath()
+			event.TraceID = audit.TraceID(r.Header.Get("Traceparent"))
+		}
+		entry.End(event)
+		return x.Problem
+	})
 }

@@ -68,12 +68,14 @@ func (s *Server) addApps() {
 			i = len(s.apps)
 			l := &listener{address: u.Listen, variable: u.EnvPrefix + "LISTEN", mode: u.SocketMode, tls: s.tlsOf(u.Listen)}
 			l.server = inbound.NewServer(l, limiter, log)
+			s.recordRefused(l, "request")
 			s.apps = append(s.apps, l)
 		}
 		s.apps[i].upstreams = append(s.apps[i].upstreams, u.Name)
 	}
 	for _, own := range s.ownListeners() {
 		own.server = inbound.NewServer(own, limiter, log)
+		s.recordRefused(own, "request")
 		s.apps = append(s.apps, own)
 	}
 }

@@ -49,6 +49,7 @@ func (s *Server) addTokens() {
 	}
 	limiter := inbound.NewConnLimiter(tokenConnections, adminHeaders, log)
 	s.tokens.server = inbound.NewServer(tokenendpoint.New(c), limiter, log)
+	s.recordRefused(s.tokens, "token")
 }
 
 // TokenFor implements tokenendpoint.Source.

@@ -31,7 +31,12 @@ func Challenges() []string {
 // PeerOf returns the address that a request came from, without its port; "unix" for a Unix
 // socket.
 func PeerOf(r *http.Request) string {
-	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+	return peerAddress(r.RemoteAddr)
+}
+
+// peerAddress is PeerOf for the text of a net.Addr.
+func peerAddress(text string) string {
+	if host, _, err := net.SplitHostPort(text); err == nil {
 		return host
 	}
 	return "unix"

@@ -23,7 +23,8 @@ type listener struct {
 	draining *atomic.Bool
 	once     sync.Once
 	closed   chan struct{}
-	tls      *tls.Config // nil is plain HTTP
+	tls      *tls.Config            // nil is plain HTTP
+	refused  func(Refused) *Problem // may be nil
 	log      *zap.Logger
 }
 
@@ -41,7 +42,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if l.tls != nil {
 		c = tls.Server(c, l.tls) // the first Read makes the handshake, within headerTimeout
 	}
-	conn := &Conn{Conn: c, drain: l.draining}
+	conn := &Conn{Conn: c, drain: l.draining, onRefused: l.refused}
 	if l.limiter != nil {
 		if conn.slot = l.limiter.acquire(conn, l.closed); conn.slot == nil {
 			c.Close()
@@ -60,8 +61,9 @@ func (l *listener) Close() error {
 // Several goroutines may do so during a request.
 type Conn struct {
 	net.Conn
-	drain *atomic.Bool // the server is draining; may be nil
-	slot  *slot
+	drain     *atomic.Bool // the server is draining; may be nil
+	slot      *slot
+	onRefused func(Refused) *Problem // may be nil
 
 	sendDue    deadlineStart // the app is due to send BodyChunk of a body
 	takeDue    deadlineStart // the app is due to take what is written of an answer
@@ -146,7 +148,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := c.Conn.Read(p)
-	if err != nil && answerCleartext(err) {
+	if err != nil && c.answerCleartext(err) {
 		c.refused = true
 		return 0, io.EOF
 	}
@@ -154,7 +156,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.incomplete.Store(c.framing.within())
 	if !c.serving.Load() {
 		if problem := c.refuseHeader(p[:n]); problem != nil {
-			c.write(raw(problem))
+			c.write(c.refusal(problem))
 			c.refused = true
 			c.incomplete.Store(true)
 			return 0, io.EOF
@@ -178,8 +180,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 	if c.refused {
 		return len(p), nil
 	}
-	if ours := refusal(p, c.framing.ambiguous); ours != nil {
-		_, err := c.write(ours)
+	if ours := unreadable(p, c.framing.ambiguous); ours != nil {
+		_, err := c.write(c.refusal(ours))
 		return len(p), err
 	}
 	return c.write(p)

@@ -52,7 +52,7 @@ func control[T any](raw syscall.RawConn, f func(fd int) (T, error)) (result T, o
 
 // answerCleartext answers HTTP that was sent to a port that speaks TLS. It reports whether
 // err came of that.
-func answerCleartext(err error) bool {
+func (c *Conn) answerCleartext(err error) bool {
 	record, ok := errors.AsType[tls.RecordHeaderError](err)
 	if !ok || record.Conn == nil {
 		return false
@@ -64,6 +64,6 @@ func answerCleartext(err error) bool {
 	}
 	p := NewProblem(http.StatusBadRequest, "bad_request", "This port speaks TLS",
 		"the request came in clear: use https:// in the app's base URL")
-	_, err = record.Conn.Write(raw(p))
+	_, err = record.Conn.Write(c.refusal(p))
 	return err == nil
 }

@@ -43,6 +43,14 @@ func NewProblem(status int, code, title, detail string) *Problem {
 	return &Problem{Type: "about:blank", Title: title, Status: status, Detail: detail, Code: code}
 }
 
+// AuditUnavailable returns the problem of a request that the audit log cannot record.
+func AuditUnavailable() *Problem {
+	p := NewProblem(http.StatusServiceUnavailable, "audit_unavailable", "The request cannot be recorded",
+		"the audit log cannot be written, and TICKETPROXY_AUDIT_REQUIRED=true refuses what cannot be recorded")
+	p.RetryAfter = time.Second
+	return p
+}
+
 // Answer writes the problem as the whole answer.
 func (p *Problem) Answer(w http.ResponseWriter) {
 	body := p.fill(w.Header())
@@ -50,17 +58,23 @@ func (p *Problem) Answer(w http.ResponseWriter) {
 	w.Write(body)
 }
 
-// fill sets the answer's header, and returns its body.
-func (p *Problem) fill(h http.Header) []byte {
+// body returns the answer's body.
+func (p *Problem) body() []byte {
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers marshal
 		panic(err)
 	}
+	return append(body, '\n')
+}
+
+// fill sets the answer's header, and returns its body.
+func (p *Problem) fill(h http.Header) []byte {
+	body := p.body()
 	h.Set("Content-Type", "application/problem+json")
 	if p.OAuthError != nil {
 		h.Set("Content-Type", "application/json")
 	}
-	h.Set("Content-Length", strconv.Itoa(len(body)+1))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	// Else a browser that shows it asks for /favicon.ico, as a page of our own.
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
@@ -74,7 +88,7 @@ func (p *Problem) fill(h http.Header) []byte {
 	if p.Challenge != nil {
 		h["Www-Authenticate"] = p.Challenge
 	}
-	return append(body, '\n')
+	return body
 }
 
 // raw returns an answer that closes the connection, for use

@@ -45,7 +45,8 @@ type Server struct {
 	limiter *ConnLimiter
 	log     *zap.Logger
 	http    *http.Server
-	cut     context.CancelFunc // ends every request's context
+	cut     context.CancelFunc     // ends every request's context
+	refused func(Refused) *Problem // see OnRefused; may be nil
 
 	draining atomic.Bool
 	mu       sync.Mutex
@@ -112,6 +113,7 @@ func (s *Server) ServeTLS(l net.Listener, config *tls.Config) error {
 		draining: &s.draining,
 		closed:   make(chan struct{}),
 		tls:      config,
+		refused:  s.refused,
 		log:      s.log,
 	})
 	if errors.Is(err, http.ErrServerClosed) {
@@ -143,20 +145,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if r.ProtoMajor != 1 { // the preface of HTTP/2
-		w.Header().Set("Connection", "close")
-		p := NewProblem(http.StatusHTTPVersionNotSupported, "not_implemented", "The request cannot be read",
-			"only HTTP/1.1 is spoken")
-		p.Answer(w)
+		s.refuse(w, r, NewProblem(http.StatusHTTPVersionNotSupported, "not_implemented", "The request cannot be read",
+			"only HTTP/1.1 is spoken"))
 		return
 	}
 	if s.draining.Load() {
-		w.Header().Set("Connection", "close")
 		if r.Context().Value(lateKey{}) != nil {
-			p := NewProblem(http.StatusServiceUnavailable, "draining", "Shutting down",
-				"this instance takes no new connections")
-			p.Answer(w)
+			s.refuse(w, r, NewProblem(http.StatusServiceUnavailable, "draining", "Shutting down",
+				"this instance takes no new connections"))
 			return
 		}
+		w.Header().Set("Connection", "close")
 	}
 	s.handler.ServeHTTP(w, r)
 }

@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// refusal returns our own form of an answer that net/http writes to the connection when
+// unreadable returns our own form of an answer that net/http writes to the connection when
 // it refuses a request; nil when p is no such answer. It is called between requests
 // only, because a part of an answer's body may look like one. An ambiguous request was
 // framed in two ways.
-func refusal(p []byte, ambiguous bool) []byte {
+func unreadable(p []byte, ambiguous bool) *Problem {
 	const most = 512
 	if len(p) > most || !bytes.HasPrefix(p, []byte("HTTP/1.1 ")) {
 		return nil
@@ -43,5 +43,5 @@ func refusal(p []byte, ambiguous bool) []byte {
 	case status == http.StatusRequestHeaderFieldsTooLarge:
 		text = "its header is longer than 1 MiB"
 	}
-	return raw(NewProblem(status, code, "The request cannot be read", text))
+	return NewProblem(status, code, "The request cannot be read", text)
 }

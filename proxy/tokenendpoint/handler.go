@@ -66,10 +66,7 @@ func New(c Config) http.Handler { return &handler{c} }
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	entry, err := h.config.Audit.Begin()
 	if err != nil {
-		p := inbound.NewProblem(http.StatusServiceUnavailable, "audit_unavailable", "The request cannot be recorded",
-			"the audit log cannot be written, and TICKETPROXY_AUDIT_REQUIRED=true refuses what cannot be recorded")
-		p.RetryAfter = time.Second
-		answerProblem(w, r, p)
+		answerProblem(w, r, inbound.AuditUnavailable())
 		return
 	}
 	event := audit.Event{
