@@ -22,6 +22,7 @@ type Config struct {
 	Warnings  func() []string // what a person should know of the program as a whole; may be nil
 	Upstreams []Upstream
 	Draining  func() bool
+	Refusing  func() bool // reports whether every request is refused; Warnings say why; may be nil
 	Quit      func() // nil when POST /quit is not allowed
 }
 
@@ -55,6 +56,9 @@ type admin struct{ config Config }
 func NewHandler(c Config) http.Handler {
 	if c.Warnings == nil {
 		c.Warnings = func() []string { return nil }
+	}
+	if c.Refusing == nil {
+		c.Refusing = func() bool { return false }
 	}
 	a := &admin{c}
 	mux := http.NewServeMux()
@@ -173,8 +177,10 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 }
 
 // snapshot returns what is known now. Ready means that each account has a
-// usable token, nothing is left to be stored, and we are not draining.
+// usable token, nothing is left to be stored, we are not draining, and we do not refuse every
+// request.
 func (a *admin) snapshot() Status {
+	refusing := a.config.Refusing() // before Warnings, which say why
 	s := Status{
 		Version:   a.config.Version,
 		Draining:  a.config.Draining(),
@@ -182,8 +188,7 @@ func (a *admin) snapshot() Status {
 		Accounts:  a.config.Accounts(),
 		Upstreams: a.config.Upstreams,
 	}
-	s.Ready = !s.Draining
-	s.Ready = s.Ready && len(s.NotReady()) == 0
+	s.Ready = !s.Draining && !refusing && len(s.NotReady()) == 0
 	return s
 }
 

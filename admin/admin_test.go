@@ -117,6 +117,7 @@ func TestReady(t *testing.T) {
 	for name, test := range map[string]struct {
 		account  tokens.Status
 		draining bool
+		refusing bool
 		want     int
 	}{
 		"starting":                {account: status("park", tokens.Starting, false), want: 503},
@@ -127,11 +128,13 @@ func TestReady(t *testing.T) {
 		"dead":                    {account: status("park", tokens.Dead, false), want: 503},
 		"dead, token still valid": {account: status("park", tokens.Dead, true), want: 200},
 		"draining":                {account: status("park", tokens.Ready, true), draining: true, want: 503},
+		"refusing":                {account: status("park", tokens.Ready, true), refusing: true, want: 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newFixture(test.account, status("shop", tokens.Ready, true))
 			d.draining.Store(test.draining)
+			d.Refusing = func() bool { return test.refusing }
 			is(t, "status", d.ask("GET", "/readyz").Code, test.want)
 			is(t, "verbose status", d.ask("GET", "/readyz?verbose").Code, test.want)
 		})

@@ -234,6 +234,34 @@ func TestReservedSpace(t *testing.T) {
 	}
 }
 
+// Refuses says what Begin would say, and promises no line.
+func TestRefuses(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, logs := newLog(t, Config{Path: path, Required: true})
+	defer l.Close()
+	d := &disk{ends: map[*os.File]int64{}}
+	f := l.sink.(*logFile)
+	f.allocate, f.reserved, f.unfit = d.allocate, 0, false
+	for range 3 {
+		if err := l.Refuses(); !errors.Is(err, syscall.ENOSPC) || !errors.Is(l.Failure(), syscall.ENOSPC) {
+			t.Errorf("on a full disk: %v, failure %v", err, l.Failure())
+		}
+	}
+	if serve(l, "/x") {
+		t.Error("a request was served")
+	}
+	d.space = MaxLine
+	for range 3 {
+		if err := l.Refuses(); err != nil || l.Failure() != nil {
+			t.Errorf("with space for a line: %v, failure %v", err, l.Failure())
+		}
+	}
+	if !serve(l, "/x") || logs.Len() != 2 {
+		t.Errorf("a request was refused: %v, log %v", l.Failure(), logs.All())
+	}
+}
+
 // Where no space can be reserved, a line that does not fit is kept.
 func TestUnsupportedReservation(t *testing.T) {
 	t.Parallel()

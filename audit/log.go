@@ -113,14 +113,35 @@ func (l *Log) Begin() (Entry, error) {
 		return Entry{}, l.failed(errStuck)
 	}
 	defer l.unlock()
-	if err := l.payOwed(); err != nil {
-		return Entry{}, l.failed(err)
-	}
-	if err := l.sink.reserve(l.open + 1); err != nil {
-		return Entry{}, l.failed(err)
+	if err := l.prepare(); err != nil {
+		return Entry{}, err
 	}
 	l.open++
 	return Entry{l, now}, nil
+}
+
+// Refuses returns why Begin would fail now; nil when it would not.
+func (l *Log) Refuses() error {
+	if l == nil || !l.required {
+		return nil
+	}
+	if !l.lock() {
+		return l.failed(errStuck)
+	}
+	defer l.unlock()
+	return l.prepare()
+}
+
+// prepare makes sure that one line more can be written. The caller has the lock.
+func (l *Log) prepare() error {
+	if err := l.payOwed(); err != nil {
+		return l.failed(err)
+	}
+	if err := l.sink.reserve(l.open + 1); err != nil {
+		return l.failed(err)
+	}
+	l.recovered()
+	return nil
 }
 
 // buffers holds space for lines.
@@ -172,6 +193,11 @@ func (l *Log) wrote() {
 	if l.required {
 		l.open--
 	}
+	l.recovered()
+}
+
+// recovered notes that lines can be written.
+func (l *Log) recovered() {
 	if l.failure.Load() != nil && l.failure.Swap(nil) != nil {
 		l.log.Info("the audit log is written again", zap.Uint64("lost", l.lost.Load()))
 	}

@@ -88,7 +88,7 @@ func newLog(t *testing.T, c Config) (*Log, *observer.ObservedLogs) {
 func TestOff(t *testing.T) {
 	t.Parallel()
 	var l *Log
-	if !serve(l, "/") || l.Lost() != 0 || l.Failure() != nil || l.Close() != nil {
+	if !serve(l, "/") || l.Lost() != 0 || l.Failure() != nil || l.Refuses() != nil || l.Close() != nil {
 		t.Error("a nil Log is not off")
 	}
 	l.Reopen()
@@ -105,7 +105,7 @@ func TestLostLinesAreCounted(t *testing.T) {
 			t.Error("a request was refused")
 		}
 	}
-	if l.Lost() != 3 || !errors.Is(l.Failure(), errFull) {
+	if l.Lost() != 3 || !errors.Is(l.Failure(), errFull) || l.Refuses() != nil {
 		t.Errorf("%d lost, failure %v", l.Lost(), l.Failure())
 	}
 	out.set(-1, nil)

@@ -87,10 +87,17 @@ func TestAuditRequired(t *testing.T) {
 		if g.passed() != 2 {
 			t.Errorf("the API got %q", g.api)
 		}
-		if status := g.admin("/status"); !strings.Contains(status, "the audit log cannot be written") {
+		const why = "the audit log cannot be written, and requests are refused: "
+		if ready := g.admin("/readyz?verbose"); !strings.HasPrefix(ready, "not ready\nwarning: "+why) {
+			t.Errorf("ready %s", ready)
+		}
+		if status := g.admin("/status"); !strings.Contains(status, why) || !strings.Contains(status, `"ready": false`) {
 			t.Errorf("status %s", status)
 		}
 		g.stdout.set(false)
+		if ready := g.admin("/readyz?verbose"); !strings.HasPrefix(ready, "ok\naccount park") { // with no request before
+			t.Errorf("ready %s", ready)
+		}
 		g.expect("shop", "GET", "/park/a", 200, "")
 		g.end()
 		if lines := g.stdout.lines(t); len(lines) != 3 || g.passed() != 3 {
@@ -109,6 +116,9 @@ func TestAuditLoses(t *testing.T) {
 		g.expect("shop", "GET", "/park/a", 200, "")
 		g.expect("", "GET", "/park/a", 401, "unauthenticated")
 		g.wantMetric("ticketproxy_audit_lost_lines_total 2")
+		if ready := g.admin("/readyz?verbose"); !strings.HasPrefix(ready, "ok\nwarning: the audit log cannot be written, and lines are lost") {
+			t.Errorf("ready %s", ready)
+		}
 	})
 }
 

@@ -165,6 +165,7 @@ func (s *Server) addAdmin() {
 		Accounts: s.statuses,
 		Warnings: s.warnings,
 		Draining: s.draining.Load,
+		Refusing: func() bool { return s.audit.Refuses() != nil },
 	}
 	for _, u := range s.config.Upstreams {
 		c.Upstreams = append(c.Upstreams, admin.Upstream{
@@ -211,7 +212,11 @@ func (s *Server) warnings() []string {
 		all = append(all, *warning)
 	}
 	if err := s.audit.Failure(); err != nil {
-		all = append(all, "the audit log cannot be written: "+err.Error())
+		consequence := "lines are lost"
+		if s.config.AuditRequired {
+			consequence = "requests are refused"
+		}
+		all = append(all, "the audit log cannot be written, and "+consequence+": "+err.Error())
 	}
 	if s.callers != nil {
 		if problem := s.callers.Problem(); problem != "" {
