@@ -53,7 +53,7 @@ func (f *logFile) openNew() error {
 	// Opening a pipe would wait for its reader.
 	opened, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	if err != nil {
-		return err
+		return notOpened(f.path, err)
 	}
 	next := &logFile{
 		path:     f.path,
@@ -83,8 +83,7 @@ func (f *logFile) take() (err error) {
 		return err
 	}
 	if !f.info.Mode().IsRegular() {
-		return hint.With(errors.New(f.path+" is not a regular file"), "set TICKETPROXY_AUDIT_LOG to stdout or stderr, or "+
-			"to file: and the path of a file")
+		return notRegular(f.path, f.info.Mode())
 	}
 	f.size = f.info.Size()
 	if !f.required {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,16 +166,33 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	must(t, syscall.Mkfifo(dir+"/fifo", 0o600))
+	must(t, syscall.Mkfifo(dir+"/read", 0o600))
+	reader, err := os.OpenFile(dir+"/read", os.O_RDWR, 0) // which is no end of the other side
+	must(t, err)
+	defer reader.Close()
+	socket, err := net.Listen("unix", dir+"/socket")
+	must(t, err)
+	defer socket.Close()
+	must(t, os.WriteFile(dir+"/file", nil, 0o600))
 	l, _ := newLog(t, Config{Path: dir + "/locked", Required: true})
 	defer l.Close()
-	for path, want := range map[string]string{
-		dir + "/no/audit.log": "no such file", dir: "is a directory", dir + "/locked": "another process writes ",
-		"/dev/null": "is not a regular file", dir + "/fifo": "",
+	for path, want := range map[string]struct{ text, hint string }{
+		dir + "/no/audit.log":   {"no such file", "make the directory " + dir + "/no, "},
+		dir + "/file/audit.log": {"not a directory", "have " + dir + "/file/audit.log be a file"},
+		dir:                     {dir + " is a directory", "name a file in it, like TICKETPROXY_AUDIT_LOG=file:" + dir + "/audit.jsonl"},
+		dir + "/locked":         {"another process writes ", "a file of its own"},
+		"/dev/null":             {"/dev/null is a device", "stdout, stderr or off"},
+		dir + "/fifo":           {"/fifo is a FIFO", "redirect stdout to the FIFO"},
+		dir + "/read":           {"/read is a FIFO", "redirect stdout to the FIFO"},
+		dir + "/socket":         {"/socket is not a regular file", "name a regular file"},
 	} {
 		_, err := Open(Config{Path: path, Required: true})
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(want, "another") && hint.Of(err) == "" {
+		if err == nil || !strings.Contains(err.Error(), want.text) || !strings.Contains(hint.Of(err), want.hint) {
 			t.Errorf("%s: %v, hint %q", path, err, hint.Of(err))
 		}
+	}
+	if got := hint.Of(notOpened(dir+"/denied", syscall.EACCES)); !strings.HasPrefix(got, "let this user write to the file") {
+		t.Errorf("without the right: hint %q", got)
 	}
 	other, err := Open(Config{Path: dir + "/locked"}) // it reserves nothing
 	if err != nil {

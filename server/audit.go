@@ -6,7 +6,6 @@ import (
 
 	"ticketproxy/audit"
 	"ticketproxy/config"
-	"ticketproxy/hint"
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
 )
@@ -25,12 +24,7 @@ func openAudit(c config.Config, o Options) (*audit.Log, error) {
 	if to.Path == "" && to.Output == nil {
 		to.Output = io.Discard
 	}
-	log, err := audit.Open(to)
-	if err != nil {
-		return nil, hint.With(err, "make the directory of "+c.AuditLog.Path+" one that this user can write to, "+
-			"or name another file with TICKETPROXY_AUDIT_LOG")
-	}
-	return log, nil
+	return audit.Open(to)
 }
 
 // A recorder writes a line of the audit log for each request. It implements proxy.Recorder.

@@ -9,6 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+
+	"ticketproxy/config"
+	"ticketproxy/hint"
 )
 
 const auditFile = `
@@ -150,4 +155,20 @@ func TestAuditFileIsRenamed(t *testing.T) {
 			t.Errorf("%d lines, want 3", lines)
 		}
 	})
+}
+
+// TestAuditHints tests that the hint for a file which cannot be opened fits the reason.
+func TestAuditHints(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		"/dev/null":     "set TICKETPROXY_AUDIT_LOG to stdout, stderr or off",
+		dir:             "name a file in it",
+		dir + "/no/log": "make the directory " + dir + "/no",
+	} {
+		c := config.Config{AuditLog: config.AuditLog{Output: "file", Path: path}}
+		if _, err := openAudit(c, Options{Log: zap.NewNop()}); !strings.Contains(hint.Of(err), want) {
+			t.Errorf("%s: %v, hint %q", path, err, hint.Of(err))
+		}
+	}
 }
