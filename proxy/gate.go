@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"time"
 
 	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
@@ -17,10 +18,16 @@ type Gate interface {
 	// Throttled is told that the API answered 429 (RFC 6585, section 4) or 503, with the header
 	// of that answer, in which Retry-After may ask for a pause (RFC 9110, section 10.2.3).
 	Throttled(account string, h http.Header)
-	// Grant answers a token request at a [StubTokenEndpoint]: it returns an access token that is
-	// a proof of the client that the request authenticates. The caller is returned with a problem,
-	// too, if it was proved. It may read the body.
-	Grant(r *http.Request) (inbound.Caller, secret.String, *inbound.Problem)
+	// Grant answers a token request at a [StubTokenEndpoint] with a proof of the client that the
+	// request authenticates. The caller is returned with a problem, too, if it was proved. It may
+	// read the body.
+	Grant(r *http.Request) (inbound.Caller, Grant, *inbound.Problem)
+}
+
+// A Grant is what an app gets at a [StubTokenEndpoint] where callers are known.
+type Grant struct {
+	AccessToken secret.String
+	Until       time.Time // when the access token expires; zero when it does not
 }
 
 // A Request is what a Gate's rules are about.

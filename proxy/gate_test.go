@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
@@ -20,6 +21,7 @@ type fakeGate struct {
 	asked     []proxy.Request
 	held      int
 	throttled []string
+	until     time.Time // when what Grant gives expires
 }
 
 func (g *fakeGate) Authenticate(r *http.Request) (inbound.Caller, *inbound.Problem) {
@@ -50,11 +52,11 @@ func (g *fakeGate) Throttled(account string, h http.Header) {
 	g.throttled = append(g.throttled, account+" "+h.Get("Retry-After"))
 }
 
-func (g *fakeGate) Grant(r *http.Request) (inbound.Caller, secret.String, *inbound.Problem) {
+func (g *fakeGate) Grant(r *http.Request) (inbound.Caller, proxy.Grant, *inbound.Problem) {
 	if r.FormValue("client_secret") != "proof" {
-		return inbound.Caller{}, secret.String{}, inbound.NewProblem(http.StatusUnauthorized, "unauthenticated", "The client is not known", "no proof")
+		return inbound.Caller{}, proxy.Grant{}, inbound.NewProblem(http.StatusUnauthorized, "unauthenticated", "The client is not known", "no proof")
 	}
-	return inbound.Caller{Name: "shop", Proof: "key"}, secret.New("tpp_bound"), nil
+	return inbound.Caller{Name: "shop", Proof: "key"}, proxy.Grant{AccessToken: secret.New("tpp_bound"), Until: g.until}, nil
 }
 
 // records is a Recorder.
@@ -188,4 +190,27 @@ func TestUnrecordable(t *testing.T) {
 	is(t, "status", res.StatusCode, http.StatusServiceUnavailable)
 	is(t, "code", res.Header.Get(inbound.ErrorHeader), "audit_unavailable")
 	is(t, "requests that the gate was asked about", len(gate.asked), 0)
+}
+
+// TestStubSaysWhenItsTokenExpires tests that expires_in is not longer than the access token lives,
+// and never 0, which clients take for "not known".
+func TestStubSaysWhenItsTokenExpires(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		gate := new(fakeGate)
+		w := beginVirtual(t, http.NotFoundHandler(), withGate(gate, new(records)), func(w *fixture) {
+			w.upstream.Stub.Body = []byte(`{"expires_in":3600,"access_token":"ticketproxy-placeholder","refresh_token_expires_in":9000}`)
+		})
+		for lifetime, want := range map[time.Duration]string{
+			96 * time.Hour:          "3600",
+			time.Hour:               "3600",
+			90*time.Second + 999999: "90",
+			time.Millisecond:        "1",
+			-time.Second:            "1",
+		} {
+			gate.until = time.Now().Add(lifetime)
+			c := w.dial()
+			c.send("POST /park/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 19\r\n\r\nclient_secret=proof")
+			is(t, lifetime.String(), read(t, c.receive("POST")), `{"expires_in":`+want+`,"access_token":"tpp_bound","refresh_token_expires_in":9000}`)
+		}
+	})
 }

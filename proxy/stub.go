@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A StubTokenEndpoint answers apps that do their own OAuth at the provider's token
@@ -15,7 +17,7 @@ import (
 // Nothing that the app sends there goes out, credentials included.
 type StubTokenEndpoint struct {
 	Paths []string // of the token endpoint, as apps call it
-	Body  []byte   // JSON, with Placeholder as each token
+	Body  []byte   // JSON without spaces, with Placeholder as each token
 }
 
 // Placeholder stands for the tokens in the body of a StubTokenEndpoint. Where callers are
@@ -62,13 +64,16 @@ func (u *forwarder) stubAnswers(r *http.Request) bool {
 func (u *forwarder) serveStub(w http.ResponseWriter, r *http.Request, gate Gate, record *recording, origin string) {
 	body := u.Stub.Body
 	if gate != nil {
-		caller, placeholder, p := gate.Grant(r)
+		caller, grant, p := gate.Grant(r)
 		record.proved(caller)
 		if p != nil {
 			refuse(w, p, origin)
 			return
 		}
-		body = bytes.ReplaceAll(body, []byte(Placeholder), []byte(placeholder.Reveal()))
+		body = bytes.ReplaceAll(body, []byte(Placeholder), []byte(grant.AccessToken.Reveal()))
+		if !grant.Until.IsZero() {
+			body = withinLifetime(body, time.Until(grant.Until))
+		}
 	}
 	setCORS(w.Header(), origin)
 	h := w.Header()
@@ -77,4 +82,17 @@ func (u *forwarder) serveStub(w http.ResponseWriter, r *http.Request, gate Gate,
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	w.Write(body)
+}
+
+// withinLifetime bounds the expires_in of a body by the lifetime of its access token. It is 1 at
+// least, since clients take 0 for "not known".
+func withinLifetime(body []byte, lifetime time.Duration) []byte {
+	before, rest, ok := bytes.Cut(body, []byte(`"expires_in":`))
+	after := bytes.TrimLeft(rest, "0123456789")
+	stated, err := strconv.ParseInt(string(rest[:len(rest)-len(after)]), 10, 64)
+	seconds := max(int64(lifetime/time.Second), 1)
+	if !ok || err != nil || stated <= seconds {
+		return body
+	}
+	return fmt.Appendf(nil, `%s"expires_in":%d%s`, before, seconds, after)
 }

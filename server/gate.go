@@ -34,7 +34,7 @@ type rules struct {
 	policy *policy.Policy
 }
 
-// placeholderLifetime is longer than any provider's answer says that its token lives, so an
+// placeholderLifetime is how long a placeholder is accepted at most. It is longer than any provider's answer says that its token lives, so an
 // app asks for another one before.
 const placeholderLifetime = 4 * 24 * time.Hour
 
@@ -91,7 +91,7 @@ func retryAfter(text string, now time.Time) time.Time {
 }
 
 // Grant implements proxy.Gate.
-func (g *gate) Grant(r *http.Request) (inbound.Caller, secret.String, *inbound.Problem) {
+func (g *gate) Grant(r *http.Request) (inbound.Caller, proxy.Grant, *inbound.Problem) {
 	current := g.rules.Load().authn
 	client, p := credentialsOf(r)
 	var caller inbound.Caller
@@ -114,19 +114,30 @@ func (g *gate) Grant(r *http.Request) (inbound.Caller, secret.String, *inbound.P
 	}
 	if p != nil {
 		p.OAuthError = &inbound.OAuthError{Error: oauthCode(p.Status), Description: p.Detail}
-		return caller, secret.String{}, p
+		return caller, proxy.Grant{}, p
 	}
 	if byConnection(caller) {
-		return caller, secret.New(proxy.Placeholder), nil
+		return caller, proxy.Grant{AccessToken: secret.New(proxy.Placeholder)}, nil
 	}
-	placeholder, err := current.NewPlaceholder(caller.Name, placeholderLifetime)
+	until := placeholderEnd(caller, time.Now())
+	placeholder, err := current.NewPlaceholder(caller.Name, until)
 	if err != nil {
 		g.log.Error("making a placeholder", zap.Error(err))
 		p := inbound.NewProblem(http.StatusForbidden, "forbidden", "The caller gets no placeholder",
 			"it is not in CALLERS_FILE any more")
-		return caller, secret.String{}, p
+		return caller, proxy.Grant{}, p
 	}
-	return caller, placeholder, nil
+	return caller, proxy.Grant{AccessToken: placeholder, Until: until}, nil
+}
+
+// placeholderEnd returns when a placeholder expires that a caller gets now: not after the proof
+// that it was given for.
+func placeholderEnd(caller inbound.Caller, now time.Time) time.Time {
+	end := now.Add(placeholderLifetime)
+	if !caller.Until.IsZero() && caller.Until.Before(end) {
+		return caller.Until
+	}
+	return end
 }
 
 // byConnection reports whether a caller is proved by its connection. It needs no placeholder,
@@ -194,7 +205,7 @@ func (g ownGate) Authenticate(r *http.Request) (inbound.Caller, *inbound.Problem
 }
 
 // Grant implements proxy.Gate. What the app says of itself is not looked at.
-func (g ownGate) Grant(r *http.Request) (inbound.Caller, secret.String, *inbound.Problem) {
+func (g ownGate) Grant(r *http.Request) (inbound.Caller, proxy.Grant, *inbound.Problem) {
 	caller, p := g.Authenticate(r)
-	return caller, secret.New(proxy.Placeholder), p
+	return caller, proxy.Grant{AccessToken: secret.New(proxy.Placeholder)}, p
 }

@@ -3,12 +3,15 @@ package inbound
 import (
 	"net"
 	"net/http"
+	"time"
 )
 
 // A Caller is who sent a request, as proved.
 type Caller struct {
 	Name  string // in CALLERS_FILE
 	Proof string // how it was proved: "key", "token", "certificate", "uid", "listener", "placeholder"
+	// Until is when the proof expires; zero when it does not.
+	Until time.Time
 }
 
 // An Authenticator finds out who sent a request. Safe for concurrent use.

@@ -19,6 +19,9 @@ func TestDialects(t *testing.T) {
 		if !json.Valid([]byte(d.StubAnswer)) {
 			t.Errorf("%s: the stub answer is not JSON: %s", d.Name, d.StubAnswer)
 		}
+		if !strings.Contains(d.StubAnswer, `"expires_in":`) { // as the stub token endpoint looks for it
+			t.Errorf("%s: the stub answer has no expires_in: %s", d.Name, d.StubAnswer)
+		}
 		if !d.Allows(dialect.GrantRefreshToken) {
 			t.Errorf("%s cannot refresh", d.Name)
 		}

@@ -84,14 +84,11 @@ func (a *Authenticator) credentialCaller(r *http.Request, c credential) (inbound
 	var err error
 	switch {
 	case isKey(c.text):
-		caller.Proof = "key"
-		caller.Name, err = a.keyCaller(c.text)
+		caller, err = a.keyCaller(c.text)
 	case isPlaceholder(c.text):
-		caller.Proof = "placeholder"
-		caller.Name, err = a.placeholderCaller(c.text)
+		caller, err = a.placeholderCaller(c.text)
 	case strings.Count(c.text, ".") == 2:
-		caller.Proof = "token"
-		caller.Name, err = a.tokenCaller(r, c.text)
+		caller, err = a.tokenCaller(r, c.text)
 	case strings.Count(c.text, ".") == 4:
 		err = refuse("the token is encrypted, and only a signed one is accepted")
 	default:

@@ -14,7 +14,7 @@ import (
 func BenchmarkProof(b *testing.B) {
 	f := newFixture(b)
 	defer f.Close()
-	placeholder, err := f.NewPlaceholder("report", time.Hour)
+	placeholder, err := f.NewPlaceholder("report", time.Now().Add(time.Hour))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,9 +13,9 @@ import (
 func (a *Authenticator) connectionCaller(r *http.Request) (inbound.Caller, error) {
 	var err error
 	if a.byCertificate != nil && r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		var name string
-		if name, err = a.certificateCaller(r.TLS); err == nil {
-			return inbound.Caller{Name: name, Proof: "certificate"}, nil
+		var caller inbound.Caller
+		if caller, err = a.certificateCaller(r.TLS); err == nil {
+			return caller, nil
 		}
 	}
 	if len(a.byUID) > 0 {
@@ -36,22 +36,22 @@ const overflowUID = 65534
 // certificateCaller returns the caller whom a client's certificate proves. crypto/tls has
 // verified it when the connection began; a connection may be older than the end of the
 // certificate or the removal of its CA.
-func (a *Authenticator) certificateCaller(state *tls.ConnectionState) (string, error) {
+func (a *Authenticator) certificateCaller(state *tls.ConnectionState) (inbound.Caller, error) {
 	if len(state.VerifiedChains) == 0 || a.trusts != nil && !a.trusts(state) {
-		return "", refuse("the client's certificate is of no CA that is trusted for clients")
+		return inbound.Caller{}, refuse("the client's certificate is of no CA that is trusted for clients")
 	}
 	leaf := state.VerifiedChains[0][0]
 	if late := time.Since(leaf.NotAfter); late > 0 {
-		return "", refuse("the client's certificate expired %s ago", round(late))
+		return inbound.Caller{}, refuse("the client's certificate expired %s ago", round(late))
 	}
 	if len(leaf.URIs) != 1 {
-		return "", refuse("the client's certificate has %d URI SANs, and one is wanted", len(leaf.URIs))
+		return inbound.Caller{}, refuse("the client's certificate has %d URI SANs, and one is wanted", len(leaf.URIs))
 	}
 	uri := leaf.URIs[0].String()
 	for _, c := range a.byCertificate {
 		if c.pattern.Match(uri) {
-			return c.caller, nil
+			return inbound.Caller{Name: c.caller, Proof: "certificate", Until: leaf.NotAfter}, nil
 		}
 	}
-	return "", refuse("the URI SAN %s of the client's certificate is no caller's", printed(uri))
+	return inbound.Caller{}, refuse("the URI SAN %s of the client's certificate is no caller's", printed(uri))
 }

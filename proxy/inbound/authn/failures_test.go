@@ -29,7 +29,7 @@ func TestNeighbour(t *testing.T) {
 	t.Parallel()
 	virtual(t, func(t *testing.T, f *fixture) {
 		known := valid().String()
-		placeholder, err := f.NewPlaceholder("report", time.Hour)
+		placeholder, err := f.NewPlaceholder("report", time.Now().Add(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ func TestHeaders(t *testing.T) {
 	t.Parallel()
 	const proxyAuth, auth = "Proxy-Authorization", "Authorization"
 	virtual(t, func(t *testing.T, f *fixture) {
-		placeholder, err := f.NewPlaceholder("report", time.Hour)
+		placeholder, err := f.NewPlaceholder("report", time.Now().Add(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

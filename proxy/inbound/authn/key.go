@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"strings"
 
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
 )
 
@@ -61,16 +62,16 @@ func checkKey(text string) error {
 // The keys are found by their digest. How long that takes depends on bits of digests, which
 // tell nothing of a key, and which nobody can choose without inverting SHA-256. What
 // is found is compared in constant time.
-func (a *Authenticator) keyCaller(text string) (string, error) {
+func (a *Authenticator) keyCaller(text string) (inbound.Caller, error) {
 	if err := checkKey(text); err != nil {
-		return "", err
+		return inbound.Caller{}, err
 	}
 	digest := digestOf(text)
 	known, ok := a.keys[digest]
 	if !ok || subtle.ConstantTimeCompare(known.digest[:], digest[:]) != 1 {
-		return "", refuse("unknown key: no caller in CALLERS_FILE has its digest")
+		return inbound.Caller{}, refuse("unknown key: no caller in CALLERS_FILE has its digest")
 	}
-	return known.caller, nil
+	return inbound.Caller{Name: known.caller, Proof: "key"}, nil
 }
 
 // A knownKey is a key of the file.

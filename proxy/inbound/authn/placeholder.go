@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ticketproxy/config/callers"
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
 )
 
@@ -30,14 +31,14 @@ const (
 
 var errNoPlaceholders = errors.New("there is no key for placeholders")
 
-// NewPlaceholder returns a placeholder for a caller, which Authenticate accepts until it
-// expires, or until the caller's proofs change.
-func (a *Authenticator) NewPlaceholder(caller string, lifetime time.Duration) (secret.String, error) {
+// NewPlaceholder returns a placeholder for a caller, which Authenticate accepts until a time,
+// or until the caller's proofs change.
+func (a *Authenticator) NewPlaceholder(caller string, until time.Time) (secret.String, error) {
 	proofs, ok := a.proofs[caller]
 	if !ok || len(a.placeholderKey) == 0 {
 		return secret.String{}, errNoPlaceholders
 	}
-	content := binary.BigEndian.AppendUint64(nil, uint64(time.Now().Add(lifetime).Unix()))
+	content := binary.BigEndian.AppendUint64(nil, uint64(until.Unix()))
 	content = append(content, proofs[:proofDigest]...)
 	content = append(content, caller...)
 	content = append(content, a.seal(content)...)
@@ -52,24 +53,24 @@ func (a *Authenticator) seal(content []byte) []byte {
 }
 
 // placeholderCaller returns the caller to whom a placeholder was given.
-func (a *Authenticator) placeholderCaller(text string) (string, error) {
+func (a *Authenticator) placeholderCaller(text string) (inbound.Caller, error) {
 	if len(text) > maxPlaceholder || len(a.placeholderKey) == 0 {
-		return "", refuse("the placeholder is not one of ours")
+		return inbound.Caller{}, refuse("the placeholder is not one of ours")
 	}
 	content, err := base64.RawURLEncoding.Strict().DecodeString(text[len(placeholderPrefix):])
 	cut := len(content) - sha256.Size
 	if err != nil || cut <= placeholderHead || !hmac.Equal(content[cut:], a.seal(content[:cut])) {
-		return "", refuse("the placeholder is not one of ours: ask for a token again")
+		return inbound.Caller{}, refuse("the placeholder is not one of ours: ask for a token again")
 	}
 	expires := time.Unix(int64(binary.BigEndian.Uint64(content)), 0)
 	if late := time.Since(expires); late >= 0 {
-		return "", refuse("the placeholder expired %s ago: ask for a token again", round(late))
+		return inbound.Caller{}, refuse("the placeholder expired %s ago: ask for a token again", round(late))
 	}
 	caller := string(content[placeholderHead:cut])
 	if proofs, ok := a.proofs[caller]; !ok || !hmac.Equal(proofs[:proofDigest], content[8:placeholderHead]) {
-		return "", refuse("the placeholder is of a caller who has gone or has other keys now: ask for a token again")
+		return inbound.Caller{}, refuse("the placeholder is of a caller who has gone or has other keys now: ask for a token again")
 	}
-	return caller, nil
+	return inbound.Caller{Name: caller, Proof: "placeholder", Until: expires}, nil
 }
 
 func isPlaceholder(text string) bool { return strings.HasPrefix(text, placeholderPrefix) }

@@ -151,7 +151,7 @@ func TestReload(t *testing.T) {
 		k := valid().String()
 		f.ask(bearer(k))
 		placeholder := func(caller string) string {
-			p, err := f.NewPlaceholder(caller, time.Hour)
+			p, err := f.NewPlaceholder(caller, time.Now().Add(time.Hour))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/proxy/inbound/authn/jwks"
 )
 
@@ -20,42 +21,43 @@ func algorithms() []jose.SignatureAlgorithm {
 // tokenCaller returns the caller whom a token proves. It is checked cheapest first: form,
 // issuer, times and audience before a key is looked for, and that before the signature. What
 // a token says is used only when all of it has been checked.
-func (a *Authenticator) tokenCaller(r *http.Request, text string) (string, error) {
+func (a *Authenticator) tokenCaller(r *http.Request, text string) (inbound.Caller, error) {
 	digest := digestOf(text)
 	if caller, ok := a.verified.get(digest); ok {
 		return caller, nil
 	}
 	if wait := a.failures.mayCheck(addressOf(r.RemoteAddr)); wait > 0 {
-		return "", &refusal{limited: wait, detail: "a token that was not checked"}
+		return inbound.Caller{}, &refusal{limited: wait, detail: "a token that was not checked"}
 	}
 	token, err := jose.ParseSignedCompact(text, algorithms())
 	if err != nil {
-		return "", malformed(err)
+		return inbound.Caller{}, malformed(err)
 	}
 	header := token.Signatures[0].Protected
 	if err := checkHeader(header); err != nil {
-		return "", err
+		return inbound.Caller{}, err
 	}
 	c, err := parseClaims(token.UnsafePayloadWithoutVerification())
 	if err != nil {
-		return "", err
+		return inbound.Caller{}, err
 	}
 	from := a.issuers[c.issuer]
 	if from == nil {
-		return "", refuse("the token's issuer %s is not listed in CALLERS_FILE", printed(c.issuer))
+		return inbound.Caller{}, refuse("the token's issuer %s is not listed in CALLERS_FILE", printed(c.issuer))
 	}
 	if err := from.check(c); err != nil {
-		return "", err
+		return inbound.Caller{}, err
 	}
 	key, set, err := from.verify(r, token, header)
 	if err != nil {
-		return "", err
+		return inbound.Caller{}, err
 	}
-	caller, err := from.callerOf(c)
+	name, err := from.callerOf(c)
 	if err != nil {
-		return "", err
+		return inbound.Caller{}, err
 	}
-	of := &verifiedToken{caller: caller, expires: c.expires.Add(leeway), source: from.keys, key: key}
+	caller := inbound.Caller{Name: name, Proof: "token", Until: c.expires.Add(leeway)}
+	of := &verifiedToken{caller: caller, source: from.keys, key: key}
 	of.set.Store(set)
 	a.verified.put(digest, of)
 	return caller, nil

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/proxy/inbound/authn/jwks"
 )
 
@@ -23,28 +24,27 @@ type verified struct {
 
 // A verifiedToken is what a token proves, as long as its issuer has the key.
 type verifiedToken struct {
-	caller  string
-	expires time.Time
-	source  *jwks.Source
-	key     *jwks.Key
-	set     atomic.Pointer[jwks.Set] // the last in which the key was seen
+	caller inbound.Caller
+	source *jwks.Source
+	key    *jwks.Key
+	set    atomic.Pointer[jwks.Set] // the last in which the key was seen
 }
 
 // get returns the caller of a token that was verified before.
-func (v *verified) get(digest [32]byte) (string, bool) {
+func (v *verified) get(digest [32]byte) (inbound.Caller, bool) {
 	v.mu.RLock()
 	t := v.tokens[digest]
 	v.mu.RUnlock()
-	if t == nil || !time.Now().Before(t.expires) {
-		return "", false
+	if t == nil || !time.Now().Before(t.caller.Until) {
+		return inbound.Caller{}, false
 	}
 	set := t.source.Current()
 	if set == nil {
-		return "", false
+		return inbound.Caller{}, false
 	}
 	if set != t.set.Load() {
 		if !set.Has(t.key) {
-			return "", false
+			return inbound.Caller{}, false
 		}
 		t.set.Store(set)
 	}
