@@ -93,6 +93,11 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 	}
 	if gate := v.handler.Gate; gate != nil {
 		asked := Request{Upstream: u.Name, Account: u.Account, Method: r.Method, Path: u.below(path), Header: r.Header}
+		if r.Header["Upgrade"] != nil {
+			ctx, cut := context.WithCancel(r.Context())
+			defer cut()
+			r, asked.Cut = r.WithContext(ctx), cut
+		}
 		release, p := gate.Admit(v.caller, asked)
 		if p != nil {
 			p.Upstream = u.Name

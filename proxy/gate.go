@@ -37,6 +37,9 @@ type Request struct {
 	Method   string
 	Path     string // as the API sees it, percent-encoded
 	Header   http.Header
+	// Cut ends the exchange. It is set for a request to upgrade its connection, which may last
+	// for long: the Gate calls it when the caller may not send the request any more.
+	Cut func()
 }
 
 // refuse answers a request with a problem that the page which sent it may read.

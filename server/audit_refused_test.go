@@ -133,4 +133,3 @@ func TestAuditRequiredOfUnreadableRequests(t *testing.T) {
 		}
 	})
 }
-

@@ -182,7 +182,7 @@ func (f *callersFile) read() (err error) {
 		return err
 	}
 	next.policy = policy.New(file, old.policy)
-	f.gate.rules.Store(next)
+	f.gate.use(next)
 	return nil
 }
 

@@ -19,12 +19,13 @@ import (
 )
 
 // A gate knows who calls and what callers may do, by CALLERS_FILE. It implements proxy.Gate.
-// Requests in flight end with the rules that they began with.
+// Requests in flight end with the rules that they began with, unless they upgrade their connection.
 type gate struct {
-	rules   atomic.Pointer[rules]
-	warned  warnings
-	metrics *admin.Metrics
-	log     *zap.Logger
+	rules    atomic.Pointer[rules]
+	upgrades upgrades
+	warned   warnings
+	metrics  *admin.Metrics
+	log      *zap.Logger
 }
 
 // rules are one version of CALLERS_FILE.
@@ -49,13 +50,13 @@ func (g *gate) Authenticate(r *http.Request) (inbound.Caller, *inbound.Problem) 
 
 // Admit implements proxy.Gate.
 func (g *gate) Admit(caller inbound.Caller, r proxy.Request) (release func(), _ *inbound.Problem) {
-	current := g.rules.Load().policy
-	decision := current.Decide(caller.Name, policy.Request{
+	asked := policy.Request{
 		Upstream: r.Upstream,
 		Method:   r.Method,
 		Path:     r.Path,
 		Override: policy.Override(r.Header),
-	})
+	}
+	decision := g.rules.Load().policy.Decide(caller.Name, asked)
 	switch {
 	case !decision.Allowed():
 		g.metrics.Denied(caller.Name, string(decision.Outcome))
@@ -67,7 +68,15 @@ func (g *gate) Admit(caller inbound.Caller, r proxy.Request) (release func(), _ 
 				zap.String("upstream", r.Upstream), zap.String("method", r.Method))
 		}
 	}
-	return g.admit(caller, r.Account)
+	admitted, p := g.admit(caller, r.Account)
+	if p != nil || r.Cut == nil {
+		return admitted, p
+	}
+	over := g.watch(&upgrade{caller, asked, r.Cut})
+	return func() {
+		over()
+		admitted()
+	}, nil
 }
 
 // Throttled implements proxy.Gate.

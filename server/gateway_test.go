@@ -217,6 +217,16 @@ func (g *gateway) answerAPI(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/slow":
 		time.Sleep(10 * time.Second)
+	case "/socket":
+		c, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			g.t.Error(err)
+			return
+		}
+		defer c.Close()
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		io.Copy(c, buffered)
+		return
 	case "/busy":
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(http.StatusTooManyRequests)

@@ -12,6 +12,9 @@ type Caller struct {
 	Proof string // how it was proved: "key", "token", "certificate", "uid", "listener", "placeholder"
 	// Until is when the proof expires; zero when it does not.
 	Until time.Time
+	// ProvedBy is a digest of what proved it in CALLERS_FILE, such as the key. An Authenticator
+	// of the file as it is later knows by it whether that is still there.
+	ProvedBy [32]byte
 }
 
 // An Authenticator finds out who sent a request. Safe for concurrent use.

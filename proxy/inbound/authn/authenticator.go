@@ -1,6 +1,8 @@
 package authn
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -15,8 +17,9 @@ type Authenticator struct {
 	keys           map[[32]byte]knownKey
 	issuers        map[string]*issuer // by the claim iss
 	byCertificate  []certificateOf
-	byUID          map[uint32]string
+	byUID          map[uint32]inbound.Caller
 	proofs         map[string][32]byte // of each caller, for placeholders
+	proves         map[[32]byte]string // the caller of each Caller.ProvedBy
 	placeholderKey []byte
 	trusts         trustFunc
 
@@ -27,7 +30,7 @@ type Authenticator struct {
 // A certificateOf is a caller's pattern.
 type certificateOf struct {
 	pattern callers.URIPattern
-	caller  string
+	caller  inbound.Caller
 }
 
 // Authenticate implements inbound.Authenticator.
@@ -54,7 +57,23 @@ func (a *Authenticator) Listener(caller string) inbound.Authenticator { return o
 type ownListener string
 
 func (l ownListener) Authenticate(*http.Request) (inbound.Caller, *inbound.Problem) {
-	return inbound.Caller{Name: string(l), Proof: "listener"}, nil
+	return inbound.Caller{Name: string(l), Proof: "listener", ProvedBy: provedBy("listener", string(l))}, nil
+}
+
+// StillProves reports whether what proved a caller is in the file. A proof may have expired
+// meanwhile: it is not looked at again.
+func (a *Authenticator) StillProves(c inbound.Caller) bool {
+	name, ok := a.proves[c.ProvedBy]
+	return ok && name == c.Name
+}
+
+// provedBy returns the Caller.ProvedBy of something in the file.
+func provedBy(what ...any) [sha256.Size]byte {
+	text, err := json.Marshal(what)
+	if err != nil { // of strings, numbers and booleans
+		panic(err)
+	}
+	return sha256.Sum256(text)
 }
 
 // authenticate follows the order that the package's comment tells.

@@ -20,8 +20,8 @@ func (a *Authenticator) connectionCaller(r *http.Request) (inbound.Caller, error
 	}
 	if len(a.byUID) > 0 {
 		if uid, ok := inbound.ConnOf(r.Context()).PeerUID(); ok {
-			if name := a.byUID[uid]; name != "" && uid != overflowUID {
-				return inbound.Caller{Name: name, Proof: "uid"}, nil
+			if caller, ok := a.byUID[uid]; ok && uid != overflowUID {
+				return caller, nil
 			}
 			err = refuse("the user %d of the connection's peer is no caller's", uid)
 		}
@@ -50,7 +50,9 @@ func (a *Authenticator) certificateCaller(state *tls.ConnectionState) (inbound.C
 	uri := leaf.URIs[0].String()
 	for _, c := range a.byCertificate {
 		if c.pattern.Match(uri) {
-			return inbound.Caller{Name: c.caller, Proof: "certificate", Until: leaf.NotAfter}, nil
+			caller := c.caller
+			caller.Until = leaf.NotAfter
+			return caller, nil
 		}
 	}
 	return inbound.Caller{}, refuse("the URI SAN %s of the client's certificate is no caller's", printed(uri))

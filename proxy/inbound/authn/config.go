@@ -47,8 +47,9 @@ func New(c Config) (*Authenticator, error) {
 	a := &Authenticator{
 		keys:           map[[32]byte]knownKey{},
 		issuers:        map[string]*issuer{},
-		byUID:          map[uint32]string{},
+		byUID:          map[uint32]inbound.Caller{},
 		proofs:         map[string][32]byte{},
+		proves:         map[[32]byte]string{},
 		placeholderKey: c.PlaceholderKey,
 		trusts:         c.Trusts,
 		failures:       newFailures(),
@@ -76,22 +77,32 @@ func New(c Config) (*Authenticator, error) {
 // addCaller adds what proves a caller.
 func (a *Authenticator) addCaller(f callers.File, name string, issuers map[string]*issuer) error {
 	caller := f.Callers[name]
+	prove := func(kind string, digest [32]byte) inbound.Caller {
+		a.proves[digest] = name
+		return inbound.Caller{Name: name, Proof: kind, ProvedBy: digest}
+	}
 	for _, digest := range caller.Keys {
-		a.keys[digest] = knownKey{digest, name}
+		a.keys[digest] = knownKey{digest, prove("key", digest)}
 	}
 	for _, j := range caller.JWTs {
 		if issuers[j.Issuer] == nil {
 			return fmt.Errorf("the caller %s is of an issuer that is not in the file", name)
 		}
-		issuers[j.Issuer].callers = append(issuers[j.Issuer].callers, tokenOf{j, name})
+		of := tokenOf{j, prove("token", provedBy("token", f.Issuers[j.Issuer], j))}
+		issuers[j.Issuer].callers = append(issuers[j.Issuer].callers, of)
 	}
 	if caller.Certificate != nil {
-		a.byCertificate = append(a.byCertificate, certificateOf{*caller.Certificate, name})
+		of := certificateOf{*caller.Certificate, prove("certificate", provedBy("certificate", caller.Certificate))}
+		a.byCertificate = append(a.byCertificate, of)
 	}
 	if caller.UID != nil {
-		a.byUID[*caller.UID] = name
+		a.byUID[*caller.UID] = prove("uid", provedBy("uid", *caller.UID))
+	}
+	if caller.Listen != nil {
+		prove("listener", provedBy("listener", name))
 	}
 	a.proofs[name] = proofsOf(f, caller)
+	prove("placeholder", a.proofs[name])
 	return nil
 }
 

@@ -101,7 +101,10 @@ func TestPeer(t *testing.T) {
 	go func() { done <- s.Serve(l) }()
 	uid := uint32(os.Geteuid())
 	ask := func(users map[uint32]string, authorization string) string {
-		f.byUID = users
+		f.byUID = map[uint32]inbound.Caller{}
+		for uid, name := range users {
+			f.byUID[uid] = inbound.Caller{Name: name, Proof: "uid"}
+		}
 		conn, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)

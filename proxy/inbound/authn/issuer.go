@@ -12,6 +12,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"ticketproxy/config/callers"
+	"ticketproxy/proxy/inbound"
 	"ticketproxy/proxy/inbound/authn/jwks"
 )
 
@@ -30,7 +31,7 @@ type issuer struct {
 // A tokenOf is a caller and which tokens prove it.
 type tokenOf struct {
 	callers.JWT
-	caller string
+	caller inbound.Caller
 }
 
 // A sourceConfig is where an issuer's keys are.

@@ -71,13 +71,13 @@ func (a *Authenticator) keyCaller(text string) (inbound.Caller, error) {
 	if !ok || subtle.ConstantTimeCompare(known.digest[:], digest[:]) != 1 {
 		return inbound.Caller{}, refuse("unknown key: no caller in CALLERS_FILE has its digest")
 	}
-	return inbound.Caller{Name: known.caller, Proof: "key"}, nil
+	return known.caller, nil
 }
 
 // A knownKey is a key of the file.
 type knownKey struct {
 	digest [32]byte
-	caller string
+	caller inbound.Caller
 }
 
 func isKey(text string) bool { return strings.HasPrefix(text, keyPrefix) }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -70,7 +69,7 @@ func (a *Authenticator) placeholderCaller(text string) (inbound.Caller, error) {
 	if proofs, ok := a.proofs[caller]; !ok || !hmac.Equal(proofs[:proofDigest], content[8:placeholderHead]) {
 		return inbound.Caller{}, refuse("the placeholder is of a caller who has gone or has other keys now: ask for a token again")
 	}
-	return inbound.Caller{Name: caller, Proof: "placeholder", Until: expires}, nil
+	return inbound.Caller{Name: caller, Proof: "placeholder", Until: expires, ProvedBy: a.proofs[caller]}, nil
 }
 
 func isPlaceholder(text string) bool { return strings.HasPrefix(text, placeholderPrefix) }
@@ -85,9 +84,5 @@ func proofsOf(f callers.File, c callers.Caller) [sha256.Size]byte {
 	for _, j := range c.JWTs {
 		issuers = append(issuers, f.Issuers[j.Issuer])
 	}
-	text, err := json.Marshal([]any{c, issuers})
-	if err != nil { // of strings, numbers and booleans
-		panic(err)
-	}
-	return sha256.Sum256(text)
+	return provedBy(c, issuers)
 }

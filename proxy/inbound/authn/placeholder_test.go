@@ -65,7 +65,7 @@ func TestKeysAreComparedByDigest(t *testing.T) {
 	t.Parallel()
 	virtual(t, func(t *testing.T, f *fixture) {
 		for digest, known := range f.keys {
-			if digest != known.digest || known.caller == "" {
+			if digest != known.digest || known.caller.Name == "" {
 				t.Errorf("%x: %+v", digest, known)
 			}
 		}

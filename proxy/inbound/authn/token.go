@@ -52,11 +52,11 @@ func (a *Authenticator) tokenCaller(r *http.Request, text string) (inbound.Calle
 	if err != nil {
 		return inbound.Caller{}, err
 	}
-	name, err := from.callerOf(c)
+	caller, err := from.callerOf(c)
 	if err != nil {
 		return inbound.Caller{}, err
 	}
-	caller := inbound.Caller{Name: name, Proof: "token", Until: c.expires.Add(leeway)}
+	caller.Until = c.expires.Add(leeway)
 	of := &verifiedToken{caller: caller, source: from.keys, key: key}
 	of.set.Store(set)
 	a.verified.put(digest, of)
@@ -142,8 +142,9 @@ func (i *issuer) verify(r *http.Request, token *jose.JSONWebSignature, h jose.He
 
 // callerOf returns the caller of a token that is valid. The file has no token prove two
 // callers; if one does nevertheless, it proves none.
-func (i *issuer) callerOf(c claims) (string, error) {
-	var found, missing string
+func (i *issuer) callerOf(c claims) (inbound.Caller, error) {
+	var found inbound.Caller
+	var missing string
 	for _, of := range i.callers {
 		if !of.Subject.Match(c.subject) {
 			continue
@@ -152,20 +153,20 @@ func (i *issuer) callerOf(c claims) (string, error) {
 		switch {
 		case name != "":
 			missing = name
-		case found != "" && found != of.caller:
-			return "", refuse("the token proves two callers")
+		case found.Name != "" && found.Name != of.caller.Name:
+			return inbound.Caller{}, refuse("the token proves two callers")
 		default:
 			found = of.caller
 		}
 	}
 	switch {
-	case found != "":
+	case found.Name != "":
 		return found, nil
 	case missing != "":
-		return "", refuse("the token's subject %s is a caller's, but its claim %s has another value",
+		return inbound.Caller{}, refuse("the token's subject %s is a caller's, but its claim %s has another value",
 			printed(c.subject), printed(missing))
 	}
-	return "", refuse("the token's subject %s is no caller's", printed(c.subject))
+	return inbound.Caller{}, refuse("the token's subject %s is no caller's", printed(c.subject))
 }
 
 // missingClaim returns the name of a claim that does not match, "" when all do.
