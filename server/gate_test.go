@@ -62,8 +62,9 @@ func TestGateLimits(t *testing.T) {
 		g.expect("fast", "GET", "/park/a", 200, "")
 		g.expect("fast", "GET", "/park/a", 200, "")
 		res, text := g.ask("fast", "GET", "/park/a")
-		if res.StatusCode != 429 || res.Header.Get("Retry-After") != "31" || !strings.Contains(text, "2 requests per minute") {
-			t.Errorf("above the rate: %d, Retry-After %s, %s", res.StatusCode, res.Header.Get("Retry-After"), text)
+		wait := res.Header.Get("Retry-After") // 30 where an answer was flushed by a timer meanwhile
+		if res.StatusCode != 429 || wait != "31" && wait != "30" || !strings.Contains(text, "2 requests per minute") {
+			t.Errorf("above the rate: %d, Retry-After %s, %s", res.StatusCode, wait, text)
 		}
 		g.wantMetric(`ticketproxy_denied_total{caller="fast",reason="caller_rate"} 1`)
 
