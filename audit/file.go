@@ -130,7 +130,7 @@ func (f *logFile) reserve(lines int) error {
 	}
 	f.lines = lines
 	need := f.size + int64(lines)*MaxLine
-	if f.unfit || need <= f.reserved {
+	if f.unfit || lines == 0 || need <= f.reserved {
 		return nil
 	}
 	target := (need/reserveStep + 1) * reserveStep

@@ -211,6 +211,9 @@ type disk struct {
 func (d *disk) allocate(f *os.File, offset, length int64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if length <= 0 {
+		return syscall.EINVAL // as fallocate(2) does
+	}
 	more := offset + length - max(d.ends[f], offset)
 	if more > d.space {
 		return syscall.ENOSPC
@@ -249,6 +252,53 @@ func TestReservedSpace(t *testing.T) {
 	}
 	if refused < 10 || refused > 1500 {
 		t.Errorf("%d requests were refused", refused)
+	}
+}
+
+// A log that is opened on a full disk reserves space as soon as there is some.
+func TestOpenOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	must(t, os.WriteFile(path, []byte("{}\n"), 0o600))
+	d := &disk{ends: map[*os.File]int64{}}
+	f := &logFile{path: path, required: true, allocate: d.allocate}
+	must(t, f.openNew())
+	defer f.close()
+	if err := f.reserve(1); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("on a full disk: %v", err)
+	}
+	d.space = 2 * MaxLine
+	if err := f.reserve(1); err != nil || f.unfit || f.reserved < f.size+MaxLine {
+		t.Errorf("with space: %v, unfit %v, %d bytes reserved", err, f.unfit, f.reserved)
+	}
+}
+
+// Failure says why requests are refused, also while the lines of others are written.
+func TestFailureWhileLinesAreWritten(t *testing.T) {
+	t.Parallel()
+	l, logs := newLog(t, Config{Path: filepath.Join(t.TempDir(), "audit.log"), Required: true})
+	defer l.Close()
+	d := &disk{ends: map[*os.File]int64{}, space: 3 * MaxLine}
+	f := l.sink.(*logFile)
+	f.allocate, f.reserved, f.unfit = d.allocate, 0, false
+	var open []Entry
+	for range 3 {
+		entry, err := l.Begin()
+		must(t, err)
+		open = append(open, entry)
+	}
+	for _, entry := range open {
+		if _, err := l.Begin(); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("Begin = %v", err)
+		}
+		entry.End(fill(strings.Repeat("x", 2000), 1)) // it needs most of its space
+		if !errors.Is(l.Failure(), syscall.ENOSPC) || logs.Len() != 1 {
+			t.Errorf("failure %v, log %v", l.Failure(), logs.All())
+		}
+	}
+	d.space = MaxLine
+	if !serve(l, "/x") || l.Failure() != nil || logs.Len() != 2 {
+		t.Errorf("failure %v, log %v", l.Failure(), logs.All())
 	}
 }
 

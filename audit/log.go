@@ -47,7 +47,7 @@ type Log struct {
 	mu   sync.Mutex // guards owed
 	owed []owed
 
-	failure atomic.Pointer[error] // why the last line was not recorded; nil when it was
+	failure atomic.Pointer[error] // see Failure; nil is none
 	lost    atomic.Uint64
 }
 
@@ -191,7 +191,8 @@ func (l *Log) record(line []byte) {
 // wrote notes that a line was written.
 func (l *Log) wrote() {
 	if l.required {
-		l.open--
+		l.open-- // on a full disk it had its space: whether there is more is not known
+		return
 	}
 	l.recovered()
 }
@@ -232,9 +233,8 @@ func (l *Log) payOwed() error {
 			l.mu.Unlock()
 			return nil
 		}
-		next := &l.owed[0]
+		next := l.owed[0] // which nobody else takes or changes
 		l.mu.Unlock()
-		// Its head is changed by the goroutine that holds l.writing alone.
 		if next.file != l.sink.opened() {
 			next.done = 0
 		}
@@ -260,7 +260,8 @@ func (l *Log) Lost() uint64 {
 	return l.lost.Load()
 }
 
-// Failure returns why the last line was not recorded; nil when it was.
+// Failure returns why the last line was not recorded, or, with Config.Required, why the last
+// request was refused; nil when it was not.
 func (l *Log) Failure() error {
 	if l == nil {
 		return nil

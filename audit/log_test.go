@@ -202,6 +202,51 @@ func TestWriteThatIsStuck(t *testing.T) {
 	}
 }
 
+// A slowSink is a sink whose writes wait.
+type slowSink struct {
+	stream
+	count int // files that were opened
+}
+
+func (s slowSink) opened() int { return s.count }
+
+// Lines that come while one that was kept is written are kept, too.
+func TestLinesWhileAKeptOneIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := make(chan struct{}), make(chan struct{})
+		out := &fakeOutput{space: -1, hold: first}
+		l, _ := newLog(t, Config{Output: out, Required: true})
+		l.sink = slowSink{stream{out}, 1}
+		var entries []Entry
+		for range 4 {
+			entry, err := l.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries = append(entries, entry)
+		}
+		end := func(i int) { entries[i].End(Event{Path: fmt.Sprint("/", i)}) }
+		go end(0)
+		time.Sleep(time.Minute)
+		end(1)
+		out.set(-1, second)
+		close(first)
+		synctest.Wait()
+		done := make(chan error)
+		go func() { done <- l.Refuses() }() // it writes the line that is kept
+		time.Sleep(time.Minute)
+		end(2)
+		end(3)
+		close(second)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if got := fmt.Sprint(count(t, out.text.String())); got != "map[/0:1 /1:1 /2:1 /3:1]" {
+			t.Error(got)
+		}
+	})
+}
+
 // After a quiet time many lines come at once. None is taken to wait for one that is stuck.
 func TestBurstAfterAQuietTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
