@@ -166,6 +166,7 @@ func TestGate(t *testing.T) {
 			}
 			if name == "token request" {
 				is(t, "token answer", body, `{"access_token":"tpp_bound"}`)
+				is(t, "bytes received in the record", log.all[0].Received, int64(len(tt.body)))
 			}
 			if name == "with a body" {
 				is(t, "bytes received in the record", log.all[0].Received, 7)

@@ -87,6 +87,12 @@ func (x *recording) proved(c inbound.Caller) {
 	}
 }
 
+func (x *recording) received(n int64) {
+	if x != nil {
+		x.Received = n
+	}
+}
+
 func (x *recording) routed(u *forwarder) {
 	if x != nil && u != nil {
 		x.Upstream, x.Account = u.Name, u.Account

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ticketproxy/proxy/inbound"
 )
 
 // A StubTokenEndpoint answers apps that do their own OAuth at the provider's token
@@ -64,8 +66,11 @@ func (u *forwarder) stubAnswers(r *http.Request) bool {
 func (u *forwarder) serveStub(w http.ResponseWriter, r *http.Request, gate Gate, record *recording, origin string) {
 	body := u.Stub.Body
 	if gate != nil {
+		sent := &inbound.CountedBody{ReadCloser: r.Body}
+		r.Body = sent
 		caller, grant, p := gate.Grant(r)
 		record.proved(caller)
+		record.received(sent.Count)
 		if p != nil {
 			refuse(w, p, origin)
 			return

@@ -76,16 +76,16 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// oauthCode returns the error code of OAuth for one of our own. For temporarily_unavailable
-// and login_required, which RFC 6749 and OpenID Connect have for another endpoint, it has
-// none of this one.
+// oauthCode returns the error code of OAuth for one of our own. temporarily_unavailable and
+// login_required are codes of the authorization endpoint (RFC 6749, section 4.1.2.1, and OpenID
+// Connect). RFC 6749 has none for a token endpoint that says the same.
 func oauthCode(code string) string {
 	switch code {
 	case "unauthenticated":
 		return "invalid_client"
 	case "forbidden":
 		return "unauthorized_client"
-	case "token_unavailable", "rate_limited", "draining":
+	case "token_unavailable", "rate_limited", "audit_unavailable":
 		return "temporarily_unavailable"
 	case "login_required":
 		return code

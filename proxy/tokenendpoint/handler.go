@@ -76,7 +76,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Path:    r.URL.EscapedPath(),
 		TraceID: audit.TraceID(r.Header.Get("Traceparent")),
 	}
-	defer func() { entry.End(event) }()
+	body := &inbound.CountedBody{ReadCloser: r.Body}
+	r.Body = body
+	defer func() {
+		event.Received = body.Count
+		entry.End(event)
+	}()
 	token, problem := h.token(r, &event)
 	if problem != nil {
 		event.Status, event.Code, event.Reason = problem.Status, problem.Code, problem.Detail

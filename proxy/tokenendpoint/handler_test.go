@@ -246,6 +246,7 @@ func TestAudit(t *testing.T) {
 		"event.action": "token", "event.outcome": "success", "user.name": "shop", "ticketproxy.proof": "key", "ticketproxy.account": "park",
 		"ticketproxy.generation": 7.0, "client.address": "127.0.0.1", "http.request.method": "POST", "url.path": "/token/park",
 		"http.response.status_code": 200.0, "http.response.body.bytes": float64(len(served.text)), "trace.id": trace,
+		"http.request.body.bytes": float64(len("grant_type=client_credentials&client_id=shop&client_secret=tpk_shop&refused=old")),
 	}, {
 		"event.action": "token", "event.outcome": "failure", "user.name": "erp", "error.code": "forbidden", "url.path": "/token/park",
 		"event.reason": "it may not have tokens of this account", "ticketproxy.account": nil, "ticketproxy.generation": nil,
@@ -284,7 +285,7 @@ func TestRequiredAudit(t *testing.T) {
 	f.serve(t, get("/token/park")) // whose line is kept
 	for range 3 {
 		a := f.refuse(t, post("/token/park", ""), http.StatusServiceUnavailable, "audit_unavailable")
-		if !strings.Contains(a.text, "TICKETPROXY_AUDIT_REQUIRED") {
+		if !strings.Contains(a.text, "TICKETPROXY_AUDIT_REQUIRED") || a.members["error"] != "temporarily_unavailable" {
 			t.Error(a.text)
 		}
 	}
