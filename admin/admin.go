@@ -23,7 +23,7 @@ type Config struct {
 	Upstreams []Upstream
 	Draining  func() bool
 	Refusing  func() bool // reports whether every request is refused; Warnings say why; may be nil
-	Quit      func() // nil when POST /quit is not allowed
+	Quit      func()      // nil when POST /quit is not allowed
 }
 
 // An Upstream is what status shows of an upstream.

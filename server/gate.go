@@ -35,8 +35,8 @@ type rules struct {
 	policy *policy.Policy
 }
 
-// placeholderLifetime is how long a placeholder is accepted at most. It is longer than any provider's answer says that its token lives, so an
-// app asks for another one before.
+// placeholderLifetime is how long a placeholder is accepted at most. It is longer than any
+// provider's answer says that its token lives, so an app asks for another one before.
 const placeholderLifetime = 4 * 24 * time.Hour
 
 // Authenticate implements inbound.Authenticator.

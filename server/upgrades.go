@@ -71,6 +71,7 @@ func (g *gate) watch(u *upgrade) (over func()) {
 func (g *gate) use(next *rules) {
 	g.rules.Store(next)
 	if cut := g.upgrades.cutUnless(next.allow); cut > 0 {
-		g.log.Info("upgraded connections were closed, which CALLERS_FILE does not allow any more", zap.Int("connections", cut))
+		g.log.Info("upgraded connections were closed, which CALLERS_FILE does not allow any more",
+			zap.Int("connections", cut))
 	}
 }

@@ -67,7 +67,8 @@ func (a *Authenticator) placeholderCaller(text string) (inbound.Caller, error) {
 	}
 	caller := string(content[placeholderHead:cut])
 	if proofs, ok := a.proofs[caller]; !ok || !hmac.Equal(proofs[:proofDigest], content[8:placeholderHead]) {
-		return inbound.Caller{}, refuse("the placeholder is of a caller who has gone or has other keys now: ask for a token again")
+		return inbound.Caller{}, refuse("the placeholder is of a caller who has gone or has other keys now: " +
+			"ask for a token again")
 	}
 	return inbound.Caller{Name: caller, Proof: "placeholder", Until: expires, ProvedBy: a.proofs[caller]}, nil
 }
