@@ -13,7 +13,7 @@ func route(upstreams []*forwarder, r *http.Request) *forwarder {
 	path := pathOf(r)
 	var best *forwarder
 	for _, u := range upstreams {
-		if u.Host != "" && !inbound.HostMatches(u.Host, r.Host) || !u.matches(path) {
+		if u.Host != "" && !inbound.HostMatches(u.Host, r) || !u.matches(path) {
 			continue
 		}
 		if best == nil || u.moreSpecific(best) {

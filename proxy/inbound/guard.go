@@ -85,7 +85,7 @@ func (g *Guard) hostAllowed(r *http.Request) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(g.Hosts, func(h string) bool { return HostMatches(h, r.Host) })
+	return slices.ContainsFunc(g.Hosts, func(h string) bool { return HostMatches(h, r) })
 }
 
 // isOwnAddress reports whether name is the address that a connection came in

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"net/http"
 	"net/netip"
 	"strings"
 )
@@ -37,13 +38,16 @@ func withoutRoot(name string) string {
 	return short
 }
 
-// HostMatches reports whether a Host header has a name of ours. If ours has a port,
-// the header must have that port, too; without one it has port 80.
-func HostMatches(ours, host string) bool {
+// HostMatches reports whether a request's Host has a name of ours. If ours has a port, the Host
+// must have that port, too. A Host without one has the port of its scheme: 80, or 443 over TLS.
+func HostMatches(ours string, r *http.Request) bool {
 	name, port := splitHost(ours)
-	asked, at := splitHost(host)
+	asked, at := splitHost(r.Host)
 	if at == "" {
 		at = "80"
+		if r.TLS != nil {
+			at = "443"
+		}
 	}
 	return asked != "" && asked == name && (port == "" || port == at)
 }
