@@ -103,11 +103,11 @@ func write(t *testing.T, path string, data []byte) {
 	}
 }
 
-// passPoll has the next look at the files be due.
+// passPoll has the next poll of the files be due.
 func (f *tlsFixture) passPoll() {
 	f.files.mu.Lock()
 	defer f.files.mu.Unlock()
-	f.files.looked = time.Time{}
+	f.files.polled = time.Time{}
 }
 
 func newTLSFixture(t *testing.T, cert, key, ca []byte) *tlsFixture {

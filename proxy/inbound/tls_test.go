@@ -132,14 +132,14 @@ func TestTLSFilesSwap(t *testing.T) {
 	f := &tlsFixture{files: files}
 	serial := func() int64 {
 		f.passPoll()
-		c, err := x509.ParseCertificate(files.current().Certificates[0].Certificate[0])
+		c, err := x509.ParseCertificate(files.newest().config.Certificates[0].Certificate[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c.SerialNumber.Int64()
 	}
-	first := files.current()
-	if serial() != 1 || files.current() != first {
+	first := files.newest()
+	if serial() != 1 || files.newest() != first {
 		t.Error("unchanged files were put to use again")
 	}
 	link(version(2))
