@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"ticketproxy/config"
 	"ticketproxy/process"
 	"ticketproxy/sandbox"
 	"ticketproxy/secret"
@@ -93,11 +94,11 @@ func Demo(ctx context.Context, env *Env, args []string) error {
 
 	inner := *env
 	inner.Environ = environ
-	c, err := inner.configure()
+	files, err := config.Open(inner.environment())
 	if err != nil {
 		return err
 	}
-	s, err := inner.server(c, new(process.Notifier))
+	s, err := inner.server(files, new(process.Notifier))
 	if err != nil {
 		return err
 	}

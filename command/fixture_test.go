@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"ticketproxy/config"
 	"ticketproxy/process"
 	"ticketproxy/sandbox"
 	"ticketproxy/server"
@@ -101,11 +102,11 @@ func (f *fixture) serve() {
 	if f.brokenLog != nil {
 		env.Stderr, env.LogOutput = f.brokenLog, f.brokenLog
 	}
-	c, err := env.configure()
+	files, err := config.Open(env.environment())
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	program, err := env.server(c, new(process.Notifier))
+	program, err := env.server(files, new(process.Notifier))
 	if err != nil {
 		f.t.Fatal(err)
 	}

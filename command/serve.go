@@ -20,13 +20,13 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 	}
 	// A second signal ends the process at once until the configuration is read, because a
 	// file may be on a disk that does not answer.
-	c, err := env.configure()
+	files, err := config.Open(env.environment())
 	if err != nil {
 		return err
 	}
 	env.Signals.Drains()
 	systemd := process.NewNotifier(env.getenv, os.Getpid())
-	s, err := env.server(c, systemd)
+	s, err := env.server(files, systemd)
 	if err != nil {
 		return err
 	}
@@ -46,8 +46,9 @@ func Serve(ctx context.Context, env *Env, args []string) error {
 	})
 }
 
-// server returns the server for the configuration.
-func (e *Env) server(c config.Config, systemd *process.Notifier) (*server.Server, error) {
+// server returns the server for a configuration.
+func (e *Env) server(files *config.Files, systemd *process.Notifier) (*server.Server, error) {
+	c := files.Config()
 	return server.New(c, server.Options{
 		Version:   e.Version,
 		Log:       e.logger(c),
@@ -58,6 +59,6 @@ func (e *Env) server(c config.Config, systemd *process.Notifier) (*server.Server
 		Limits:    e.Limits,
 		Signals:   e.Signals,
 		Draining:  systemd.Stopping,
-		Reload:    e.configure,
+		Reload:    files.Reread,
 	})
 }

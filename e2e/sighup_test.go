@@ -38,7 +38,7 @@ func TestSIGHUPReloadsFiles(t *testing.T) {
 	p.signal(syscall.SIGHUP)
 	await(t, 10*time.Second, "/readyz reports the invalid file", func() bool {
 		_, why := p.ready()
-		return strings.Contains(why, "the files could not be read again at") && !strings.Contains(why, "two")
+		return strings.Contains(why, "files could not be used as they were read again at") && !strings.Contains(why, "two")
 	})
 	write(secret)
 	p.signal(syscall.SIGHUP)

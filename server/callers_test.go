@@ -273,3 +273,61 @@ func TestCallersFileIsTriedAgain(t *testing.T) {
 	}
 	f.close()
 }
+
+// TestSIGHUPTakesUpEachFile tests that a file which cannot be used leaves the others to be taken up,
+// and is told of.
+func TestSIGHUPTakesUpEachFile(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Error(err)
+		}
+		return path
+	}
+	const callers = "callers:\n  shop: {keys: [KEY(shop)], may: [{upstream: park}]}\n"
+	more := []string{
+		"TICKETPROXY_PARK_TOKEN_PARAMS_FILE=" + write("park", "audience=1"),
+		"TICKETPROXY_SHOP_TOKEN_PARAMS_FILE=" + write("shop", "audience=1"),
+	}
+	withGateway(t, callers, more, func(g *gateway) {
+		hangup := func() (params string) {
+			g.hangup <- struct{}{}
+			synctest.Wait()
+			for _, u := range g.current.Upstreams {
+				params += u.TokenParams.Reveal() + " "
+			}
+			return params
+		}
+		g.write(callers + "  erp: {kyes: [x]}\n")
+		write("park", "audience=2")
+		if got := hangup(); got != "audience=2 audience=1 " {
+			t.Errorf("with a broken CALLERS_FILE: %s", got)
+		}
+		if status := g.admin("/status"); strings.Count(status, "callers.erp:") != 1 || strings.Contains(status, "read again at") {
+			t.Errorf("with a broken CALLERS_FILE: status %s", status)
+		}
+		g.wantMetric("ticketproxy_callers_last_reload_successful 0")
+
+		g.write("callers:\n  erp: {keys: [KEY(erp)], may: [{upstream: park}]}\n")
+		write("park", "a\nb")
+		write("shop", "audience=3")
+		if got := hangup(); got != "audience=2 audience=3 " {
+			t.Errorf("with broken parameters: %s", got)
+		}
+		g.expect("erp", "GET", "/park/a", 200, "")
+		for _, page := range []string{"/status", "/readyz?verbose"} {
+			if text := g.admin(page); !strings.Contains(text, "what they held before is in use: TICKETPROXY_PARK_TOKEN_PARAMS_FILE: ") {
+				t.Errorf("with broken parameters: %s is %s", page, text)
+			}
+		}
+		logged := g.log.FilterMessageSnippet("reading the files again").All()
+		if len(logged) != 1 || !strings.Contains(fmt.Sprint(logged[0].ContextMap()["error"]), "TICKETPROXY_PARK_TOKEN_PARAMS_FILE") {
+			t.Errorf("logged %v", logged)
+		}
+		write("park", "audience=4")
+		if got, status := hangup(), g.admin("/status"); got != "audience=4 audience=3 " || strings.Contains(status, "before is in use") {
+			t.Errorf("when all is mended: %s, status %s", got, status)
+		}
+	})
+}

@@ -141,20 +141,19 @@ func (g *gateway) start(more []string) {
 			prefix+"GRANT=client_credentials", prefix+"UPSTREAM_URL=http://"+gatewayAPI,
 			prefix+"TOKEN_URL=http://"+gatewayIssuer+"/token")
 	}
-	read := func() (config.Config, error) { return config.Parse(config.Environment{Vars: append(vars, more...)}) }
-	c, err := read()
+	files, err := config.Open(config.Environment{Vars: append(vars, more...)})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	core, logs := observer.New(zapcore.InfoLevel)
 	g.log = logs
-	g.Server, err = New(c, Options{
+	g.Server, err = New(files.Config(), Options{
 		Log:     zap.New(core),
 		Stdout:  g.stdout,
 		Network: Network{Listen: g.network.listen, Dial: g.network.dial},
 		Limits:  process.Limits{Files: 1000, Memory: 1 << 30},
 		Signals: process.Signals{Hangup: g.hangup},
-		Reload:  read,
+		Reload:  files.Reread,
 	})
 	if err != nil {
 		g.t.Fatal(err)

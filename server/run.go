@@ -126,7 +126,7 @@ func (s *Server) reloadWhenAsked(ctx context.Context, asked <-chan struct{}) {
 			slow := time.AfterFunc(reloadPatience, func() {
 				s.log.Warn("reading the files again takes long: the disk of one of them may not answer")
 			})
-			s.reload()
+			s.reload(ctx)
 			slow.Stop()
 		}
 	}

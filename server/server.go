@@ -22,16 +22,18 @@ import (
 
 // Options are what a Server takes from its surroundings.
 type Options struct {
-	Version   string                        // that the metrics show
-	Log       *zap.Logger                   // must not be nil
-	LogOutput *process.LossyWriter          // where the log goes; nil when no line of it can be lost
-	Stdout    io.Writer                     // for the audit log
-	Stderr    io.Writer                     // the same
-	Network   Network                       // how apps and issuers are reached
-	Limits    process.Limits                // that bound connections
-	Signals   process.Signals               // that end the server, or have it reload
-	Draining  func()                        // is called when the drain begins; may be nil
-	Reload    func() (config.Config, error) // reads the configuration again after SIGHUP
+	Version   string               // that the metrics show
+	Log       *zap.Logger          // must not be nil
+	LogOutput *process.LossyWriter // where the log goes; nil when no line of it can be lost
+	Stdout    io.Writer            // for the audit log
+	Stderr    io.Writer            // the same
+	Network   Network              // how apps and issuers are reached
+	Limits    process.Limits       // that bound connections
+	Signals   process.Signals      // that end the server, or have it reload
+	Draining  func()               // is called when the drain begins; may be nil
+	// Reload reads the configuration again after SIGHUP. A file that cannot be used is as it was
+	// before, and among the mistakes.
+	Reload func() (config.Config, []config.Mistake)
 }
 
 // A Server is the program put together: what listens, and what refreshes.
@@ -57,7 +59,7 @@ type Server struct {
 	kept    *semaphore.Weighted    // request bodies, of all listeners
 
 	exposed       atomic.Pointer[[]string] // warnings of files of secrets
-	reloadWarning atomic.Pointer[string]   // why files could not be read again; nil when they could
+	reloadWarning atomic.Pointer[string]   // which files could not be used as they were read again; nil when all were
 	state         *sealedState
 }
 
