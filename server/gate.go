@@ -50,17 +50,12 @@ func (g *gate) Authenticate(r *http.Request) (inbound.Caller, *inbound.Problem) 
 
 // Admit implements proxy.Gate.
 func (g *gate) Admit(caller inbound.Caller, r proxy.Request) (release func(), _ *inbound.Problem) {
-	asked := policy.Request{
-		Upstream: r.Upstream,
-		Method:   r.Method,
-		Path:     r.Path,
-		Override: policy.Override(r.Header),
-	}
+	asked := askedOf(r)
 	decision := g.rules.Load().policy.Decide(caller.Name, asked)
 	switch {
 	case !decision.Allowed():
 		g.metrics.Denied(caller.Name, string(decision.Outcome))
-		return nil, inbound.NewProblem(http.StatusForbidden, "forbidden", "The caller may not do this", decision.Why())
+		return nil, forbidden(decision)
 	case decision.Outcome == policy.Warned:
 		g.metrics.Denied(caller.Name, string(decision.Outcome))
 		if g.warned.first(caller.Name, r.Upstream, time.Now()) {
@@ -77,6 +72,20 @@ func (g *gate) Admit(caller inbound.Caller, r proxy.Request) (release func(), _ 
 		over()
 		admitted()
 	}, nil
+}
+
+// askedOf returns what the rules are asked about a request.
+func askedOf(r proxy.Request) policy.Request {
+	return policy.Request{
+		Upstream: r.Upstream,
+		Method:   r.Method,
+		Path:     r.Path,
+		Override: policy.Override(r.Header),
+	}
+}
+
+func forbidden(d policy.Decision) *inbound.Problem {
+	return inbound.NewProblem(http.StatusForbidden, "forbidden", "The caller may not do this", d.Why())
 }
 
 // Throttled implements proxy.Gate.

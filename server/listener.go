@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"ticketproxy/config"
+	"ticketproxy/config/callers"
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
 	"ticketproxy/proxy/upstream"
@@ -85,14 +86,8 @@ func (s *Server) addApps() {
 func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*upstream.Transport) {
 	var upstreams []proxy.UpstreamConfig
 	var transports []*upstream.Transport
-	guard := guardOf(c, l)
-	for _, u := range c.Upstreams {
-		if !s.serves(l, u) {
-			continue
-		}
-		if u.Host != "" {
-			guard.Hosts = append(guard.Hosts, u.Host)
-		}
+	served := l.served(c, s.callersInUse())
+	for _, u := range served {
 		transport := upstream.New(upstream.Config{
 			Timeout: u.Timeout,
 			Roots:   roots(u),
@@ -101,35 +96,55 @@ func (s *Server) routes(l *listener, c config.Config) (*proxy.Handler, []*upstre
 			Answers: s.answers,
 		})
 		transports = append(transports, transport)
-		upstreams = append(upstreams, proxy.UpstreamConfig{
-			Name:          u.Name,
-			Account:       u.Account,
-			URL:           u.UpstreamURL,
-			Host:          u.Host,
-			Prefix:        u.Prefix,
-			Locations:     proxy.LocationPolicy(u.Locations),
-			Cookies:       u.Cookies == "pass",
-			RefusedStatus: refusedStatus(u),
-			DropQuery:     u.Dialect.QueryTokens,
-			Stub:          stubTokenEndpoint(u),
-			Source:        s.sources[u.Account],
-			Transport:     transport,
-			Observer:      s.metrics.Upstream(u.Name),
-			Log:           s.log.Named("proxy"),
-		})
+		up := proxyUpstream(u)
+		up.Source, up.Transport = s.sources[u.Account], transport
+		up.Observer, up.Log = s.metrics.Upstream(u.Name), s.log.Named("proxy")
+		upstreams = append(upstreams, up)
 	}
-	h := proxy.HandlerConfig{Guard: guard, Budget: s.kept, Gate: s.gateOf(l)}
+	h := proxy.HandlerConfig{Guard: guardOf(c, l, served...), Budget: s.kept, Gate: s.gateOf(l)}
 	if s.audit != nil {
 		h.Recorder = recorder{s.audit}
 	}
 	return proxy.NewHandler(h, upstreams...), transports
 }
 
-// guardOf returns the guard of a listener, which answers to its own address. The
-// unspecified address is no address of its own: browsers connect to it and do not
-// say which page asks.
-func guardOf(c config.Config, l *listener) *inbound.Guard {
+// proxyUpstream returns what an upstream's variables say of it.
+func proxyUpstream(u config.Upstream) proxy.UpstreamConfig {
+	return proxy.UpstreamConfig{
+		Name:          u.Name,
+		Account:       u.Account,
+		URL:           u.UpstreamURL,
+		Host:          u.Host,
+		Prefix:        u.Prefix,
+		Locations:     proxy.LocationPolicy(u.Locations),
+		Cookies:       u.Cookies == "pass",
+		RefusedStatus: refusedStatus(u),
+		DropQuery:     u.Dialect.QueryTokens,
+		Stub:          stubTokenEndpoint(u),
+	}
+}
+
+// served returns the upstreams that apps reach at the listener. At one of a caller's own these are
+// the upstreams that the caller's rules name.
+func (l *listener) served(c config.Config, file callers.File) []config.Upstream {
+	return slices.DeleteFunc(slices.Clone(c.Upstreams), func(u config.Upstream) bool {
+		if l.caller == "" {
+			return !slices.Contains(l.upstreams, u.Name)
+		}
+		return !file.Callers[l.caller].Names(u.Name)
+	})
+}
+
+// guardOf returns the guard of a listener, which answers to its own address and to the names of
+// the upstreams that it serves. The unspecified address is no address of its own: browsers connect
+// to it and do not say which page asks.
+func guardOf(c config.Config, l *listener, served ...config.Upstream) *inbound.Guard {
 	g := &inbound.Guard{Hosts: slices.Clone(c.AllowedHosts)}
+	for _, u := range served {
+		if u.Host != "" {
+			g.Hosts = append(g.Hosts, u.Host)
+		}
+	}
 	if l.upstreams != nil { // a page that may call an API may not administer us
 		g.Origins = c.AllowedOrigins
 	}

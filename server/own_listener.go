@@ -12,11 +12,8 @@ import (
 // ownListeners returns the listeners that callers have of their own. Who reaches one is that
 // caller.
 func (s *Server) ownListeners() []*listener {
-	if s.callers == nil {
-		return nil
-	}
 	var all []*listener
-	file := s.callers.gate.rules.Load().file
+	file := s.callersInUse()
 	for _, name := range slices.Sorted(maps.Keys(file.Callers)) {
 		if listen := file.Callers[name].Listen; listen != nil {
 			address := config.Address(*listen)
@@ -33,6 +30,14 @@ func (s *Server) ownListeners() []*listener {
 	return all
 }
 
+// callersInUse returns what CALLERS_FILE says; nothing where nobody is asked who calls.
+func (s *Server) callersInUse() callers.File {
+	if s.callers == nil {
+		return callers.File{}
+	}
+	return s.callers.gate.rules.Load().file
+}
+
 // otherListener returns a caller whose own listener is not the same in both files; "" when
 // there is none.
 func otherListener(a, b callers.File) string {
@@ -45,15 +50,6 @@ func otherListener(a, b callers.File) string {
 		}
 	}
 	return ""
-}
-
-// serves reports whether an upstream is reached at a listener. At one of a caller's own these
-// are the upstreams that the caller's rules name.
-func (s *Server) serves(l *listener, u config.Upstream) bool {
-	if l.caller == "" {
-		return slices.Contains(l.upstreams, u.Name)
-	}
-	return s.callers.gate.rules.Load().file.Callers[l.caller].Names(u.Name)
 }
 
 // gateOf returns the gate of a listener; nil where nobody is asked who calls.

@@ -46,8 +46,13 @@ func (s *Server) warnOfClearText() {
 
 // tlsOf returns how a listener speaks TLS; nil for plain HTTP, as on loopback.
 func (s *Server) tlsOf(address config.Address) *tls.Config {
-	if s.tls == nil || address.Loopback() {
+	if s.tls == nil || !SpeaksTLS(s.config, address) {
 		return nil
 	}
 	return s.tls.Config()
+}
+
+// SpeaksTLS reports whether a listener at an address speaks TLS.
+func SpeaksTLS(c config.Config, address config.Address) bool {
+	return c.TLSCertFile != "" && !address.Loopback()
 }
