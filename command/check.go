@@ -34,8 +34,9 @@ func Check(ctx context.Context, env *Env, args []string) error {
 		return hint.Usage(errors.New("check --upstream goes with --caller only"),
 			"ticketproxy check --caller NAME METHOD URL")
 	}
-	if err := noArguments(env, "check", flags.Args()); err != nil {
-		return err
+	if flags.NArg() > 0 { // which may be a URL with a key
+		return hint.Usage(errors.New("check takes no arguments without --caller"),
+			"ticketproxy check --caller NAME METHOD URL")
 	}
 	c, err := env.configure()
 	if err != nil {

@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"ticketproxy/config"
@@ -28,7 +25,7 @@ func checkCaller(env *Env, caller, upstream string, args []string) error {
 			"ticketproxy check --caller NAME GET https://api.example.com/events")
 	}
 	if strings.Trim(args[0], methodCharacters) != "" || args[0] == "" {
-		return hint.Usage(fmt.Errorf("%q is not a method", args[0]), "write it like GET")
+		return hint.Usage(errors.New("this is not a method"), "write it like GET: check --caller NAME METHOD URL")
 	}
 	c, err := env.configure()
 	if err != nil {
@@ -42,53 +39,89 @@ func checkCaller(env *Env, caller, upstream string, args []string) error {
 	if err != nil {
 		return err
 	}
-	p := policy.New(file, nil)
-	if known := p.Callers(); !slices.Contains(known, caller) {
+	if known := policy.New(file, nil).Callers(); !slices.Contains(known, caller) {
 		return hint.Usage(fmt.Errorf("%q is not a caller of TICKETPROXY_CALLERS_FILE", caller),
 			namesOf("callers", caller, known))
 	}
-	u, path, err := requestTarget(c, upstream, args[1])
+	ask, meant, err := askFor(c, file, upstream, args[1])
 	if err != nil {
 		return err
 	}
-	if args[0] == http.MethodConnect || args[0] == http.MethodTrace {
-		printFinding(env.Stdout, server.Finding{
-			Subject: "denied",
-			Err:     errors.New("CONNECT and TRACE are never passed on, whatever the rules say"),
-			Hint:    "use another method",
-		})
+	ask.Caller, ask.Method = caller, args[0]
+	if ask.Own != "" && ask.Own != caller {
+		return hint.Usage(fmt.Errorf("this URL is of the listener of caller %s, who every request there comes from", ask.Own),
+			"write --caller "+ask.Own)
+	}
+	v, err := server.Judge(c, file, ask)
+	if err != nil {
+		return err
+	}
+	if err := mistaken(v, caller, meant, upstream); err != nil {
+		return err
+	}
+	printFinding(env.Stdout, verdictFinding(v))
+	if v.Code != "" {
 		return errReported
 	}
-	d := p.Decide(caller, policy.Request{Upstream: u.Name, Method: args[0], Path: path})
-	printDecision(env, d)
-	if !d.Allowed() {
-		return errReported
-	}
-	printBounds(env, file, caller, u.Account)
+	printBounds(env, file, caller, v.Account)
 	return nil
 }
 
-// printDecision prints what a decision is, and why.
-func printDecision(env *Env, d policy.Decision) {
-	f := server.Finding{Subject: "allowed", Text: d.Why()}
-	switch d.Outcome {
-	case policy.Allowed:
-	case policy.Warned:
-		f = server.Finding{Subject: "allowed", Warning: d.Why()}
-	case policy.OddPath:
-		f = server.Finding{
-			Subject: "denied",
-			Err:     errors.New(d.Why()),
-			Hint:    "send a path that every server reads in one way; or give the caller a rule without paths",
-		}
-	default:
-		f = server.Finding{
-			Subject: "denied",
-			Err:     errors.New(d.Why()),
-			Hint:    "if it should be allowed, add a rule to this caller's may in the file of TICKETPROXY_CALLERS_FILE",
-		}
+// mistaken says that a verdict is of another request than the one that was meant: by its URL,
+// where that is of an API, or by --upstream.
+func mistaken(v server.Verdict, caller, meant, upstream string) error {
+	switch {
+	case v.Code == "no_such_upstream":
+		return errNoUpstream
+	case v.Caller != "" && v.Caller != caller:
+		return hint.Usage(fmt.Errorf("the key in the URL is that of caller %s", v.Caller), "write --caller "+v.Caller)
+	case v.Upstream != "" && meant != "" && v.Upstream != meant:
+		return hint.Usage(fmt.Errorf("apps cannot reach this path of upstream %s: at its listener it leads to upstream %s",
+			meant, v.Upstream), "compare HOST and PREFIX of the two")
+	case v.Upstream != "" && upstream != "" && v.Upstream != upstream:
+		return hint.Usage(fmt.Errorf("this URL leads to upstream %s", v.Upstream),
+			"write --upstream "+v.Upstream+", or leave it out")
 	}
-	printFinding(env.Stdout, f)
+	return nil
+}
+
+// verdictFinding says what becomes of a request, and why.
+func verdictFinding(v server.Verdict) server.Finding {
+	switch {
+	case v.Code == "forbidden" && v.Decision.Outcome != "":
+		help := "if it should be allowed, add a rule to this caller's may in the file of TICKETPROXY_CALLERS_FILE"
+		if v.Decision.Outcome == policy.OddPath {
+			help = "send a path that every server reads in one way; or give the caller a rule without paths"
+		}
+		return server.Finding{Subject: "denied", Err: errors.New(v.Detail), Hint: help}
+	case v.Code != "":
+		return server.Finding{Subject: "denied", Err: errors.New(v.Code + ": " + v.Detail), Hint: hintForCode(v.Code)}
+	case v.Stub:
+		return server.Finding{
+			Subject: "allowed",
+			Text: "the stub token endpoint of upstream " + v.Upstream + " answers it, whatever the rules say: " +
+				"every caller gets a placeholder, and the API gets nothing",
+		}
+	case v.Decision.Outcome == policy.Warned:
+		return server.Finding{Subject: "allowed", Warning: v.Decision.Why()}
+	}
+	return server.Finding{Subject: "allowed", Text: v.Decision.Why()}
+}
+
+// hintForCode says what to do about a request that is refused whatever the rules say.
+func hintForCode(code string) string {
+	switch code {
+	case "bad_path":
+		return "resolve dot segments before the request is sent: no rule lets them through to an upstream with a base path " +
+			"or a prefix"
+	case "host_not_allowed":
+		return "if apps call the listener by this name, add it to TICKETPROXY_ALLOWED_HOSTS"
+	case "method_not_allowed":
+		return "use another method"
+	case "unauthenticated":
+		return "write the caller's name and its key; ticketproxy key NAME makes a new one"
+	}
+	return "write the URL as an app sends it, percent-encoded"
 }
 
 // printBounds prints the rate of the caller and the limits of the account.
@@ -164,119 +197,4 @@ func namesOf(what, wrong string, known []string) string {
 		return "there are no " + what
 	}
 	return "its " + what + " are " + strings.Join(known[:min(len(known), 20)], ", ")
-}
-
-// requestTarget returns the upstream and the path that the API sees for a URL: one of an API, one
-// at which apps reach an upstream, or only the path that the API sees.
-func requestTarget(c config.Config, name, rawURL string) (config.Upstream, string, error) {
-	candidates := c.Upstreams
-	if name != "" {
-		candidates = slices.DeleteFunc(slices.Clone(candidates), func(u config.Upstream) bool { return u.Name != name })
-	}
-	var known []string
-	for _, u := range c.Upstreams {
-		known = append(known, u.Name)
-	}
-	scheme, rest, absolute := strings.Cut(rawURL, "://")
-	switch {
-	case len(candidates) == 0:
-		return config.Upstream{}, "", hint.Usage(fmt.Errorf("%q is not an upstream", name),
-			namesOf("upstreams", name, known))
-	case absolute:
-		return byURL(candidates, scheme, rest)
-	case !strings.HasPrefix(rawURL, "/"):
-		return config.Upstream{}, "", hint.Usage(fmt.Errorf("%q is neither a URL nor a path", rawURL),
-			"write https://api.example.com/events, or /events with --upstream NAME")
-	case len(candidates) > 1:
-		return config.Upstream{}, "", hint.Usage(errors.New("a path alone does not tell which upstream is meant"),
-			"write --upstream and one of: "+strings.Join(known, ", "))
-	}
-	u := candidates[0]
-	path := pathOf(rawURL)
-	if _, ok := under(u.UpstreamURL.EscapedPath(), path); !ok {
-		return config.Upstream{}, "", hint.Usage(fmt.Errorf("the API of upstream %s sees no such path", u.Name),
-			"write the path as the API sees it, which begins with "+u.UpstreamURL.EscapedPath())
-	}
-	return u, path, nil
-}
-
-// byURL finds the upstream with the longest path of those that a URL leads to.
-func byURL(candidates []config.Upstream, scheme, rest string) (found config.Upstream, path string, err error) {
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
-	}
-	authority, sent := rest[:end], pathOf(rest[end:])
-	longest, same := -1, []string{}
-	add := func(u config.Upstream, length int, seen string) {
-		if length > longest {
-			found, path, longest, same = u, seen, length, nil
-		}
-		if length == longest {
-			same = append(same, u.Name)
-		}
-	}
-	for _, u := range candidates {
-		base := u.UpstreamURL.EscapedPath()
-		_, ok := under(base, sent)
-		if ok && scheme == u.UpstreamURL.Scheme && sameHost(authority, u.UpstreamURL.Host, scheme) {
-			add(u, len(base), sent)
-		}
-		prefix := strings.TrimSuffix(u.Prefix, "/")
-		if below, ok := under(prefix, sent); ok && scheme == "http" && listensAt(u, authority) {
-			add(u, len(prefix)+len(u.Host)*1000, base+below) // a Host outweighs any prefix
-		}
-	}
-	switch {
-	case len(same) == 0:
-		return found, "", hint.Usage(errors.New("this URL leads to no upstream"),
-			"write a URL of an API, or one at which apps reach it; or a path with --upstream NAME")
-	case len(same) > 1:
-		return found, "", hint.Usage(errors.New("this URL leads to more than one upstream"),
-			"write --upstream and one of: "+strings.Join(same, ", "))
-	}
-	return found, path, nil
-}
-
-// pathOf cuts off a query and a fragment.
-func pathOf(text string) string {
-	if end := strings.IndexAny(text, "?#"); end >= 0 {
-		text = text[:end]
-	}
-	if text == "" {
-		return "/"
-	}
-	return text
-}
-
-// under returns the path below a base, which has no slash at its end.
-func under(base, path string) (below string, ok bool) {
-	below, ok = strings.CutPrefix(path, base)
-	if below == "" && ok {
-		return "/", true
-	}
-	return below, ok && below[0] == '/'
-}
-
-// sameHost compares two hosts with optional ports.
-func sameHost(a, b, scheme string) bool {
-	port := map[string]string{"http": ":80", "https": ":443"}[scheme]
-	return strings.EqualFold(strings.TrimSuffix(a, port), strings.TrimSuffix(b, port))
-}
-
-// listensAt reports whether an app reaches an upstream by a URL with that authority.
-func listensAt(u config.Upstream, authority string) bool {
-	if u.Listen.Network != "tcp" {
-		return false
-	}
-	host, port, err := net.SplitHostPort(authority)
-	if err != nil {
-		host, port = authority, "80"
-	}
-	if u.Host != "" && !strings.EqualFold(host, strings.Trim(u.Host, "[]")) {
-		return false
-	}
-	_, listening, _ := net.SplitHostPort(u.Listen.Address)
-	_, wrong := strconv.Atoi(port)
-	return wrong == nil && port == listening
 }
