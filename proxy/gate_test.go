@@ -168,6 +168,9 @@ func TestGate(t *testing.T) {
 				is(t, "token answer", body, `{"access_token":"tpp_bound"}`)
 				is(t, "bytes received in the record", log.all[0].Received, int64(len(tt.body)))
 			}
+			if name == "wrong client" && !strings.Contains(body, `"error":"invalid_client","error_description":"no proof"`) {
+				t.Errorf("an OAuth client cannot read %s", body)
+			}
 			if name == "with a body" {
 				is(t, "bytes received in the record", log.all[0].Received, 7)
 			}

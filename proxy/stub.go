@@ -72,6 +72,7 @@ func (u *forwarder) serveStub(w http.ResponseWriter, r *http.Request, gate Gate,
 		record.proved(caller)
 		record.received(sent.Count)
 		if p != nil {
+			p.OAuthError = inbound.NewOAuthError(p)
 			refuse(w, p, origin)
 			return
 		}

@@ -100,6 +100,10 @@ func TestStubTokenEndpointRefuses(t *testing.T) {
 				res.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("%s: %d %v", name, res.StatusCode, members)
 			}
+			description, _ := members["error_description"].(string)
+			if strings.ContainsFunc(description, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+				t.Errorf("%s: RFC 6749 does not allow %q", name, description)
+			}
 			if (res.StatusCode == 401) != (res.Header.Get("Www-Authenticate") != "") {
 				t.Errorf("%s: challenge %q", name, res.Header.Get("Www-Authenticate"))
 			}

@@ -131,7 +131,6 @@ func (g *gate) Grant(r *http.Request) (inbound.Caller, proxy.Grant, *inbound.Pro
 		g.metrics.Denied("", p.Code)
 	}
 	if p != nil {
-		p.OAuthError = &inbound.OAuthError{Error: oauthCode(p.Status), Description: p.Detail}
 		return caller, proxy.Grant{}, p
 	}
 	if byConnection(caller) {
@@ -162,17 +161,6 @@ func placeholderEnd(caller inbound.Caller, now time.Time) time.Time {
 // which would be good elsewhere, too.
 func byConnection(c inbound.Caller) bool {
 	return c.Proof == "certificate" || c.Proof == "uid" || c.Proof == "listener"
-}
-
-// oauthCode returns the error code of a token endpoint (RFC 6749, section 5.2).
-func oauthCode(status int) string {
-	switch status {
-	case http.StatusBadRequest:
-		return "invalid_request"
-	case http.StatusTooManyRequests:
-		return "temporarily_unavailable"
-	}
-	return "invalid_client"
 }
 
 // Authorize implements tokenendpoint.Authorizer. What is asked for counts to the caller's rate.

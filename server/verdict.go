@@ -155,7 +155,7 @@ func (j *judge) Authenticate(r *http.Request) (inbound.Caller, *inbound.Problem)
 
 // Admit implements proxy.Gate.
 func (j *judge) Admit(caller inbound.Caller, r proxy.Request) (release func(), _ *inbound.Problem) {
-	j.verdict.Decision = decide(j.policy, caller, r)
+	j.verdict.Decision = j.policy.Decide(caller.Name, askedOf(r))
 	if !j.verdict.Decision.Allowed() {
 		return nil, forbidden(j.verdict.Decision)
 	}
@@ -166,10 +166,10 @@ func (j *judge) Admit(caller inbound.Caller, r proxy.Request) (release func(), _
 func (j *judge) Throttled(string, http.Header) {}
 
 // Grant implements proxy.Gate.
-func (j *judge) Grant(r *http.Request) (inbound.Caller, secret.String, *inbound.Problem) {
+func (j *judge) Grant(r *http.Request) (inbound.Caller, proxy.Grant, *inbound.Problem) {
 	j.verdict.Stub = true
 	caller, p := j.Authenticate(r)
-	return caller, secret.New(proxy.Placeholder), p
+	return caller, proxy.Grant{AccessToken: secret.New(proxy.Placeholder)}, p
 }
 
 // Begin implements proxy.Recorder.

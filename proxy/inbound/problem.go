@@ -30,13 +30,6 @@ type Problem struct {
 	Challenge  []string      `json:"-"` // with 401, the values of WWW-Authenticate
 }
 
-// An OAuthError has the members of an error of a token endpoint (RFC 6749, section 5.2). An
-// answer with them is application/json, as some clients insist.
-type OAuthError struct {
-	Error       string `json:"error"`
-	Description string `json:"error_description,omitempty"`
-}
-
 // NewProblem returns a problem of type about:blank. The code is what apps tell
 // problems by.
 func NewProblem(status int, code, title, detail string) *Problem {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"ticketproxy/proxy/inbound"
@@ -53,10 +52,7 @@ func answerProblem(w http.ResponseWriter, r *http.Request, problem *inbound.Prob
 	p := *problem // others may answer with it, too
 	p.OAuthError = nil
 	if r.Method == http.MethodPost {
-		p.OAuthError = &inbound.OAuthError{Error: oauthCode(p.Code), Description: description(p.Detail)}
-		if problem.OAuthError != nil {
-			p.OAuthError.Error = problem.OAuthError.Error
-		}
+		p.OAuthError = inbound.NewOAuthError(problem)
 		w.Header().Set("Pragma", "no-cache")
 	}
 	counter := &counter{ResponseWriter: w}
@@ -74,36 +70,4 @@ func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
 	c.written += int64(n)
 	return n, err
-}
-
-// oauthCode returns the error code of OAuth for one of our own. temporarily_unavailable and
-// login_required are codes of the authorization endpoint (RFC 6749, section 4.1.2.1, and OpenID
-// Connect). RFC 6749 has none for a token endpoint that says the same.
-func oauthCode(code string) string {
-	switch code {
-	case "unauthenticated":
-		return "invalid_client"
-	case "forbidden":
-		return "unauthorized_client"
-	case "token_unavailable", "rate_limited", "audit_unavailable":
-		return "temporarily_unavailable"
-	case "login_required":
-		return code
-	}
-	return "invalid_request"
-}
-
-// description returns a text in the characters that RFC 6749 allows in error_description.
-func description(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '"':
-			return '\''
-		case r == '\\':
-			return '/'
-		case r < ' ' || r > '~':
-			return '?'
-		}
-		return r
-	}, text)
 }
