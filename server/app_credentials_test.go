@@ -93,7 +93,12 @@ func TestStubTokenEndpointRefuses(t *testing.T) {
 			"two secrets":    {"client_id=shop&client_secret=x&client_secret=" + key, []string{"Content-Type", formType}, 400, "invalid_request"},
 			"no form":        {"%zz", []string{"Content-Type", formType}, 400, "invalid_request"},
 			"no JSON":        {"{", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
-			"very long":      {strings.Repeat("x", maxTokenRequest+1), []string{"Content-Type", formType}, 400, "invalid_request"},
+			"a number":       {`{"client_id":1}`, []string{"Content-Type", "application/json"}, 400, "invalid_request"},
+			"a list":         {"[]", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
+			"null":           {"null", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
+			"a text":         {"client_id=shop&client_secret=" + key, []string{"Content-Type", "text/plain"}, 400, "invalid_request"},
+			"compressed":     {"x", []string{"Content-Type", formType, "Content-Encoding", "gzip"}, 400, "invalid_request"},
+			"very long":      {strings.Repeat("x", 64<<10+1), []string{"Content-Type", formType}, 400, "invalid_request"},
 		} {
 			res, members := g.tokenRequest(tt.body, tt.header...)
 			if res.StatusCode != tt.status || members["error"] != tt.error || members["error_description"] == "" ||

@@ -1,19 +1,13 @@
 package tokenendpoint
 
 import (
-	"io"
-	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"ticketproxy/proxy/inbound"
 	"ticketproxy/secret"
 )
-
-// maxForm is the length of the longest form. It may hold an access token that was refused.
-const maxForm = 64 << 10
 
 // requestHeader must be "true" in a GET. A web page cannot add it without being asked first
 // whether it may, by a browser.
@@ -42,7 +36,7 @@ func parametersOf(r *http.Request) (parameters, *inbound.Problem) {
 	form := url.Values{}
 	if r.Method == http.MethodPost {
 		var p *inbound.Problem
-		if form, p = formOf(r); p != nil {
+		if form, p = ReadBody(r, false); p != nil {
 			return parameters{}, p
 		}
 	} else if values := r.Header[requestHeader]; len(values) != 1 || values[0] != "true" {
@@ -52,10 +46,8 @@ func parametersOf(r *http.Request) (parameters, *inbound.Problem) {
 	if values := query["min"]; values != nil {
 		form["min"] = append(form["min"], values...)
 	}
-	for name, values := range form {
-		if len(values) > 1 && isKnown(name) {
-			return parameters{}, badRequest(name + " is given twice")
-		}
+	if len(form["min"]) > 1 {
+		return parameters{}, badRequest("min is given twice")
 	}
 	if r.Method == http.MethodPost {
 		if p := checkGrant(form); p != nil {
@@ -76,51 +68,13 @@ func parametersOf(r *http.Request) (parameters, *inbound.Problem) {
 	return asked, nil
 }
 
-// isKnown reports whether a parameter has a meaning here. Such a one may be given once.
-func isKnown(name string) bool {
-	switch name {
-	case "grant_type", "client_id", "client_secret", "min", "refused", "scope":
-		return true
-	}
-	return false
-}
-
-// formOf reads the form that is the body of a POST.
-func formOf(r *http.Request) (url.Values, *inbound.Problem) {
-	const advice = "send a form (application/x-www-form-urlencoded) with grant_type=client_credentials"
-	if len(r.Header["Content-Type"]) != 1 {
-		return nil, badRequest("the body has no Content-Type, or more than one: " + advice)
-	}
-	kind, attributes, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	switch charset, given := attributes["charset"]; {
-	case err != nil || kind != "application/x-www-form-urlencoded":
-		return nil, badRequest("the body is no form: " + advice)
-	case given && !strings.EqualFold(charset, "utf-8"):
-		return nil, badRequest("the form's charset is not UTF-8")
-	case r.Header["Content-Encoding"] != nil:
-		return nil, badRequest("the form is compressed: send it as it is")
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
-	if err != nil {
-		return nil, badRequest("the form did not arrive")
-	}
-	if len(body) > maxForm {
-		return nil, badRequest("the form is longer than 64 KiB")
-	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, badRequest("the form cannot be read: its names and values are to be percent-encoded")
-	}
-	return form, nil
-}
-
 // checkGrant refuses grants other than client_credentials.
 func checkGrant(form url.Values) *inbound.Problem {
 	switch form.Get("grant_type") {
 	case "client_credentials":
 		return nil
 	case "":
-		return badRequest("grant_type is missing: send grant_type=client_credentials")
+		return badRequest("grant_type is missing: send a form with grant_type=client_credentials")
 	}
 	p := badRequest("grant_type is not client_credentials, which is the only one here")
 	p.OAuthError = &inbound.OAuthError{Error: "unsupported_grant_type"}
