@@ -66,14 +66,6 @@ func (r *reader) issuers(f File) {
 	}
 }
 
-// blames reports whether there is a mistake at a place, or below it.
-func (r *report) blames(at string) bool {
-	return slices.ContainsFunc(r.mistakes, func(m Mistake) bool {
-		rest, ok := strings.CutPrefix(m.Where, at)
-		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
-	})
-}
-
 // proofs gives each ServiceAccount its issuer, and checks that no proof is two callers'.
 func (r *reader) proofs(f File) {
 	cluster := ""

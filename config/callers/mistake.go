@@ -59,11 +59,23 @@ func (f *flaw) Error() string { return f.problem }
 const maxMistakes = 50
 
 // A report collects mistakes.
-type report struct{ mistakes []Mistake }
+type report struct {
+	mistakes []Mistake
+	blamed   map[string]bool // where there are mistakes, and what these places are in
+}
 
 func (r *report) add(line int, where, problem, hint string) {
 	r.mistakes = append(r.mistakes, Mistake{line, where, problem, hint})
+	if r.blamed == nil {
+		r.blamed = map[string]bool{}
+	}
+	for place := where; place != "" && !r.blamed[place]; place = place[:max(strings.LastIndexAny(place, ".["), 0)] {
+		r.blamed[place] = true
+	}
 }
+
+// blames reports whether there is a mistake at a place, or below it.
+func (r *report) blames(at string) bool { return r.blamed[at] }
 
 // flaw adds an error of a function that parses a value.
 func (r *report) flaw(line int, where string, err error) {
