@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -102,24 +101,4 @@ func readOwnToken(path string) (claims, error) {
 		}
 	}
 	return claims{}, errors.New("the pod's own token in " + path + " is not a token of a ServiceAccount")
-}
-
-// An IssuerStatus is what an operator may want to know of an issuer.
-type IssuerStatus struct {
-	Name    string    // in CALLERS_FILE
-	URL     string    // as its tokens have it
-	Fetched time.Time // when its keys were fetched; zero before the first token came
-	Err     error     // of the last fetch
-}
-
-// Issuers returns the status of each issuer, by name.
-func (a *Authenticator) Issuers() []IssuerStatus {
-	var all []IssuerStatus
-	for url, i := range a.issuers {
-		s := IssuerStatus{Name: i.name, URL: url}
-		s.Fetched, s.Err = i.keys.Status()
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(x, y IssuerStatus) int { return strings.Compare(x.Name, y.Name) })
-	return all
 }

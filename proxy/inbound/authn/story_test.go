@@ -217,18 +217,3 @@ func TestReload(t *testing.T) {
 		}
 	})
 }
-
-// TestIssuers tests what an operator is told of issuers.
-func TestIssuers(t *testing.T) {
-	t.Parallel()
-	virtual(t, func(t *testing.T, f *fixture) {
-		f.ask(bearer(valid().String()))
-		f.issuers.set(func() { f.issuers.down = true })
-		f.ask(bearer(valid().with("iss", otherURL).by("other").String()))
-		all := f.Issuers()
-		if len(all) != 2 || all[0].Name != "ci" || all[0].Fetched.IsZero() || all[0].Err != nil || all[1].URL != otherURL ||
-			!all[1].Fetched.IsZero() || all[1].Err == nil {
-			t.Errorf("%+v", all)
-		}
-	})
-}

@@ -113,17 +113,6 @@ func (s *Source) Find(ctx context.Context, kid, alg string) ([]*Key, *Set, error
 	return keys, set, nil
 }
 
-// Status returns when the keys were fetched, zero for never, and the error of the last
-// fetch.
-func (s *Source) Status() (fetched time.Time, err error) {
-	if held := s.current.Load(); held != nil {
-		fetched = held.fetched
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return fetched, s.err
-}
-
 // begin begins a fetch, if none is under way and the last one is long enough ago. It returns
 // what is closed at the fetch's end; nil when there is none.
 func (s *Source) begin() <-chan struct{} {
