@@ -92,7 +92,7 @@ func (c Config) issuerTransport() (*http.Transport, error) {
 }
 
 func addCAs(roots *x509.CertPool, path string) error {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return fmt.Errorf("reading CAs: %w", err)
 	}
@@ -100,6 +100,21 @@ func addCAs(roots *x509.CertPool, path string) error {
 		return fmt.Errorf("reading CAs: %s has no certificate in PEM", path)
 	}
 	return nil
+}
+
+// maxFile bounds a file of CAs or of a token.
+const maxFile = 4 << 20
+
+// readFile reads a regular file. Any other kind, such as a pipe, could wait without end.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return nil, fmt.Errorf("%s is not a file of at most 4 MiB", path)
+	}
+	return os.ReadFile(path)
 }
 
 // clusterKeys asks the API server. It lets every ServiceAccount read its keys, by the
@@ -110,7 +125,7 @@ func (c Config) clusterKeys(ctx context.Context) (*Set, error) {
 	if err := addCAs(roots, k.CAFile); err != nil {
 		return nil, err
 	}
-	token, err := os.ReadFile(k.TokenFile)
+	token, err := readFile(k.TokenFile)
 	if err != nil {
 		return nil, fmt.Errorf("reading the pod's token: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
@@ -239,5 +240,22 @@ func TestCluster(t *testing.T) {
 	c.Kubernetes.CAFile = write("other.crt", []byte("none"))
 	if _, err := c.fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "no certificate in PEM") {
 		t.Error(err)
+	}
+}
+
+// TestFilesThatAreNone tests that a pipe in the place of a file does not hold up a fetch.
+func TestFilesThatAreNone(t *testing.T) {
+	t.Parallel()
+	pipe := t.TempDir() + "/ca.crt"
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []Config{
+		{Issuer: issuerURL, CAFile: pipe},
+		{Issuer: issuerURL, Kubernetes: &Kubernetes{Server: "https://127.0.0.1:1", TokenFile: pipe, CAFile: pipe}},
+	} {
+		if _, err := c.fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "is not a file of at most 4 MiB") {
+			t.Error(err)
+		}
 	}
 }

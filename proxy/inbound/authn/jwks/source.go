@@ -20,7 +20,7 @@ const (
 )
 
 var (
-	// ErrNoKeys says that there are no keys, because the issuer cannot be asked now.
+	// ErrNoKeys says that no key fits, and that the issuer cannot be asked now.
 	ErrNoKeys = errors.New("the issuer's keys cannot be fetched now")
 	// ErrUnknownKey says that the issuer has no such key.
 	ErrUnknownKey = errors.New("the issuer has no such key")
@@ -34,12 +34,11 @@ type Source struct {
 	cancel  context.CancelFunc
 	current atomic.Pointer[snapshot]
 
-	mu      sync.Mutex
-	flight  chan struct{} // closed when the fetch that is under way ends; nil when none is
-	begun   time.Time     // of the last fetch
-	err     error         // of the last fetch
-	closed  bool
-	fetches sync.WaitGroup
+	mu     sync.Mutex
+	flight chan struct{} // closed when the fetch that is under way ends; nil when none is
+	begun  time.Time     // of the last fetch
+	err    error         // of the last fetch
+	closed bool
 }
 
 // A snapshot is keys and when they were fetched.
@@ -58,13 +57,13 @@ func New(c Config) (*Source, error) {
 	return s, nil
 }
 
-// Close ends a fetch that is under way, and waits for its end. No other begins.
+// Close ends a fetch that is under way. No other begins. It waits for nothing: the disk of a file
+// of CAs may not answer.
 func (s *Source) Close() {
-	s.cancel()
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.fetches.Wait()
+	s.cancel()
 }
 
 // Current returns the keys that may be used now; nil when there are none. It waits for
@@ -106,11 +105,20 @@ func (s *Source) Find(ctx context.Context, kid, alg string) ([]*Key, *Set, error
 	if set == nil {
 		return nil, nil, ErrNoKeys
 	}
-	keys := set.find(kid, alg)
-	if len(keys) == 0 {
-		return nil, nil, ErrUnknownKey
+	switch keys := set.find(kid, alg); {
+	case len(keys) > 0:
+		return keys, set, nil
+	case s.failing():
+		return nil, nil, ErrNoKeys
 	}
-	return keys, set, nil
+	return nil, nil, ErrUnknownKey
+}
+
+// failing reports whether the last fetch has failed. The issuer may have keys that are not known.
+func (s *Source) failing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil
 }
 
 // begin begins a fetch, if none is under way and the last one is long enough ago. It returns
@@ -126,7 +134,7 @@ func (s *Source) begin() <-chan struct{} {
 	}
 	s.begun = time.Now()
 	s.flight = make(chan struct{})
-	s.fetches.Go(s.fetch)
+	go s.fetch()
 	return s.flight
 }
 

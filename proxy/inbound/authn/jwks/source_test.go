@@ -160,6 +160,9 @@ func TestIssuerDown(t *testing.T) {
 				t.Fatal(got)
 			}
 		}
+		if got := find(t, s, "new"); got != "0 "+ErrNoKeys.Error()+" 0s" {
+			t.Errorf("a key that may be new: %s", got)
+		}
 		time.Sleep(time.Minute)
 		if got := find(t, s, "a"); got != "0 "+ErrNoKeys.Error()+" 0s" || s.Current() != nil {
 			t.Errorf("after a day: %s", got)
