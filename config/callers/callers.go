@@ -69,16 +69,16 @@ type Rule struct {
 	Upstream string   // a name, or "*" for every upstream
 	Methods  []string // nil for all; GET includes HEAD
 	Paths    []Glob   // nil for all; one of them must match
-	// Warn says that the rule is tried out: what only such a rule allows is allowed and told of.
+	// Warn says that the rule is tried out: what only such rules allow is allowed, and logged.
 	Warn bool
 	Line int // in the file
 }
 
 // A Rate is a limit on requests in time. The zero Rate is no limit.
 type Rate struct {
-	Requests int           // so many
-	Per      time.Duration // in this time: a second, a minute, an hour or a day
-	Burst    int           // so many at once; at least 1
+	Requests int           // how many there may be in the time of Per
+	Per      time.Duration // a second, a minute, an hour or a day
+	Burst    int           // how many there may be at once; at least 1
 }
 
 // IsZero reports whether there is no limit.

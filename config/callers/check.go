@@ -36,7 +36,7 @@ func (f File) Check(upstreams, accounts []string) error {
 	return r.err()
 }
 
-// issuers checks that each issuer can be asked, and that tokens of none are another's.
+// issuers checks that each issuer can be asked, and that no two are the same.
 func (r *reader) issuers(f File) {
 	byURL := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(f.Issuers)) {

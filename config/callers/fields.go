@@ -71,7 +71,7 @@ func (r *reader) audience(at string, n *yaml.Node, i *Issuer) {
 		case text == "":
 			r.add(n.Line, at, "is empty", "write the audience that tokens for this program have, like ticketproxy")
 		case strings.HasPrefix(text, "https://kubernetes.default.svc"):
-			r.add(n.Line, at, "is the audience of the Kubernetes API server, whose tokens are not to be sent here",
+			r.add(n.Line, at, "is the audience of the Kubernetes API server, whose tokens must not be sent here",
 				"write an audience of its own, like ticketproxy, and have the apps' tokens made for it")
 		default:
 			i.Audiences = append(i.Audiences, text)

@@ -56,9 +56,8 @@ func (p *Policy) Admit(caller, account string) (release func(), refused *Refusal
 		a.mu.Lock()
 		defer a.mu.Unlock()
 	}
-	// The time is read under the locks. rate.Limiter (v0.15.0) takes the time of the last call as
-	// its own, also when it is earlier than that of the call before, and would then add the tokens
-	// of the time between a second time.
+	// The time is read under the locks, so that it never goes back from call to call: rate.Limiter
+	// (v0.15.0) would then add the tokens of the time between once more.
 	now := time.Now()
 	if own != nil {
 		if wait := own.wait(now); wait > 0 {

@@ -14,8 +14,8 @@ import (
 	"ticketproxy/config/callers"
 )
 
-// A Policy is what all callers may do. It is safe for concurrent use. But for the counters of
-// its rates and limits it never changes.
+// A Policy is what all callers may do. It is safe for concurrent use. Only the counters of its
+// rates and limits change.
 type Policy struct {
 	callers  map[string]*caller
 	accounts map[string]*account

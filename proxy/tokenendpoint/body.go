@@ -71,7 +71,7 @@ func parseBody(body []byte, isJSON bool) (url.Values, *inbound.Problem) {
 	if !isJSON {
 		form, err := url.ParseQuery(string(body))
 		if err != nil {
-			return nil, badRequest("the form cannot be read: its names and values are to be percent-encoded")
+			return nil, badRequest("the form cannot be read: its names and values must be percent-encoded")
 		}
 		return form, nil
 	}

@@ -29,8 +29,8 @@ func (a *Authenticator) connectionCaller(r *http.Request) (inbound.Caller, error
 	return inbound.Caller{}, err
 }
 
-// overflowUID is what Linux shows of every user of another user namespace, so it tells
-// nobody from anybody (user_namespaces(7)).
+// overflowUID is what Linux shows for every user of another user namespace
+// (user_namespaces(7)), so it proves nobody.
 const overflowUID = 65534
 
 // certificateCaller returns the caller whom a client's certificate proves. crypto/tls has
@@ -45,7 +45,7 @@ func (a *Authenticator) certificateCaller(state *tls.ConnectionState) (inbound.C
 		return inbound.Caller{}, refuse("the client's certificate expired %s ago", round(late))
 	}
 	if len(leaf.URIs) != 1 {
-		return inbound.Caller{}, refuse("the client's certificate has %d URI SANs, and one is wanted", len(leaf.URIs))
+		return inbound.Caller{}, refuse("the client's certificate has %d URI SANs, and must have one", len(leaf.URIs))
 	}
 	uri := leaf.URIs[0].String()
 	for _, c := range a.byCertificate {

@@ -173,7 +173,7 @@ callers: {report: {serviceAccount: default/report}}
 	for name, test := range map[string]struct{ token, want string }{
 		"with our audience":            {c.token("report", "ticketproxy"), "report by token"},
 		"with ours and another":        {c.token("report", "x", "ticketproxy"), "report by token"},
-		"with another":                 {c.token("report", "x"), `the audience "x", and "ticketproxy" is wanted`},
+		"with another":                 {c.token("report", "x"), `the audience "x", and must have "ticketproxy"`},
 		"the pod's default token":      {c.token("report"), "good at its issuer's own API"},
 		"with the API server's beside": {c.token("report", "ticketproxy", "https://kubernetes.default.svc"), "good at its issuer's own API"},
 		"another ServiceAccount's":     {c.token("stranger", "ticketproxy"), `"system:serviceaccount:default:stranger" is no caller's`},

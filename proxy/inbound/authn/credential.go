@@ -24,7 +24,7 @@ func headerCredential(h http.Header, field string) (c credential, sent bool, err
 		return c, false, nil
 	}
 	if len(lines) != 1 {
-		return c, true, refuse("%s has %d lines, and one is wanted", field, len(lines))
+		return c, true, refuse("%s has %d lines, and must have one", field, len(lines))
 	}
 	c, err = parseCredential(lines[0])
 	if err != nil {
@@ -63,11 +63,11 @@ func parseBasic(text string) (credential, error) {
 	user, password, ok := strings.Cut(string(pair), ":")
 	switch {
 	case !ok:
-		return credential{}, refuse("has a Basic credential without a colon: it is to be NAME:KEY")
+		return credential{}, refuse("has a Basic credential without a colon: it must be NAME:KEY")
 	case !utf8.ValidString(user) || !isToken68(password):
 		return credential{}, refuse("has a Basic credential with bytes that neither a caller's name nor a key has")
 	case user == "":
-		return credential{}, refuse("has a Basic credential without a user name, which is to be the caller's")
+		return credential{}, refuse("has a Basic credential without a user name: it must be the caller's")
 	}
 	return credential{text: password, basic: true, user: user}, nil
 }

@@ -14,10 +14,12 @@
 //
 // Proofs that are cheap to check are always checked: keys, placeholders, certificates, peers,
 // and tokens that were verified before. So nobody who shares an address with a stranger is
-// locked out with them. A signature is checked only of a token whose claims fit. An address
-// that sends wrong signatures has a new token looked at while they are less than ten a second,
-// above the first twenty. Failures beyond one a second, above the first twenty, are answered
-// 429.
+// locked out with them. A signature is checked only of a token whose claims fit. An address may
+// send twenty wrong signatures at once, and ten a second: beyond that, none of its new tokens is
+// checked. It may fail in any way twenty times at once, and once a second: beyond that, the answer
+// to a failure is 429.
+//
+// A token whose issuer cannot be asked for its key is no failure, since it may be a good one.
 //
 // No error has a part of a credential. It may quote what a token claims of issuer, audience
 // and subject, bounded and printable.

@@ -18,9 +18,9 @@ const (
 
 // failures counts the failed proofs of each address. Safe for concurrent use.
 //
-// It is bounded: for a new address one that was long quiet is forgotten, of a few that are
-// looked at. A stranger with very many addresses has others forgotten, and thereby unlimited;
-// nobody is limited for what others did.
+// The number of addresses is bounded. Beyond it, a new address replaces that of a few whose
+// failures are paid off first. A stranger with very many addresses can have others forgotten,
+// and so unlimited. Nobody is limited because of another address.
 type failures struct {
 	mu        sync.Mutex
 	addresses map[netip.Addr]*failed
@@ -98,7 +98,7 @@ func (f *failures) makeRoomLocked() {
 	var oldest netip.Addr
 	var debt *failed
 	looked := 0
-	for a, of := range f.addresses { // in an order that nobody knows
+	for a, of := range f.addresses { // in random order
 		if debt == nil || of.failures.Before(debt.failures) {
 			oldest, debt = a, of
 		}

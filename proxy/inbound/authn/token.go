@@ -111,7 +111,7 @@ func (i *issuer) check(c claims) error {
 		if len(c.audience) > 0 {
 			got = "the audience " + printed(c.audience[0])
 		}
-		return refuse("the token has %s, and %s is wanted", got, printed(i.audiences[0]))
+		return refuse("the token has %s, and must have %s", got, printed(i.audiences[0]))
 	}
 	if c.subject == "" {
 		return refuse("the token has no subject (sub)")
