@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -261,19 +262,29 @@ func TestBodiesStreamBothWaysAtOnce(t *testing.T) {
 	is(t, "rest", read(t, res), "")
 }
 
+// TestAnswerBeforeTheUploadEnds checks that an answer goes through while the upload has not ended, or
+// not begun. With an Upgrade, it is not looked at where the request ends.
 func TestAnswerBeforeTheUploadEnds(t *testing.T) {
 	t.Parallel()
-	w := beginRaw(t, func(c net.Conn) {
-		r := bufio.NewReader(c)
-		if _, err := http.ReadRequest(r); err == nil {
-			io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
-		}
-	})
-	c := w.dial()
-	c.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc")
-	res := c.receive("POST")
-	is(t, "status", res.StatusCode, 413)
-	is(t, "body", read(t, res), "big")
+	for _, request := range []string{
+		"Content-Length: 1000000\r\n\r\nabc",
+		"Content-Length: 4\r\n\r\nabc",
+		"Content-Length: 4\r\n\r\n",
+		"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\n",
+	} {
+		w := beginRaw(t, func(c net.Conn) {
+			r := bufio.NewReader(c)
+			if _, err := http.ReadRequest(r); err == nil {
+				io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+			}
+		})
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: localhost\r\n%s", request)
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		res := c.receive("POST")
+		is(t, "status", res.StatusCode, 413)
+		is(t, "body", read(t, res), "big")
+	}
 }
 
 func TestEventsAreFlushedAtOnce(t *testing.T) {

@@ -71,6 +71,7 @@ type Conn struct {
 	framing    framing     // used by one Read at a time
 	refused    bool        // for its header; nothing more is read
 	incomplete atomic.Bool // the app has not sent all of a request
+	arrived    atomic.Bool // the app has sent all of a request, and no more
 	closing    atomic.Bool
 	serving    atomic.Bool // a request, or another protocol: a handler writes
 	peer       peer
@@ -100,9 +101,9 @@ func (c *Conn) Attached() any { return c.attached }
 // Draining reports whether the connection should not be used again.
 func (c *Conn) Draining() bool { return c.drain != nil && c.drain.Load() }
 
-// Arrived reports whether all of the request has been read from the connection. What the
-// handler has not read of it is in memory then.
-func (c *Conn) Arrived() bool { return c.Conn != nil && !c.incomplete.Load() }
+// Arrived reports whether it is certain that all of the request has been read from the
+// connection. What the handler has not read of it is in memory then.
+func (c *Conn) Arrived() bool { return c.arrived.Load() }
 
 // BodyDue notes that the app is due to send BodyChunk of a body since t. Another
 // connection may take its slot when it is slow.
@@ -154,6 +155,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	}
 	c.framing.follow(p[:n])
 	c.incomplete.Store(c.framing.within())
+	c.arrived.Store(c.framing.between())
 	if !c.serving.Load() {
 		if problem := c.refuseHeader(p[:n]); problem != nil {
 			c.write(c.refusal(problem))

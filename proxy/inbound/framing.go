@@ -72,8 +72,11 @@ func (f *framing) follow(p []byte) {
 
 // within reports whether a request has come in part.
 func (f *framing) within() bool {
-	return f.part != unknown && (f.part != head || f.begun || len(f.line) > 0)
+	return f.part != unknown && !f.between()
 }
+
+// between reports whether it is certain that no request has come in part.
+func (f *framing) between() bool { return f.part == head && !f.begun && len(f.line) == 0 }
 
 // pass goes on after the last byte of a body or a chunk.
 func (f *framing) pass() {
