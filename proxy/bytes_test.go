@@ -200,6 +200,30 @@ func TestAnswersGoThrough(t *testing.T) {
 	}
 }
 
+// TestAnswersKeepTheirFraming checks that an answer without Content-Length gets none, however short.
+func TestAnswersKeepTheirFraming(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ answer, version, coding string }{
+		"chunked":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "1.1", "chunked"},
+		"chunked, empty":  {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "1.1", "chunked"},
+		"until the end":   {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhi", "1.1", "chunked"},
+		"of HTTP/1.0":     {"HTTP/1.0 200 OK\r\n\r\nhi", "1.1", "chunked"},
+		"chunked, to 1.0": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "1.0", ""},
+		"of known length": {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "1.1", ""},
+		"without a body":  {"HTTP/1.1 204 No Content\r\n\r\n", "1.1", ""},
+		"of length 0":     {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "1.1", ""},
+	} {
+		w := beginRaw(t, func(c net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				io.WriteString(c, test.answer)
+			}
+		})
+		res, _ := w.ask("GET / HTTP/" + test.version + "\r\nHost: localhost\r\n\r\n")
+		is(t, name, strings.Join(res.TransferEncoding, ","), test.coding)
+		is(t, name+": has a length", res.Header["Content-Length"] != nil, strings.Contains(test.answer, "Content-Length"))
+	}
+}
+
 func TestAnswerTrailersGoThrough(t *testing.T) {
 	t.Parallel()
 	w := begin(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

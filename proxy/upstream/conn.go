@@ -54,7 +54,7 @@ func (c *conn) usable(now time.Time) bool {
 	return now.Sub(c.born) < maxAge && now.Sub(c.since) < maxIdleTime && slept.Abs() < maxSleep
 }
 
-// Read reads until c.due. It returns errTimeout then, and can be called again.
+// Read reads until c.due. It returns a timeoutError then, and can be called again.
 func (c *conn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
@@ -67,9 +67,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 }
 
-// errTimeout is the end of a wait. It is a context.DeadlineExceeded and a net.Error.
-var errTimeout error = timeoutError{}
-
+// A timeoutError is the end of a wait. It is a context.DeadlineExceeded and a net.Error.
 type timeoutError struct{}
 
 func (timeoutError) Error() string        { return "the upstream did not answer in time" }
@@ -87,7 +85,7 @@ func (c *conn) wake() error {
 	}
 	if !c.due.IsZero() && !time.Now().Before(c.due) {
 		c.armed = time.Time{} // the next wait sets it
-		return errTimeout
+		return timeoutError{}
 	}
 	c.armLocked(c.due)
 	return nil

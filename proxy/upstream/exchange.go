@@ -33,14 +33,15 @@ var errStale = errors.New("the upstream closed the idle connection")
 // Any other request is sent by a goroutine of its own, while the answer may come. The one that
 // ends last gives the connection back, or closes it.
 type exchange struct {
-	req     *http.Request
-	ctx     context.Context
-	timeout time.Duration
-	memory  reservation
+	transport *Transport
+	req       *http.Request
+	ctx       context.Context
+	memory    reservation
 
 	// head is the request's header, or all of the request; body is what remains to be sent
 	// after it, or nil.
-	head   buffer
+	head   []byte
+	from   *[]byte // that head is returned to
 	body   io.ReadCloser
 	length int64 // of body; -1 is chunked
 
@@ -107,7 +108,7 @@ func (x *exchange) write() {
 	x.begun = true
 	x.parts.Add(1)
 	body := x.body != nil && !x.expects
-	if len(x.head.b) > joinLimit || x.conn.watch == nil { // which may wait until the upstream reads
+	if len(x.head) > joinLimit || x.conn.watch == nil { // which may wait until the upstream reads
 		go x.send(true, body)
 		return
 	}
@@ -120,8 +121,8 @@ func (x *exchange) write() {
 }
 
 func (x *exchange) writeHead() error {
-	_, err := x.conn.Conn.Write(x.head.b)
-	x.head.free()
+	_, err := x.conn.Conn.Write(x.head)
+	x.freeHead()
 	return err
 }
 
@@ -153,8 +154,8 @@ func (x *exchange) sent(err error, whole bool) {
 		x.conn.waitUntil(now.Add(lateAnswer))
 	case !whole && !x.asked:
 		x.conn.waitUntil(now.Add(expectTimeout))
-	case whole && x.timeout > 0:
-		x.conn.waitUntil(now.Add(x.timeout))
+	case whole && x.transport.timeout > 0:
+		x.conn.waitUntil(now.Add(x.transport.timeout))
 	}
 	x.mu.Unlock()
 	x.done(err == nil)
@@ -183,7 +184,7 @@ func (x *exchange) headerRead() {
 func (x *exchange) failure(err error) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.failed != nil && errors.Is(err, errTimeout) {
+	if x.failed != nil && errors.Is(err, timeoutError{}) {
 		return x.failed
 	}
 	return err

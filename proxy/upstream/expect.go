@@ -33,7 +33,7 @@ func (x *exchange) sendWaiting() bool {
 func (x *exchange) firstByte() error {
 	for {
 		_, err := x.conn.r.Peek(1)
-		if !errors.Is(err, errTimeout) || !x.sendWaiting() {
+		if !errors.Is(err, timeoutError{}) || !x.sendWaiting() {
 			return err
 		}
 	}

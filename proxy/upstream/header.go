@@ -24,7 +24,7 @@ import (
 // errMalformed is an answer that is not HTTP. It quotes nothing.
 var errMalformed = errors.New("the upstream's answer is not HTTP")
 
-var protocol = []byte("HTTP/")
+const protocol = "HTTP/" // with which an answer begins
 
 // receive reads up to the end of the answer's header, and passes on the interim answers before
 // it (1xx; RFC 9110, section 15.2).
@@ -66,7 +66,7 @@ func (x *exchange) readHeader() error {
 	r := x.conn.r
 	for {
 		seen, _ := r.Peek(r.Buffered())
-		if !bytes.HasPrefix(seen, protocol[:min(len(seen), len(protocol))]) {
+		if begun := min(len(seen), len(protocol)); string(seen[:begun]) != protocol[:begun] {
 			return errMalformed
 		}
 		size, lines, known := scanHeader(seen)
@@ -289,7 +289,7 @@ func (x *exchange) frame() bool {
 		res.ContentLength = int64(n)
 		return err == nil
 	case coding != nil:
-		res.ContentLength, res.TransferEncoding = -1, chunked
+		res.ContentLength, res.TransferEncoding = -1, []string{"chunked"}
 		delete(res.Header, "Transfer-Encoding")
 		return !head && len(coding) == 1 && coding[0] == "chunked"
 	}
@@ -302,5 +302,3 @@ func (x *exchange) frame() bool {
 func bodiless(status int) bool {
 	return status/100 == 1 || status == http.StatusNoContent || status == http.StatusNotModified
 }
-
-var chunked = []string{"chunked"}

@@ -23,14 +23,13 @@ func (x *exchange) prepare() error {
 		x.length = -1
 	}
 	x.expects = x.body != nil && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
-	x.head = newBuffer()
-	b, err := appendHeader(x.head.b, r, x.body != nil, x.length)
-	x.head.b = b
+	b, err := appendHeader(x.newHead(), r, x.body != nil, x.length)
+	x.head = b
 	if err == nil {
 		err = x.join()
 	}
 	if err != nil {
-		x.head.free()
+		x.freeHead()
 	}
 	return err
 }
@@ -149,12 +148,12 @@ func withoutZone(host string) string {
 // join reads a body that is whole into the same write as the header.
 func (x *exchange) join() error {
 	body, ok := x.body.(Whole)
-	head := len(x.head.b)
+	head := len(x.head)
 	if !ok || x.expects || x.length < 0 || int64(head)+x.length > joinLimit || !body.Whole() {
 		return nil
 	}
-	x.head.b = slices.Grow(x.head.b, int(x.length))[:head+int(x.length)]
-	if n, err := io.ReadFull(body, x.head.b[head:]); err != nil {
+	x.head = slices.Grow(x.head, int(x.length))[:head+int(x.length)]
+	if n, err := io.ReadFull(body, x.head[head:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			return fmt.Errorf("the request's body ended %d bytes early", int(x.length)-n)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -17,29 +16,23 @@ type Whole interface {
 	Whole() bool
 }
 
-// A buffer is memory for a request's header. The zero value has none.
-type buffer struct {
-	b    []byte
-	from *[]byte
+// newHead returns memory for the request's header.
+func (x *exchange) newHead() []byte {
+	from, ok := x.transport.heads.Get().(*[]byte)
+	if !ok {
+		from = new([]byte)
+	}
+	x.from = from
+	return (*from)[:0]
 }
 
-var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 2<<10)) }}
-
-func newBuffer() buffer {
-	from := buffers.Get().(*[]byte)
-	return buffer{(*from)[:0], from}
-}
-
-// free gives the memory back. It may be called again.
-func (b *buffer) free() {
-	if b.from == nil {
-		return
+// freeHead gives that memory back. It may be called again.
+func (x *exchange) freeHead() {
+	if x.from != nil && cap(x.head) <= 2*joinLimit {
+		*x.from = x.head
+		x.transport.heads.Put(x.from)
 	}
-	if cap(b.b) <= 2*joinLimit {
-		*b.from = b.b
-		buffers.Put(b.from)
-	}
-	*b = buffer{}
+	x.head, x.from = nil, nil
 }
 
 // A bodyError is the end of a request's body that could not be read.
@@ -52,12 +45,16 @@ const chunkRoom = 10
 
 const copySize = 32 << 10
 
-var copyBuffers = sync.Pool{New: func() any { return new([chunkRoom + copySize + 2]byte) }}
+// A chunkBuffer has a part of a body, with room for what makes a chunk of it.
+type chunkBuffer [chunkRoom + copySize + 2]byte
 
 // copyBody sends the body. Each part that is read is written at once.
 func (x *exchange) copyBody() error {
-	room := copyBuffers.Get().(*[chunkRoom + copySize + 2]byte)
-	defer copyBuffers.Put(room)
+	room, ok := x.transport.copies.Get().(*chunkBuffer)
+	if !ok {
+		room = new(chunkBuffer)
+	}
+	defer x.transport.copies.Put(room)
 	if x.length < 0 {
 		return x.copyChunks(room)
 	}
@@ -99,7 +96,7 @@ func readEnd(body io.Reader) error {
 }
 
 // copyChunks sends the body in the chunked coding (RFC 9112, section 7.1), without a trailer.
-func (x *exchange) copyChunks(room *[chunkRoom + copySize + 2]byte) error {
+func (x *exchange) copyChunks(room *chunkBuffer) error {
 	for {
 		n, err := x.body.Read(room[chunkRoom : chunkRoom+copySize])
 		if n > 0 {
@@ -119,7 +116,7 @@ func (x *exchange) copyChunks(room *[chunkRoom + copySize + 2]byte) error {
 }
 
 // frame makes a chunk of n bytes that are in room already.
-func frame(room *[chunkRoom + copySize + 2]byte, n int) []byte {
+func frame(room *chunkBuffer, n int) []byte {
 	var digits [chunkRoom]byte
 	size := append(strconv.AppendInt(digits[:0], int64(n), 16), '\r', '\n')
 	from := chunkRoom - len(size)

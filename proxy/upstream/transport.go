@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"ticketproxy/egress"
@@ -35,6 +36,8 @@ type Transport struct {
 	timeout time.Duration
 	answers *AnswerMemory
 	pools   pools
+	heads   sync.Pool // of *[]byte, for the headers of requests
+	copies  sync.Pool // of *chunkBuffer, for their bodies
 }
 
 // New returns a transport. Close ends it.
@@ -74,7 +77,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	x := &exchange{req: req, ctx: req.Context(), timeout: t.timeout, memory: reservation{all: t.answers}}
+	x := &exchange{transport: t, req: req, ctx: req.Context(), memory: reservation{all: t.answers}}
 	if err := x.prepare(); err != nil {
 		closeBody(req)
 		return nil, err
@@ -82,7 +85,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	for {
 		c, err := p.get(x.ctx)
 		if err != nil {
-			x.head.free()
+			x.freeHead()
 			closeBody(req)
 			return nil, err
 		}
