@@ -12,6 +12,10 @@ import (
 	"ticketproxy/hint"
 )
 
+// takeUp is how long wait gives a running instance to take up what a login has just stored. An
+// instance looks at its state every second.
+const takeUp = 2 * time.Second
+
 // Wait blocks until a running instance is ready, or an account needs a person.
 func Wait(ctx context.Context, env *Env, args []string) error {
 	flags := flag.NewFlagSet("wait", flag.ContinueOnError)
@@ -30,20 +34,19 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
 	last := errors.New("it was not asked yet")
+	var deadSince time.Time // zero while no account is dead
 	for {
-		code, body, err := instance.ask(ctx, http.MethodGet, "/readyz?verbose")
+		dead, err := instance.readiness(ctx)
 		switch {
-		case err == nil && code == http.StatusOK:
-			return nil
 		case err == nil:
-			// Off loopback the status is not served, but readiness is.
-			if status, _, err := instance.status(ctx); err == nil && len(status.Dead()) > 0 {
-				a := status.Dead()[0]
-				return hint.With(fmt.Errorf("account %s is dead: %s", printable(a.Account), printable(a.Error)), printable(a.Hint))
-			}
-			last = fmt.Errorf("it says: %s", bytes.TrimSpace(body))
-		case ctx.Err() == nil:
-			last = err
+			return nil
+		case ctx.Err() != nil: // err may say only that
+		case !dead:
+			last, deadSince = err, time.Time{}
+		case deadSince.IsZero():
+			last, deadSince = err, time.Now()
+		case time.Since(deadSince) >= takeUp:
+			return err
 		}
 		select {
 		case <-ctx.Done():
@@ -51,4 +54,20 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// readiness returns nil if the instance is ready, and else why it is not. dead reports whether
+// an account needs a person.
+func (a *adminClient) readiness(ctx context.Context) (dead bool, err error) {
+	code, body, err := a.ask(ctx, http.MethodGet, "/readyz?verbose")
+	if err != nil || code == http.StatusOK {
+		return false, err
+	}
+	// Off loopback the status is not served, but readiness is.
+	if s, _, err := a.status(ctx); err == nil && len(s.Dead()) > 0 {
+		c := s.Dead()[0]
+		err := fmt.Errorf("account %s is dead: %s", printable(c.Account), printable(c.Error))
+		return true, hint.With(err, printable(c.Hint))
+	}
+	return false, fmt.Errorf("it says: %s", bytes.TrimSpace(body))
 }
