@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -20,7 +21,8 @@ func Shutdown(ctx context.Context, env *Env, args []string) error {
 		return err
 	}
 	if code != http.StatusAccepted {
-		return fmt.Errorf("asking the instance at %s to stop: it answered %d: %s", instance.address, code, body)
+		return fmt.Errorf("asking the instance at %s to stop: it answered %d: %s",
+			instance.address, code, bytes.TrimSpace(body))
 	}
 	return nil
 }
