@@ -78,8 +78,12 @@ func (a *adminClient) ask(ctx context.Context, method, path string) (status int,
 		return 0, nil, err
 	}
 	res, err := a.client.Do(req)
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
 		err = errors.New("nothing listens there, so it is not running")
+	case err == nil && res.StatusCode == http.StatusNotFound:
+		res.Body.Close()
+		err = errors.New("another program listens there: it answered 404")
 	}
 	if err != nil {
 		return 0, nil, hint.With(fmt.Errorf("asking the instance at %s: %w", a.address, err),
