@@ -337,7 +337,7 @@ func TestUntil(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for after, want := range map[time.Duration]string{
-		0: "in 0 s", 400 * time.Millisecond: "in 0 s", 119 * time.Second: "in 119 s", 2 * time.Minute: "in 2 min",
+		0: "now", 400 * time.Millisecond: "now", -400 * time.Millisecond: "now", 119 * time.Second: "in 119 s", 2 * time.Minute: "in 2 min",
 		2*time.Hour - time.Second: "in 119 min", 2 * time.Hour: "in 2 h", 48*time.Hour - time.Second: "in 47 h",
 		48 * time.Hour: "in 2 days", 8760 * time.Hour: "in 365 days", -time.Second: "1 s ago", -3 * time.Hour: "3 h ago",
 	} {

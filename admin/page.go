@@ -114,11 +114,13 @@ func Until(now, t time.Time) string {
 		return "-"
 	}
 	d := t.Sub(now).Round(time.Second)
-	text := amount(d.Abs())
-	if d < 0 {
+	switch text := amount(d.Abs()); {
+	case d < 0:
 		return text + " ago"
+	case d > 0:
+		return "in " + text
 	}
-	return "in " + text
+	return "now"
 }
 
 func amount(d time.Duration) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"ticketproxy/admin"
 	"ticketproxy/config"
 	"ticketproxy/hint"
 	"ticketproxy/tokens"
@@ -68,11 +69,11 @@ func waits(e *tokens.IssuerError) bool {
 
 // hintToWait says that a person need not do anything, and how long apps are served.
 func hintToWait(s tokens.Status, now time.Time) string {
-	text := "nothing to do"
-	if in := s.NextRefresh.Sub(now).Round(time.Second); in > 0 {
-		text += ": the issuer is asked again in " + in.String()
+	text := "nothing to do: the issuer is asked again "
+	if s.NextRefresh.Sub(now).Round(time.Second) > 0 {
+		text += admin.Until(now, s.NextRefresh)
 	} else {
-		text += ": the issuer is asked again soon"
+		text += "soon"
 	}
 	switch {
 	case s.Usable && !s.Expiry.IsZero():

@@ -30,7 +30,7 @@ func TestHintFor(t *testing.T) {
 	const (
 		client = "check TICKETPROXY_PARK_CLIENT_ID, TICKETPROXY_PARK_CLIENT_SECRET and TICKETPROXY_PARK_CLIENT_AUTH, " +
 			"and start again with the right ones"
-		later = "nothing to do: the issuer is asked again in 1m0s"
+		later = "nothing to do: the issuer is asked again in 60 s"
 	)
 	for name, tt := range map[string]struct {
 		upstream config.Upstream
