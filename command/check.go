@@ -42,11 +42,7 @@ func Check(ctx context.Context, env *Env, args []string) error {
 	if err != nil {
 		return err
 	}
-	upstreams := "1 upstream"
-	if n := len(c.Upstreams); n > 1 {
-		upstreams = fmt.Sprintf("%d upstreams", n)
-	}
-	fmt.Fprintf(env.Stdout, "ok    configuration: %s\n", upstreams)
+	fmt.Fprintf(env.Stdout, "ok    configuration: %s\n", count(len(c.Upstreams), "upstream"))
 	if err := checkCallers(env, c); err != nil {
 		return err
 	}
@@ -68,6 +64,14 @@ func Check(ctx context.Context, env *Env, args []string) error {
 		return errReported
 	}
 	return nil
+}
+
+// count returns a number with its noun, in the singular or the plural.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func printFinding(w io.Writer, f server.Finding) {

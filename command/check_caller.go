@@ -155,8 +155,8 @@ func checkCallers(env *Env, c config.Config) error {
 	}
 	printFinding(env.Stdout, server.Finding{
 		Subject: "callers",
-		Text: fmt.Sprintf("%d callers, %d issuers, limits of %d accounts",
-			len(file.Callers), len(file.Issuers), len(file.Limits)),
+		Text: count(len(file.Callers), "caller") + ", " + count(len(file.Issuers), "issuer") +
+			", limits of " + count(len(file.Limits), "account"),
 	})
 	for _, name := range slices.Sorted(maps.Keys(file.Callers)) {
 		for _, rule := range file.Callers[name].May {

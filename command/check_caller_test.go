@@ -139,7 +139,7 @@ func TestCheckReadsCallers(t *testing.T) {
 			}
 		}
 		code, out := runCheck(t, f, "TICKETPROXY_CALLERS_FILE="+file, "TICKETPROXY_TICKETPARK_UPSTREAM_URL="+base+"/v2")
-		if code != 0 || !strings.Contains(out, "ok    callers: 1 callers, 0 issuers, limits of 0 accounts\n"+
+		if code != 0 || !strings.Contains(out, "ok    callers: 1 caller, 0 issuers, limits of 0 accounts\n"+
 			"warn  caller shop: its rule in line 2 has the path /events/**, but all paths that the API of ticketpark sees begin with /v2\n") ||
 			strings.Contains(out, "path /v2/x") || strings.Contains(out, "path /x") {
 			t.Errorf("exit %d: %s", code, out)
