@@ -125,6 +125,29 @@ func TestUnusableStateIsLoggedOnce(t *testing.T) {
 	})
 }
 
+// A refresh that the store does not let begin is logged with the store's hint.
+func TestRefreshFailsWithTheStoresHint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, s := newIssuer(time.Hour), new(linkedStore)
+		core, logged := observer.New(zap.InfoLevel)
+		r := newRefresher(i, s, i.seed(), func(c *tokens.Config) { c.Log = zap.New(core) })
+		if _, err := r.Token(t.Context()); err == nil {
+			t.Fatal("a token came from a store that takes nothing")
+		}
+		all := logged.FilterMessage("refresh failed").All()
+		if len(all) == 0 || all[0].ContextMap()["hint"] != "rm park.lock" {
+			t.Errorf("logged %v", logged.All())
+		}
+	})
+}
+
+// A linkedStore has a symbolic link for its lock.
+type linkedStore struct{ memory.Store }
+
+func (*linkedStore) Swap(context.Context, tokens.Version, tokens.Record) (tokens.Version, error) {
+	return "", hint.With(errors.New("park.lock is a symbolic link"), "rm park.lock")
+}
+
 // An unreadableStore cannot be read while it is broken.
 type unreadableStore struct {
 	memory.Store

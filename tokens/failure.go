@@ -63,7 +63,8 @@ func (r *Refresher) failFor(err error, w waits) error {
 	}
 	r.failure = &failure{err: err, at: now, tries: tries}
 	r.failure.postpone(now, w)
-	r.config.Log.Warn("refresh failed", zap.Error(err), zap.Int("try", tries), zap.Duration("wait", w[r.needLocked(now)]))
+	r.config.Log.Warn("refresh failed", zap.Error(err), zap.Int("try", tries),
+		zap.Duration("wait", w[r.needLocked(now)]), hintOf(err))
 	return &UnavailableError{Account: r.config.Account, RetryAfter: w[needNow], Err: err}
 }
 
