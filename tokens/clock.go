@@ -88,6 +88,8 @@ func (r *Refresher) warningsLocked(now time.Time) []string {
 	switch {
 	case left <= 0:
 		all = append(all, "the refresh token has expired")
+	case days == 1:
+		all = append(all, "the refresh token expires within a day: this is urgent")
 	case days <= 7:
 		all = append(all, fmt.Sprintf("the refresh token expires in %d days: this is urgent", days))
 	case days <= 30:

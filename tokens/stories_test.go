@@ -748,7 +748,7 @@ func TestRefreshTokenThatIsNotRenewed(t *testing.T) {
 		for _, step := range []struct {
 			day  int
 			want string
-		}{{20, ""}, {40, "expires in 20 days"}, {55, "expires in 5 days: this is urgent"}, {61, "has expired"}, {70, "has expired"}} {
+		}{{20, ""}, {40, "expires in 20 days"}, {55, "expires in 5 days: this is urgent"}, {59, "expires within a day: this is urgent"}, {61, "has expired"}, {70, "has expired"}} {
 			time.Sleep(time.Until(end.Add(time.Duration(step.day-60) * day)))
 			mustServe(t, r, i)
 			if got := strings.Join(r.Status().Warnings, "; "); !strings.HasSuffix(got, step.want) || step.want == "" && got != "" {
