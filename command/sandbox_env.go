@@ -58,7 +58,11 @@ func sandboxEnv(ctx context.Context, env *Env, args []string) error {
 		}
 		return nil
 	}
-	return hint.Usage(fmt.Errorf("the sandbox has no vendor %q", vendor), "the vendors are "+strings.Join(names, ", "))
+	err = fmt.Errorf("the sandbox has no vendor %q", vendor)
+	if vendor == "" {
+		err = errors.New("sandbox env needs the name of a vendor")
+	}
+	return hint.Usage(err, "the vendors are "+strings.Join(names, ", "))
 }
 
 // sandboxSeed obtains a new refresh token from a running sandbox.

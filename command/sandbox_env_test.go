@@ -41,6 +41,9 @@ func TestSandboxEnv(t *testing.T) {
 		if _, err := run("parc"); err == nil || ExitCode(new(bytes.Buffer), err) != 2 {
 			t.Errorf("unknown vendor: %v", err)
 		}
+		if _, err := run(); err == nil || err.Error() != "sandbox env needs the name of a vendor" {
+			t.Errorf("no vendor: %v", err)
+		}
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
