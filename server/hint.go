@@ -88,6 +88,9 @@ func hintToWait(s tokens.Status, now time.Time) string {
 // form of the request (RFC 6749, section 5.2).
 func hintForRefusal(state config.State, u config.Upstream, e *tokens.IssuerError) string {
 	p := u.EnvPrefix
+	if e.Code == "unauthorized_client" && u.ClientCredentials() { // RFC 6749, section 5.2: not for this grant
+		return "have the issuer allow this client client_credentials, or check " + p + "GRANT"
+	}
 	switch e.Code {
 	case "invalid_client", "unauthorized_client":
 		return ClientHint(u)

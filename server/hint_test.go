@@ -22,7 +22,8 @@ func TestHintFor(t *testing.T) {
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	plain := config.Upstream{Name: "park", EnvPrefix: "TICKETPROXY_PARK_", ClientID: "id", ClientSecret: secret.New("plain")}
-	special, file, basic, plainBasic := plain, plain, plain, plain
+	special, file, basic, plainBasic, own := plain, plain, plain, plain, plain
+	own.Grant = "client_credentials"
 	special.ClientSecret = secret.New("a+b/c")
 	file.SecretFile = "/run/secret"
 	basic.ClientSecret, basic.ClientAuth = special.ClientSecret, "basic"
@@ -42,6 +43,8 @@ func TestHintFor(t *testing.T) {
 		"dead":         {plain, tokens.Dead, errors.New("spent"), "run ticketproxy login park, or set TICKETPROXY_PARK_REFRESH_TOKEN to a new refresh token"},
 		"wrong secret": {plain, tokens.Degraded, refused("invalid_client"), client},
 		"wrong grant":  {special, tokens.Unavailable, refused("unauthorized_client"), client},
+		"not for this grant": {own, tokens.Unavailable, refused("unauthorized_client"),
+			"have the issuer allow this client client_credentials, or check TICKETPROXY_PARK_GRANT"},
 		"secret in a file": {file, tokens.Degraded, refused("invalid_client"),
 			"check TICKETPROXY_PARK_CLIENT_ID, the file of TICKETPROXY_PARK_CLIENT_SECRET_FILE, and TICKETPROXY_PARK_CLIENT_AUTH; " +
 				"after a change of the file, SIGHUP is enough"},
