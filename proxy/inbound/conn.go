@@ -76,6 +76,7 @@ type Conn struct {
 	serving    atomic.Bool // a request, or another protocol: a handler writes
 	peer       peer
 	attached   any // to the request that is served
+	proof      any // that an Authenticator keeps
 }
 
 // ConnOf returns the connection on which a request came, from the request's
@@ -97,6 +98,13 @@ func (c *Conn) Attach(value any) bool {
 
 // Attached returns what Attach keeps.
 func (c *Conn) Attached() any { return c.attached }
+
+// SetProof keeps what an Authenticator has found out about the requests of the connection. Only the
+// goroutine that serves a request may call it, and Proof.
+func (c *Conn) SetProof(proof any) { c.proof = proof }
+
+// Proof returns what SetProof keeps.
+func (c *Conn) Proof() any { return c.proof }
 
 // Draining reports whether the connection should not be used again.
 func (c *Conn) Draining() bool { return c.drain != nil && c.drain.Load() }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"hash/maphash"
 	"net/http"
 	"strings"
 
@@ -24,6 +25,7 @@ type Authenticator struct {
 	trusts         trustFunc
 
 	verified verified
+	seed     maphash.Seed // of lastToken.hash
 	failures *failures
 }
 
@@ -78,22 +80,28 @@ func provedBy(what ...any) [sha256.Size]byte {
 
 // authenticate follows the order that the package's comment tells.
 func (a *Authenticator) authenticate(r *http.Request) (inbound.Caller, error) {
-	c, sent, err := headerCredential(r.Header, "Proxy-Authorization")
+	field := "Proxy-Authorization"
+	lines, sent := r.Header[field]
 	if !sent {
-		caller, connectionErr := a.connectionCaller(r)
+		caller, err := a.connectionCaller(r)
 		if caller.Name != "" {
 			return caller, nil
 		}
-		if c, sent, err = headerCredential(r.Header, "Authorization"); !sent && connectionErr != nil {
-			return inbound.Caller{}, connectionErr
+		field = "Authorization"
+		if lines, sent = r.Header[field]; !sent && err != nil {
+			return inbound.Caller{}, err
 		}
 	}
-	switch {
-	case err != nil:
-		return inbound.Caller{}, err
-	case !sent:
+	if !sent {
 		return inbound.Caller{}, &refusal{missing: true, detail: "the request proves no caller: " +
 			"send a key or a token in Proxy-Authorization or Authorization, as Bearer or Basic"}
+	}
+	if caller, ok := a.lastCaller(r, lines); ok {
+		return caller, nil
+	}
+	c, err := headerCredential(field, lines)
+	if err != nil {
+		return inbound.Caller{}, err
 	}
 	return a.credentialCaller(r, c)
 }
@@ -107,7 +115,7 @@ func (a *Authenticator) credentialCaller(r *http.Request, c credential) (inbound
 	case isPlaceholder(c.text):
 		caller, err = a.placeholderCaller(c.text)
 	case strings.Count(c.text, ".") == 2:
-		caller, err = a.tokenCaller(r, c.text)
+		caller, err = a.tokenCaller(r, c)
 	case strings.Count(c.text, ".") == 4:
 		err = refuse("the token is encrypted, and only a signed one is accepted")
 	default:

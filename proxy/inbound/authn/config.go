@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"slices"
 
@@ -52,6 +53,7 @@ func New(c Config) (*Authenticator, error) {
 		proves:         map[[32]byte]string{},
 		placeholderKey: c.PlaceholderKey,
 		trusts:         c.Trusts,
+		seed:           maphash.MakeSeed(),
 		failures:       newFailures(),
 	}
 	byName := map[string]*issuer{}

@@ -2,7 +2,6 @@ package authn
 
 import (
 	"encoding/base64"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,24 +12,22 @@ const maxHeader = 8 << 10
 // A credential is what a header field holds.
 type credential struct {
 	text  string // a key, a token or a placeholder
+	value string // of the field
 	basic bool   // whether it came as the password of Basic
 	user  string // of Basic
 }
 
-// headerCredential returns the credential of a header field, and whether there is one.
-func headerCredential(h http.Header, field string) (c credential, sent bool, err error) {
-	lines, sent := h[field]
-	if !sent {
-		return c, false, nil
-	}
+// headerCredential returns the credential of a header field.
+func headerCredential(field string, lines []string) (credential, error) {
 	if len(lines) != 1 {
-		return c, true, refuse("%s has %d lines, and must have one", field, len(lines))
+		return credential{}, refuse("%s has %d lines, and must have one", field, len(lines))
 	}
-	c, err = parseCredential(lines[0])
+	c, err := parseCredential(lines[0])
 	if err != nil {
-		return c, true, refuse("%s %w", field, err)
+		return credential{}, refuse("%s %w", field, err)
 	}
-	return c, true, nil
+	c.value = lines[0]
+	return c, nil
 }
 
 // parseCredential parses the value of Authorization (RFC 9110, section 11.4) with the scheme

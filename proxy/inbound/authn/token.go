@@ -21,46 +21,57 @@ func algorithms() []jose.SignatureAlgorithm {
 // tokenCaller returns the caller whom a token proves. It is checked cheapest first: form,
 // issuer, times and audience before a key is looked for, and that before the signature. What
 // a token says is used only when all of it has been checked.
-func (a *Authenticator) tokenCaller(r *http.Request, text string) (inbound.Caller, error) {
-	digest := digestOf(text)
-	if caller, ok := a.verified.get(digest); ok {
-		return caller, nil
+func (a *Authenticator) tokenCaller(r *http.Request, c credential) (inbound.Caller, error) {
+	digest := digestOf(c.text)
+	if of := a.verified.get(digest); of != nil {
+		a.setLast(r, c, of)
+		return of.caller, nil
 	}
+	of, err := a.verify(r, c.text)
+	if err != nil {
+		return inbound.Caller{}, err
+	}
+	a.verified.put(digest, of)
+	a.setLast(r, c, of)
+	return of.caller, nil
+}
+
+// verify verifies a token.
+func (a *Authenticator) verify(r *http.Request, text string) (*verifiedToken, error) {
 	if wait := a.failures.mayCheck(addressOf(r.RemoteAddr)); wait > 0 {
-		return inbound.Caller{}, &refusal{limited: wait, detail: "a token that was not checked"}
+		return nil, &refusal{limited: wait, detail: "a token that was not checked"}
 	}
 	token, err := jose.ParseSignedCompact(text, algorithms())
 	if err != nil {
-		return inbound.Caller{}, malformed(err)
+		return nil, malformed(err)
 	}
 	header := token.Signatures[0].Protected
 	if err := checkHeader(header); err != nil {
-		return inbound.Caller{}, err
+		return nil, err
 	}
 	c, err := parseClaims(token.UnsafePayloadWithoutVerification())
 	if err != nil {
-		return inbound.Caller{}, err
+		return nil, err
 	}
 	from := a.issuers[c.issuer]
 	if from == nil {
-		return inbound.Caller{}, refuse("the token's issuer %s is not listed in CALLERS_FILE", printed(c.issuer))
+		return nil, refuse("the token's issuer %s is not listed in CALLERS_FILE", printed(c.issuer))
 	}
 	if err := from.check(c); err != nil {
-		return inbound.Caller{}, err
+		return nil, err
 	}
 	key, set, err := from.verify(r, token, header)
 	if err != nil {
-		return inbound.Caller{}, err
+		return nil, err
 	}
 	caller, err := from.callerOf(c)
 	if err != nil {
-		return inbound.Caller{}, err
+		return nil, err
 	}
 	caller.Until = c.expires.Add(leeway)
 	of := &verifiedToken{caller: caller, source: from.keys, key: key}
 	of.set.Store(set)
-	a.verified.put(digest, of)
-	return caller, nil
+	return of, nil
 }
 
 // malformed returns the refusal of a token that does not parse.
