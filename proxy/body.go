@@ -196,22 +196,14 @@ func (b *replayBody) keptFrom(p []byte, offset int) int {
 	return copy(p, b.kept[min(offset, len(b.kept)):])
 }
 
-// readLocked reads the app's body under a deadline of its own: net/http's would cover
-// the whole body, and cut long uploads. The caller holds reading.
+// readLocked reads the app's body. The caller holds reading.
 func (b *replayBody) readLocked(p []byte) (int, error) {
 	if b.ended {
 		return 0, io.EOF
 	}
-	x, began := b.state, time.Now()
-	x.setReadDeadline(began.Add(b.patience))
-	x.conn.BodyDue(began.Add(b.patience - inbound.BodyChunkTimeout))
-	n, err := b.source.Read(p)
-	x.conn.BodyDone()
-	b.patience -= time.Since(began)
+	x := b.state
+	n, err := b.read(p)
 	b.total.Add(int64(n))
-	if b.received += n; b.received >= inbound.BodyChunk {
-		b.received, b.patience = 0, inbound.BodyChunkTimeout
-	}
 	switch err {
 	case nil:
 	case io.EOF: // with which net/http lifts the deadline
@@ -226,6 +218,25 @@ func (b *replayBody) readLocked(p []byte) (int, error) {
 		case !errors.Is(err, io.ErrUnexpectedEOF):
 			x.malformed.Store(true)
 		}
+	}
+	return n, err
+}
+
+// read reads under a deadline of its own, unless all has come: net/http's would cover the whole
+// body, and cut long uploads.
+func (b *replayBody) read(p []byte) (int, error) {
+	x := b.state
+	if x.conn.Arrived() {
+		return b.source.Read(p)
+	}
+	began := time.Now()
+	x.setReadDeadline(began.Add(b.patience))
+	x.conn.BodyDue(began.Add(b.patience - inbound.BodyChunkTimeout))
+	n, err := b.source.Read(p)
+	x.conn.BodyDone()
+	b.patience -= time.Since(began)
+	if b.received += n; b.received >= inbound.BodyChunk {
+		b.received, b.patience = 0, inbound.BodyChunkTimeout
 	}
 	return n, err
 }

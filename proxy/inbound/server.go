@@ -133,11 +133,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.begin()
 	defer s.end()
 	defer s.logPanic()
-	if r.ContentLength != 0 { // the server reads a body that nobody wants
+	expects := r.Header["Expect"] != nil
+	if r.ContentLength != 0 && (expects || !conn.Arrived()) { // the server reads a body that nobody wants
 		control := http.NewResponseController(w)
 		control.SetReadDeadline(time.Now().Add(BodyChunkTimeout))
 		defer func() { conn.sendDue.set(time.Now()) }()
-		if r.Header["Expect"] != nil {
+		if expects {
 			body := &ExpectedBody{ReadCloser: r.Body}
 			r = r.WithContext(r.Context())
 			r.Body = body
