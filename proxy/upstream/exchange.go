@@ -24,8 +24,8 @@ const (
 )
 
 // errStale is the end of an exchange for which nothing was written: the upstream had closed
-// the connection.
-var errStale = errors.New("the upstream closed the idle connection")
+// the connection, or sent what nobody asked for.
+var errStale = errors.New("the idle connection is of no use")
 
 // An exchange is one request and its answer on one connection.
 //
@@ -70,8 +70,10 @@ func (x *exchange) run(c *conn) error {
 	x.spoilt.Store(false)
 	x.parts.Store(1)
 	x.stop = context.AfterFunc(x.ctx, func() { c.interrupt(x.ctx.Err()) })
-	x.begin()
-	err := x.receive()
+	err := x.begin()
+	if err == nil {
+		err = x.receive()
+	}
 	if err == nil {
 		return nil
 	}
@@ -90,14 +92,19 @@ func (x *exchange) run(c *conn) error {
 
 // begin has the request written: at once on a new connection, and on one that was kept when a
 // read shows that it is open (see watch.go).
-func (x *exchange) begin() {
+func (x *exchange) begin() error {
 	c := x.conn
 	switch {
-	case !c.reused || c.watch == nil && c.open():
+	case !c.reused:
 		x.write()
 	case c.watch != nil:
 		c.watch.waiter = x
+	case !c.open():
+		return errStale
+	default:
+		x.write()
 	}
+	return nil
 }
 
 // BeforeWait implements Waiter: the connection is open.

@@ -29,11 +29,16 @@ func (x *exchange) sendWaiting() bool {
 	return true
 }
 
-// firstByte waits for the answer's first byte.
+// firstByte waits for the answer's first byte. One that comes before anything was written is of no
+// answer: some upstreams send a 408 before they close an idle connection, or a body after an answer
+// to HEAD.
 func (x *exchange) firstByte() error {
 	for {
 		_, err := x.conn.r.Peek(1)
-		if !errors.Is(err, timeoutError{}) || !x.sendWaiting() {
+		switch {
+		case err == nil && !x.begun:
+			return errStale
+		case !errors.Is(err, timeoutError{}) || !x.sendWaiting():
 			return err
 		}
 	}

@@ -1,0 +1,347 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come. It is reached only by a test that fails.
+const patience = 5 * time.Second
+
+// An api is an upstream whose connections a test plays by hand.
+type api struct {
+	testing.TB
+	dial   Dialer
+	peers  chan *peer
+	dials  atomic.Int32
+	secure *tls.Config // of the server; nil without TLS
+
+	mu    sync.Mutex
+	opens []net.Conn
+}
+
+// listen returns an api on real sockets.
+func listen(t testing.TB) *api {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &api{TB: t, peers: make(chan *peer, 1024)}
+	a.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		a.dials.Add(1)
+		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	}
+	var done sync.WaitGroup
+	done.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			a.opened(c)
+		}
+	})
+	t.Cleanup(func() { l.Close(); done.Wait(); a.end() })
+	return a
+}
+
+// pipes returns an api in memory, for virtual time. A write waits until it is read.
+func pipes(t testing.TB) *api {
+	a := &api{TB: t, peers: make(chan *peer, 1024)}
+	a.dial = func(context.Context, string, string) (net.Conn, error) {
+		a.dials.Add(1)
+		here, there := net.Pipe()
+		a.opened(there)
+		return here, nil
+	}
+	t.Cleanup(a.end)
+	return a
+}
+
+func (a *api) opened(c net.Conn) {
+	a.mu.Lock()
+	a.opens = append(a.opens, c)
+	a.mu.Unlock()
+	p := &peer{TB: a.TB, Conn: c, below: c}
+	if a.secure != nil {
+		p.Conn = tls.Server(c, a.secure)
+		go p.Conn.(*tls.Conn).Handshake()
+	}
+	p.r = bufio.NewReaderSize(p.Conn, 64<<10)
+	a.peers <- p
+}
+
+func (a *api) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.opens {
+		c.Close()
+	}
+}
+
+// transport returns a transport to the api, which ends with the test.
+func (a *api) transport(change ...func(*Config)) *Transport {
+	c := Config{Timeout: time.Minute, Dial: a.dial}
+	if a.secure != nil {
+		c.Roots = x509.NewCertPool()
+		c.Roots.AddCert(a.secure.Certificates[0].Leaf)
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	t := New(c)
+	a.Cleanup(t.Close)
+	return t
+}
+
+// accept waits for the next connection.
+func (a *api) accept() *peer {
+	a.Helper()
+	select {
+	case p := <-a.peers:
+		return p
+	case <-time.After(patience):
+		a.Fatal("no connection was opened")
+		return nil
+	}
+}
+
+// A peer is the upstream's end of a connection.
+type peer struct {
+	testing.TB
+	net.Conn
+	below net.Conn // the same without TLS
+	r     *bufio.Reader
+}
+
+// request reads a request, and its body.
+func (p *peer) request() (*http.Request, string) {
+	p.Helper()
+	req := p.header()
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		p.Fatalf("the upstream reads the body: %v", err)
+	}
+	return req, string(body)
+}
+
+// header reads a request's header.
+func (p *peer) header() *http.Request {
+	p.Helper()
+	p.SetReadDeadline(time.Now().Add(patience))
+	req, err := http.ReadRequest(p.r)
+	if err != nil {
+		p.Fatalf("the upstream reads a request: %v", err)
+	}
+	return req
+}
+
+// say sends bytes.
+func (p *peer) say(text string) {
+	p.Helper()
+	p.SetWriteDeadline(time.Now().Add(patience))
+	if _, err := io.WriteString(p.Conn, text); err != nil {
+		p.Errorf("the upstream answers: %v", err)
+	}
+}
+
+// rest returns all bytes until the connection ends.
+func (p *peer) rest() string {
+	p.Helper()
+	p.SetReadDeadline(time.Now().Add(patience))
+	b, err := io.ReadAll(p.r)
+	if errors.Is(err, context.DeadlineExceeded) || err != nil && strings.Contains(err.Error(), "timeout") {
+		p.Errorf("the connection stays open: %v", err)
+	}
+	return string(b)
+}
+
+const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+// serve answers one request with ok.
+func (p *peer) serve() {
+	p.Helper()
+	p.request()
+	p.say(ok)
+}
+
+// A call is a request that is under way.
+type call struct {
+	testing.TB
+	res  *http.Response
+	body string
+	err  error // of RoundTrip, or of the answer's body
+	done chan struct{}
+}
+
+// begin sends a request and reads its answer to its end.
+func begin(t testing.TB, transport http.RoundTripper, req *http.Request) *call {
+	c := &call{TB: t, done: make(chan struct{})}
+	go func() {
+		defer close(c.done)
+		if c.res, c.err = transport.RoundTrip(req); c.err != nil {
+			return
+		}
+		defer c.res.Body.Close()
+		var b []byte
+		b, c.err = io.ReadAll(c.res.Body)
+		c.body = string(b)
+	}()
+	return c
+}
+
+// end waits for the end of the call.
+func (c *call) end() error {
+	c.Helper()
+	select {
+	case <-c.done:
+	case <-time.After(patience):
+		c.Fatal("the call does not end")
+	}
+	return c.err
+}
+
+// want waits for an answer with this body.
+func (c *call) want(body string) {
+	c.Helper()
+	if err := c.end(); err != nil {
+		c.Errorf("the call failed: %v", err)
+	} else if c.body != body {
+		c.Errorf("the answer is %q, want %q", c.body, body)
+	}
+}
+
+func (c *call) fails(with error) {
+	c.Helper()
+	if err := c.end(); !errors.Is(err, with) {
+		c.Errorf("the call ended with %v, want %v", err, with)
+	}
+}
+
+// request makes a request to the api. Its scheme is https with TLS.
+func (a *api) request(method string, body io.Reader, header ...string) *http.Request {
+	a.Helper()
+	url := "http://api.test/path"
+	if a.secure != nil {
+		url = "https://api.test/path"
+	}
+	req, err := http.NewRequest(method, url, body)
+	if err != nil {
+		a.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Add(header[i], header[i+1])
+	}
+	return req
+}
+
+// get begins a GET.
+func (a *api) get(transport http.RoundTripper) *call {
+	a.Helper()
+	return begin(a.TB, transport, a.request("GET", nil))
+}
+
+// kept makes one exchange, and returns the connection, which is idle then.
+func (a *api) kept(transport *Transport) *peer {
+	a.Helper()
+	c := a.get(transport)
+	p := a.accept()
+	p.serve()
+	c.want("ok")
+	if n := len(transport.idle()); n != 1 {
+		a.Fatalf("%d connections are idle, want 1", n)
+	}
+	return p
+}
+
+// idle returns the connections that are idle.
+func (t *Transport) idle() (all []*conn) {
+	t.pools.each(func(p *pool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		all = append(all, p.idle...)
+	})
+	return all
+}
+
+// withTLS gives an api a certificate for api.test, and the versions that it speaks.
+func (a *api) withTLS(version uint16) *api {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		DNSNames:              []string{"api.test", "proxy.test"},
+		NotBefore:             time.Unix(0, 0),
+		NotAfter:              time.Unix(1<<36, 0),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		a.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.secure = &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}},
+		MinVersion:   version,
+		MaxVersion:   version,
+	}
+	return a
+}
+
+// A body is a request's body that a test writes. It counts how often it was closed.
+type body struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+func (b *body) Close() error {
+	b.closed.Add(1)
+	if c, ok := b.Reader.(io.Closer); ok {
+		c.Close()
+	}
+	return nil
+}
+
+func is[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// eventually waits for what another goroutine does, which tells nobody.
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !done(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("there is never %s", what)
+		}
+	}
+}
