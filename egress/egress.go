@@ -94,18 +94,28 @@ func (d *Dialer) tunnel(ctx context.Context, proxyURL *url.URL, network, address
 	return conn, nil
 }
 
-// socks connects to an address through a SOCKS proxy (RFC 1928), which resolves the name.
+// socks connects to an address through a SOCKS proxy (RFC 1928), which resolves the name. It returns
+// the connection that d.Dial made: x/net's is another one around it, and hides what it is.
 func (d *Dialer) socks(ctx context.Context, proxyURL *url.URL, network, address string) (net.Conn, error) {
 	var auth *proxy.Auth
 	if proxyURL.User != nil {
 		auth = &proxy.Auth{User: proxyURL.User.Username()}
 		auth.Password, _ = proxyURL.User.Password()
 	}
-	socks, err := proxy.SOCKS5(network, hostPort(proxyURL), auth, d.Dial)
+	var conn net.Conn
+	dial := DialFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		var err error
+		conn, err = d.Dial(ctx, network, address)
+		return conn, err
+	})
+	socks, err := proxy.SOCKS5(network, hostPort(proxyURL), auth, dial)
 	if err != nil {
 		return nil, err
 	}
-	return socks.(proxy.ContextDialer).DialContext(ctx, network, address)
+	if _, err := socks.(proxy.ContextDialer).DialContext(ctx, network, address); err != nil {
+		return nil, err
+	}
+	return conn, nil
 }
 
 // DialContext implements proxy.ContextDialer.

@@ -34,10 +34,12 @@ type api struct {
 	dial   Dialer
 	peers  chan *peer
 	dials  atomic.Int32
-	secure *tls.Config // of the server; nil without TLS
+	secure *tls.Config             // of the server; nil without TLS
+	front  func(net.Conn) net.Conn // a proxy before the server; may be nil
 
-	mu    sync.Mutex
-	opens []net.Conn
+	served sync.WaitGroup
+	mu     sync.Mutex
+	opens  []net.Conn
 }
 
 // listen returns an api on real sockets.
@@ -83,21 +85,28 @@ func (a *api) opened(c net.Conn) {
 	a.mu.Lock()
 	a.opens = append(a.opens, c)
 	a.mu.Unlock()
-	p := &peer{TB: a.TB, Conn: c, below: c}
-	if a.secure != nil {
-		p.Conn = tls.Server(c, a.secure)
-		go p.Conn.(*tls.Conn).Handshake()
-	}
-	p.r = bufio.NewReaderSize(p.Conn, 64<<10)
-	a.peers <- p
+	a.served.Go(func() {
+		p := &peer{TB: a.TB, Conn: c, below: c}
+		if a.front != nil {
+			p.Conn = a.front(c)
+		}
+		if a.secure != nil {
+			secure := tls.Server(p.Conn, a.secure)
+			secure.Handshake()
+			p.Conn = secure
+		}
+		p.r = bufio.NewReaderSize(p.Conn, 64<<10)
+		a.peers <- p
+	})
 }
 
 func (a *api) end() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	for _, c := range a.opens {
 		c.Close()
 	}
+	a.mu.Unlock()
+	a.served.Wait()
 }
 
 // transport returns a transport to the api, which ends with the test.
