@@ -55,7 +55,9 @@ type exchange struct {
 	spoilt atomic.Bool  // it serves no other request
 
 	mu       sync.Mutex
+	headSent bool
 	asked    bool  // the body that waited is sent
+	heard    bool  // while the body waits, an answer has begun that may ask for it
 	answered bool  // the answer's header was read
 	failed   error // why the request could not be written
 
@@ -114,36 +116,32 @@ func (x *exchange) BeforeWait() { x.write() }
 func (x *exchange) write() {
 	x.begun = true
 	x.parts.Add(1)
-	body := x.body != nil && !x.expects
 	if len(x.head) > joinLimit || x.conn.watch == nil { // which may wait until the upstream reads
-		go x.send(true, body)
+		go x.sendHead()
 		return
 	}
-	err := x.writeHead()
-	if err == nil && body {
-		go x.send(false, true)
-		return
-	}
-	x.sent(err, x.body == nil)
+	x.sendHead()
 }
 
-func (x *exchange) writeHead() error {
+// sendHead writes the header, and has the body sent after it unless that waits for the upstream.
+func (x *exchange) sendHead() {
 	_, err := x.conn.Conn.Write(x.head)
 	x.freeHead()
-	return err
+	x.mu.Lock()
+	x.headSent = err == nil
+	waits := x.waitsLocked()
+	x.mu.Unlock()
+	if err != nil || x.body == nil || waits {
+		x.sent(err, !waits)
+		return
+	}
+	go x.sendBody()
 }
 
-// send writes the header, the body, or both.
-func (x *exchange) send(header, body bool) {
-	var err error
-	if header {
-		err = x.writeHead()
-	}
-	if err == nil && body {
-		err = x.copyBody()
-		x.closeBody()
-	}
-	x.sent(err, body || x.body == nil)
+func (x *exchange) sendBody() {
+	err := x.copyBody()
+	x.closeBody()
+	x.sent(err, true)
 }
 
 // sent is called when the request was written, or could not be; whole is false when its body
@@ -152,20 +150,32 @@ func (x *exchange) sent(err error, whole bool) {
 	if broken, ok := errors.AsType[bodyError](err); ok {
 		x.conn.interrupt(broken.error)
 	}
+	if err != nil {
+		x.closeBody()
+	}
 	x.mu.Lock()
-	now := time.Now()
 	switch {
 	case x.answered:
 	case err != nil:
 		x.failed = err
-		x.conn.waitUntil(now.Add(lateAnswer))
-	case !whole && !x.asked:
-		x.conn.waitUntil(now.Add(expectTimeout))
-	case whole && x.transport.timeout > 0:
-		x.conn.waitUntil(now.Add(x.transport.timeout))
+		x.wait(lateAnswer)
+	case !whole && x.asked:
+	case whole || x.heard:
+		x.wait(x.transport.timeout)
+	default:
+		x.wait(expectTimeout)
 	}
 	x.mu.Unlock()
 	x.done(err == nil)
+}
+
+// wait bounds the wait for the answer from now on. There is no bound when it is 0.
+func (x *exchange) wait(bound time.Duration) {
+	if bound == 0 {
+		x.conn.waitUntil(time.Time{})
+		return
+	}
+	x.conn.waitUntil(time.Now().Add(bound))
 }
 
 func (x *exchange) closeBody() {
@@ -179,7 +189,7 @@ func (x *exchange) headerRead() {
 	x.mu.Lock()
 	x.answered = true
 	x.conn.waitUntil(time.Time{})
-	refused := x.body != nil && x.expects && !x.asked
+	refused := x.waitsLocked()
 	x.mu.Unlock()
 	if refused {
 		x.spoilt.Store(true)

@@ -15,18 +15,41 @@ import (
 // expectTimeout is how long an upstream may say nothing before the body is sent all the same.
 const expectTimeout = time.Second
 
+// waitsLocked reports whether the body waits until the upstream asks for it. The caller holds x.mu.
+func (x *exchange) waitsLocked() bool { return x.body != nil && x.expects && !x.asked }
+
 // sendWaiting sends the body if it waits, and reports whether it does.
 func (x *exchange) sendWaiting() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.body == nil || !x.expects || x.asked {
+	if !x.waitsLocked() {
 		return false
 	}
 	x.asked = true
 	x.conn.waitUntil(time.Time{})
-	x.parts.Add(1)
-	go x.send(false, true)
+	if x.headSent { // otherwise, the body goes out after it
+		x.parts.Add(1)
+		go x.sendBody()
+	}
 	return true
+}
+
+// hear is called when an answer begins, and when it was one that says nothing of the body. The rest
+// of an answer that has begun may take longer than expectTimeout.
+func (x *exchange) hear(begun bool) {
+	if !x.expects {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.heard = begun
+	switch {
+	case !x.waitsLocked() || !x.headSent:
+	case begun:
+		x.wait(x.transport.timeout)
+	default:
+		x.wait(expectTimeout)
+	}
 }
 
 // firstByte waits for the answer's first byte. One that comes before anything was written is of no
@@ -38,6 +61,9 @@ func (x *exchange) firstByte() error {
 		switch {
 		case err == nil && !x.begun:
 			return errStale
+		case err == nil:
+			x.hear(true)
+			return nil
 		case !errors.Is(err, timeoutError{}) || !x.sendWaiting():
 			return err
 		}

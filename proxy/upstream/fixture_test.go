@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -26,7 +27,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits for what must come. It is reached only by a test that fails.
-const patience = 5 * time.Second
+func patience() time.Duration {
+	if time.Now().Year() == 2000 { // virtual time
+		return 24 * time.Hour
+	}
+	return 5 * time.Second
+}
 
 // An api is an upstream whose connections a test plays by hand.
 type api struct {
@@ -37,6 +43,7 @@ type api struct {
 	secure *tls.Config             // of the server; nil without TLS
 	front  func(net.Conn) net.Conn // a proxy before the server; may be nil
 
+	last   *peer
 	served sync.WaitGroup
 	mu     sync.Mutex
 	opens  []net.Conn
@@ -130,7 +137,7 @@ func (a *api) accept() *peer {
 	select {
 	case p := <-a.peers:
 		return p
-	case <-time.After(patience):
+	case <-time.After(patience()):
 		a.Fatal("no connection was opened")
 		return nil
 	}
@@ -158,7 +165,7 @@ func (p *peer) request() (*http.Request, string) {
 // header reads a request's header.
 func (p *peer) header() *http.Request {
 	p.Helper()
-	p.SetReadDeadline(time.Now().Add(patience))
+	p.SetReadDeadline(time.Now().Add(patience()))
 	req, err := http.ReadRequest(p.r)
 	if err != nil {
 		p.Fatalf("the upstream reads a request: %v", err)
@@ -169,7 +176,7 @@ func (p *peer) header() *http.Request {
 // say sends bytes.
 func (p *peer) say(text string) {
 	p.Helper()
-	p.SetWriteDeadline(time.Now().Add(patience))
+	p.SetWriteDeadline(time.Now().Add(patience()))
 	if _, err := io.WriteString(p.Conn, text); err != nil {
 		p.Errorf("the upstream answers: %v", err)
 	}
@@ -178,7 +185,7 @@ func (p *peer) say(text string) {
 // rest returns all bytes until the connection ends.
 func (p *peer) rest() string {
 	p.Helper()
-	p.SetReadDeadline(time.Now().Add(patience))
+	p.SetReadDeadline(time.Now().Add(patience()))
 	b, err := io.ReadAll(p.r)
 	if errors.Is(err, context.DeadlineExceeded) || err != nil && strings.Contains(err.Error(), "timeout") {
 		p.Errorf("the connection stays open: %v", err)
@@ -225,7 +232,7 @@ func (c *call) end() error {
 	c.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(patience):
+	case <-time.After(patience()):
 		c.Fatal("the call does not end")
 	}
 	return c.err
@@ -348,9 +355,12 @@ func is[T comparable](t testing.TB, what string, got, want T) {
 // eventually waits for what another goroutine does, which tells nobody.
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !done(); runtime.Gosched() {
+	for end := time.Now().Add(patience()); !done(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("there is never %s", what)
 		}
 	}
 }
+
+// chunk is a part of a chunked body.
+func chunk(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }

@@ -54,6 +54,8 @@ func (x *exchange) receive() error {
 func (x *exchange) interim() error {
 	if x.res.StatusCode == http.StatusContinue {
 		x.sendWaiting()
+	} else {
+		x.hear(false)
 	}
 	if t := httptrace.ContextClientTrace(x.ctx); t != nil && t.Got1xxResponse != nil {
 		return t.Got1xxResponse(x.res.StatusCode, textproto.MIMEHeader(x.res.Header))

@@ -1,0 +1,316 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var errBroken = errors.New("the app's body broke off")
+
+// write is what the upstream gets from one write.
+func (p *peer) write() string {
+	p.Helper()
+	b := make([]byte, 256<<10)
+	n, err := p.Conn.Read(b)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return string(b[:n])
+}
+
+// A request whose body is in memory is one write; another body follows the header as it is read.
+func TestWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := pipes(t)
+		transport := a.transport()
+		header := "POST /path HTTP/1.1\r\nHost: api.test\r\nContent-Length: 4\r\n\r\n"
+		var p *peer
+		for range 2 { // on a new connection, and on one that was kept
+			req := a.request("POST", &whole{strings.NewReader("body")})
+			req.ContentLength = 4
+			c := begin(t, transport, req)
+			if p == nil {
+				p = a.accept()
+			}
+			is(t, "the first write", p.write(), header+"body")
+			p.say(ok)
+			c.want("ok")
+			synctest.Wait()
+		}
+		r, w := io.Pipe()
+		req := a.request("POST", r)
+		req.ContentLength = 4
+		c := begin(t, transport, req)
+		is(t, "the first write", p.write(), header)
+		for _, part := range []string{"bo", "dy"} {
+			io.WriteString(w, part)
+			is(t, "a part", p.write(), part)
+		}
+		p.say(ok)
+		synctest.Wait()
+		select {
+		case <-c.done:
+		default:
+			t.Error("the answer's end waits for the end of the request's body")
+		}
+		w.Close()
+		c.want("ok")
+	})
+}
+
+func TestChunkedRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := pipes(t)
+		transport := a.transport()
+		for _, text := range []string{"", "x", strings.Repeat("0123456789", 10000)} {
+			req := a.request("POST", io.MultiReader(strings.NewReader(text)))
+			c := begin(t, transport, req)
+			p := a.acceptOr(t)
+			got, body := p.request()
+			if len(got.TransferEncoding) != 1 || body != text {
+				t.Errorf("got %v and %d bytes, want %d", got.TransferEncoding, len(body), len(text))
+			}
+			p.say(ok)
+			c.want("ok")
+		}
+		is(t, "connections", a.dials.Load(), 1)
+	})
+}
+
+// acceptOr returns the connection that was accepted last, or the next one.
+func (a *api) acceptOr(t testing.TB) *peer {
+	t.Helper()
+	synctest.Wait()
+	select {
+	case a.last = <-a.peers:
+	default:
+	}
+	return a.last
+}
+
+// A body that is not as long as its Content-Length fails the request, and closes the connection.
+func TestWrongLength(t *testing.T) {
+	t.Parallel()
+	for name, join := range map[string]bool{"whole": true, "stream": false} {
+		for text, want := range map[string]string{"bod": "ended 1 bytes early", "body!": "longer than its Content-Length"} {
+			t.Run(name+" "+text, func(t *testing.T) {
+				t.Parallel()
+				a := listen(t)
+				transport := a.transport()
+				source := &body{Reader: strings.NewReader(text)}
+				req := a.request("POST", source)
+				if join {
+					req.Body = &wholeBody{source}
+				}
+				req.ContentLength = 4
+				c := begin(t, transport, req)
+				if err := c.end(); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v", err)
+				}
+				is(t, "the body was closed", source.closed.Load() > 0, true)
+				if !join {
+					if sent := a.accept().rest(); !strings.HasSuffix(sent, "\r\n\r\n"+text[:min(len(text), 4)]) {
+						t.Errorf("the upstream got %q", sent)
+					}
+				}
+				is(t, "idle connections", len(transport.idle()), 0)
+			})
+		}
+	}
+}
+
+type wholeBody struct{ *body }
+
+func (*wholeBody) Whole() bool { return true }
+
+// An error of the request's body ends the wait for the answer, and the answer.
+func TestBodyBreaks(t *testing.T) {
+	t.Parallel()
+	overEach(t, func(t *testing.T, a *api) {
+		for _, answered := range []bool{false, true} {
+			transport := a.transport()
+			r, w := io.Pipe()
+			source := &body{Reader: r}
+			c := begin(t, transport, a.request("POST", source))
+			p := a.accept()
+			req := p.header()
+			io.WriteString(w, "x")
+			io.ReadFull(req.Body, make([]byte, 1))
+			if answered {
+				p.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nan")
+			}
+			w.CloseWithError(errBroken)
+			c.fails(errBroken)
+			is(t, "the body was closed", source.closed.Load() > 0, true)
+			p.rest()
+			is(t, "idle connections", len(transport.idle()), 0)
+		}
+	})
+}
+
+// An answer that comes before the request is written is passed on. The connection serves another
+// request if the rest of the request's body is written soon.
+func TestEarlyAnswer(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer string
+		soon   bool // the rest of the body comes
+		kept   int
+	}{
+		"small, and the rest comes": {ok, true, 1},
+		"small, and no rest":        {ok, false, 0},
+		"close":                     {"HTTP/1.1 413 X\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", true, 0},
+		"no length":                 {"HTTP/1.1 413 X\r\n\r\nok", true, 0},
+		"chunked":                   {"HTTP/1.1 413 X\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				a := pipes(t)
+				transport := a.transport()
+				r, w := io.Pipe()
+				source := &body{Reader: r}
+				req := a.request("POST", source)
+				req.ContentLength = 4
+				c := begin(t, transport, req)
+				p := a.accept()
+				p.header()
+				io.WriteString(w, "bo")
+				p.say(test.answer)
+				if test.kept == 0 && test.soon {
+					p.Close()
+				}
+				c.want("ok")
+				if test.soon {
+					go func() {
+						io.WriteString(w, "dy")
+						w.Close()
+					}()
+					if test.kept > 0 {
+						io.ReadFull(p.r, make([]byte, 4))
+					}
+				}
+				time.Sleep(2 * lateBody)
+				if !test.soon {
+					r.Close() // what the server does when its handler has ended
+				}
+				synctest.Wait()
+				is(t, "idle connections", len(transport.idle()), test.kept)
+				is(t, "the body was closed", source.closed.Load() > 0, true)
+			})
+		})
+	}
+}
+
+// An upstream that refuses a long body and closes its connection is understood: the write error
+// does not hide the answer.
+func TestWriteErrorDoesNotHideTheAnswer(t *testing.T) {
+	t.Parallel()
+	overEach(t, func(t *testing.T, a *api) {
+		for _, kept := range []bool{false, true} {
+			transport := a.transport()
+			var p *peer
+			if kept {
+				p = a.kept(transport)
+			}
+			r, w := io.Pipe()
+			source := &body{Reader: r}
+			c := begin(t, transport, a.request("POST", source))
+			if p == nil {
+				p = a.accept()
+			}
+			p.header()
+			p.say("HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+			p.Close()
+			for {
+				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
+					break
+				}
+			}
+			c.want("no")
+			is(t, "the body was closed", source.closed.Load() > 0, true)
+		}
+	})
+}
+
+// The same holds for a header that cannot be written to its end. Its body is closed.
+func TestLongHeaderIsRefused(t *testing.T) {
+	t.Parallel()
+	overEach(t, func(t *testing.T, a *api) {
+		transport := a.transport()
+		source := &body{Reader: strings.NewReader("body")}
+		req := a.request("POST", source, "X", strings.Repeat("x", 16<<20))
+		c := begin(t, transport, req)
+		p := a.accept()
+		p.r.Peek(1)
+		p.say("HTTP/1.1 431 Too Long\r\nContent-Length: 2\r\n\r\nno")
+		c.want("no")
+		p.Close()
+		eventually(t, "an end of the request's body", func() bool { return source.closed.Load() > 0 })
+		is(t, "idle connections", len(transport.idle()), 0)
+	})
+}
+
+// An upload whose reader goes away fails with the write error, a second after.
+func TestNoAnswerToABrokenUpload(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := pipes(t)
+		cannot := errors.New("cannot write")
+		transport := a.transport(func(c *Config) {
+			c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				raw, err := a.dial(ctx, network, address)
+				return &unwritable{raw, cannot}, err
+			}
+		})
+		start := time.Now()
+		source := &body{Reader: strings.NewReader("body")}
+		c := begin(t, transport, a.request("POST", source))
+		c.fails(cannot)
+		is(t, "the wait", time.Since(start), lateAnswer)
+		is(t, "the body was closed", source.closed.Load() > 0, true)
+	})
+}
+
+type unwritable struct {
+	net.Conn
+	err error
+}
+
+func (u *unwritable) Write([]byte) (int, error) { return 0, u.err }
+
+// Both directions flow at a time.
+func TestEcho(t *testing.T) {
+	t.Parallel()
+	overEach(t, func(t *testing.T, a *api) {
+		transport := a.transport()
+		text := strings.Repeat("0123456789abcdef", 400<<10/16*10)
+		c := begin(t, transport, a.request("POST", io.MultiReader(strings.NewReader(text))))
+		p := a.accept()
+		req := p.header()
+		p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		part := make([]byte, 10000)
+		for {
+			n, err := req.Body.Read(part)
+			if n > 0 {
+				p.say(chunk(string(part[:n])))
+			}
+			if err != nil {
+				break
+			}
+		}
+		p.say("0\r\n\r\n")
+		if err := c.end(); err != nil || c.body != text {
+			t.Errorf("got %d of %d bytes; error %v", len(c.body), len(text), err)
+		}
+		is(t, "idle connections", len(transport.idle()), 1)
+	})
+}
