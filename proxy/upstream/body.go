@@ -97,13 +97,7 @@ func (b *answerBody) read(p []byte) (int, error) {
 	r := b.x.conn.r
 	switch {
 	case b.chunks != nil:
-		n, err := b.chunks.Read(p)
-		if errors.Is(err, io.EOF) {
-			if err = b.readTrailer(r); err == nil {
-				err = io.EOF
-			}
-		}
-		return n, err
+		return b.readChunks(p)
 	case b.left < 0:
 		return r.Read(p)
 	}
@@ -116,6 +110,23 @@ func (b *answerBody) read(p []byte) (int, error) {
 		return n, io.ErrUnexpectedEOF
 	}
 	return n, err
+}
+
+// readChunks reads a chunked body. Bytes that have come do not wait for a trailer, which the next
+// read finds.
+func (b *answerBody) readChunks(p []byte) (int, error) {
+	r := b.x.conn.r
+	n, err := b.chunks.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	if seen, _ := r.Peek(min(r.Buffered(), 2)); n > 0 && string(seen) != "\r\n" {
+		return n, nil
+	}
+	if err := b.readTrailer(r); err != nil {
+		return n, err
+	}
+	return n, io.EOF
 }
 
 var errTrailer = errors.New("the trailer of the upstream's answer is broken")
@@ -135,8 +146,11 @@ func (b *answerBody) readTrailer(r *bufio.Reader) error {
 		if bytes.Contains(seen, []byte("\r\n\r\n")) {
 			break
 		}
-		if _, err := r.Peek(len(seen) + 1); err != nil {
+		if len(seen) == r.Size() {
 			return errTrailer
+		}
+		if _, err := r.Peek(len(seen) + 1); err != nil {
+			return unexpected(err)
 		}
 	}
 	trailer, err := textproto.NewReader(r).ReadMIMEHeader()

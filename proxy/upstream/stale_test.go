@@ -60,7 +60,7 @@ func methods(t *testing.T, a *api, spoil func(*peer)) {
 		}
 		fresh.say(ok)
 		c.want("ok")
-		transport.CloseIdleConnections()
+		transport.Close()
 		if sent := old.rest(); sent != "" {
 			t.Errorf("%s was sent on the connection that the upstream had closed: %q", test.method, sent)
 		}
