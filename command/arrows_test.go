@@ -58,6 +58,7 @@ func allowedImports() map[string]string {
 		"proxy/inbound/authn":      "config/callers loopback proxy/inbound proxy/inbound/authn/jwks secret" + jose,
 		"proxy/inbound/authn/jwks": "egress loopback" + jose,
 		"audit":                    "hint" + sys + zap,
+		"bench/bare":               "",
 		"proxy/tokenendpoint":      "audit proxy proxy/inbound secret",
 	}
 }
