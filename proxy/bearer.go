@@ -101,12 +101,29 @@ func (b *bearer) refused(ctx context.Context, token Token) {
 // adds to it.
 func (b *bearer) send(req *http.Request, token Token, body io.ReadCloser) (*http.Response, error) {
 	x := stateOf(req.Context())
-	req.Header["Authorization"] = []string{"Bearer " + token.AccessToken.Reveal()}
+	req.Header["Authorization"] = b.forwarder.credentials(token)
 	req.Body = body
 	x.token = token
 	began := time.Now()
 	defer func() { x.upstream += time.Since(began) }()
 	return b.forwarder.Transport.RoundTrip(req)
+}
+
+// credentials returns the value of the header field that bears a token (RFC 6750, section 2.1). It is
+// made once for each token, and must not be changed.
+func (u *forwarder) credentials(token Token) []string {
+	last := u.bears.Load()
+	if last == nil || last.token.Generation != token.Generation || !last.token.AccessToken.Equal(token.AccessToken) {
+		last = &borne{token, []string{"Bearer " + token.AccessToken.Reveal()}}
+		u.bears.Store(last)
+	}
+	return last.value
+}
+
+// A borne is a token, and the value of the header field that bears it.
+type borne struct {
+	token Token
+	value []string
 }
 
 func (b *bearer) observe(ctx context.Context, outcome string) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -45,6 +46,7 @@ type forwarder struct {
 	proxy   *httputil.ReverseProxy
 	headers headerFilters
 	buffers bufferPool
+	bears   atomic.Pointer[borne] // of the last request
 }
 
 // An Observer is told of exchanges. Its methods are called by many goroutines

@@ -122,23 +122,32 @@ func (f *headerFilter) apply(h http.Header) {
 }
 
 func (f *headerFilter) matches(name string) bool {
-	lower := strings.ToLower(name)
-	plain := strings.ReplaceAll(lower, "_", "-")
-	if s, ok := f.rules[plain]; ok {
-		return s.covers(lower, plain)
+	var space [64]byte
+	plain, underscores := space[:0], false // plain is in lower case, with hyphens
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '_':
+			c, underscores = '-', true
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		plain = append(plain, c)
+	}
+	if s, ok := f.rules[string(plain)]; ok {
+		return s.covers(underscores)
 	}
 	for prefix, s := range f.prefix {
-		if strings.HasPrefix(plain, prefix) {
-			return s.covers(lower, plain)
+		if len(plain) >= len(prefix) && string(plain[:len(prefix)]) == prefix {
+			return s.covers(underscores)
 		}
 	}
 	return false
 }
 
-// covers reports whether a rule is for a name. lower is the name in lower case; plain
-// is lower with hyphens in place of underscores.
-func (s spelling) covers(lower, plain string) bool {
-	return s == folded || (s == exactly) == (lower == plain)
+// covers reports whether a rule is for a name with underscores, or without.
+func (s spelling) covers(underscores bool) bool {
+	return s == folded || (s == underscored) == underscores
 }
 
 // A headerFilters is the filters of all directions.

@@ -35,8 +35,8 @@ func TestRequestAllocates(t *testing.T) {
 		end           string // of the request
 		most          float64
 	}{
-		{"GET", "GET" + fields + "\r\n", "\r\n\r\n", 55},
-		{"POST", "POST" + fields + "Content-Type: application/json\r\nContent-Length: 1024\r\n\r\n" + body, body, 66},
+		{"GET", "GET" + fields + "\r\n", "\r\n\r\n", 49},
+		{"POST", "POST" + fields + "Content-Type: application/json\r\nContent-Length: 1024\r\n\r\n" + body, body, 57},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			answerEnd := strings.Repeat("x", 1<<10)

@@ -34,6 +34,9 @@ func (s source) Refused(token proxy.Token) { s.keeper.Refused(tokens.Token(token
 // forApps returns an error whose text apps may see: it names no file or process,
 // which log, status and admin listener do.
 func (s source) forApps(err error) error {
+	if err == nil {
+		return nil
+	}
 	var (
 		dead        *tokens.DeadError
 		unavailable *tokens.UnavailableError

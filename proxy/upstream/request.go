@@ -152,14 +152,14 @@ func (x *exchange) join() error {
 	if !ok || x.expects || x.length < 0 || int64(head)+x.length > joinLimit || !body.Whole() {
 		return nil
 	}
-	x.head = slices.Grow(x.head, int(x.length))[:head+int(x.length)]
+	x.head = slices.Grow(x.head, int(x.length)+1)[:head+int(x.length)]
 	if n, err := io.ReadFull(body, x.head[head:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			return fmt.Errorf("the request's body ended %d bytes early", int(x.length)-n)
 		}
 		return err
 	}
-	if err := readEnd(body); err != nil {
+	if err := readEnd(body, x.head[len(x.head):len(x.head)+1]); err != nil {
 		return err
 	}
 	x.closeBody()

@@ -76,14 +76,13 @@ func (x *exchange) copyBody() error {
 			return bodyError{err}
 		}
 	}
-	return readEnd(x.body)
+	return readEnd(x.body, part[:1])
 }
 
-// readEnd reads the end of a body whose bytes were read.
-func readEnd(body io.Reader) error {
-	var one [1]byte
+// readEnd reads the end of a body whose bytes were read. It has room for a byte that must not come.
+func readEnd(body io.Reader, room []byte) error {
 	for {
-		n, err := body.Read(one[:])
+		n, err := body.Read(room)
 		switch {
 		case n > 0:
 			return bodyError{errors.New("the request's body is longer than its Content-Length")}
