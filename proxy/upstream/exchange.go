@@ -224,7 +224,7 @@ func (x *exchange) done(clean bool) {
 	}
 	c := x.conn
 	if !x.stop() || x.spoilt.Load() {
-		c.Close()
+		go c.Close() // TLS writes its last record, which may wait until the upstream reads
 		return
 	}
 	if x.answer.hurried {
