@@ -114,7 +114,7 @@ func TestAnswerInParts(t *testing.T) {
 				transport := a.transport()
 				for i := range len(answer) {
 					c := a.get(transport)
-					p := a.acceptOr(t)
+					p := a.latest()
 					p.request()
 					p.say(answer[:i])
 					time.Sleep(time.Second)
@@ -123,7 +123,7 @@ func TestAnswerInParts(t *testing.T) {
 					synctest.Wait()
 				}
 				c := a.get(transport)
-				p := a.acceptOr(t)
+				p := a.latest()
 				p.request()
 				for i := range len(answer) {
 					p.say(answer[i : i+1])

@@ -73,7 +73,7 @@ func TestChunkedRequest(t *testing.T) {
 		for _, text := range []string{"", "x", strings.Repeat("0123456789", 10000)} {
 			req := a.request("POST", io.MultiReader(strings.NewReader(text)))
 			c := begin(t, transport, req)
-			p := a.acceptOr(t)
+			p := a.latest()
 			got, body := p.request()
 			if len(got.TransferEncoding) != 1 || body != text {
 				t.Errorf("got %v and %d bytes, want %d", got.TransferEncoding, len(body), len(text))
@@ -83,17 +83,6 @@ func TestChunkedRequest(t *testing.T) {
 		}
 		is(t, "connections", a.dials.Load(), 1)
 	})
-}
-
-// acceptOr returns the connection that was accepted last, or the next one.
-func (a *api) acceptOr(t testing.TB) *peer {
-	t.Helper()
-	synctest.Wait()
-	select {
-	case a.last = <-a.peers:
-	default:
-	}
-	return a.last
 }
 
 // A body that is not as long as its Content-Length fails the request, and closes the connection.

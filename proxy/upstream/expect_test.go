@@ -46,39 +46,50 @@ func TestExpect(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				a := pipes(t)
-				transport := a.transport()
-				start := time.Now()
-				c, source := a.expecting(transport)
-				p := a.accept()
-				req := p.header()
-				got := time.Duration(-1)
-				go func() {
-					b := make([]byte, 100)
-					if n, _ := req.Body.Read(b); n > 0 {
-						got = time.Since(start)
-						is(t, "the body", string(b[:n]), "body")
-						if test.answer == "ok" {
-							p.say(ok)
-						}
-					}
-				}()
-				for i, text := range test.says {
-					if i > 0 {
-						time.Sleep(900 * time.Millisecond)
-					}
-					p.say(text)
-				}
-				c.want(test.answer)
-				synctest.Wait()
-				is(t, "the body came after", got, test.body)
-				is(t, "idle connections", len(transport.idle()), test.kept)
-				is(t, "the body was closed", source.closed.Load() > 0, true)
-				p.Close()
-			})
+			for _, kept := range []bool{false, true} { // with the deadline of an earlier request
+				synctest.Test(t, func(t *testing.T) { expects(t, kept, test.says, test.body, test.answer, test.kept) })
+			}
 		})
 	}
+}
+
+// expects plays an upstream that says something to a request whose body waits.
+func expects(t *testing.T, kept bool, says []string, after time.Duration, answer string, idle int) {
+	a := pipes(t)
+	transport := a.transport()
+	var p *peer
+	if kept {
+		p = a.kept(transport)
+	}
+	start := time.Now()
+	c, source := a.expecting(transport)
+	if !kept {
+		p = a.accept()
+	}
+	req := p.header()
+	got := time.Duration(-1)
+	go func() {
+		b := make([]byte, 100)
+		if n, _ := req.Body.Read(b); n > 0 {
+			got = time.Since(start)
+			is(t, "the body", string(b[:n]), "body")
+			if answer == "ok" {
+				p.say(ok)
+			}
+		}
+	}()
+	for i, text := range says {
+		if i > 0 {
+			time.Sleep(900 * time.Millisecond)
+		}
+		p.say(text)
+	}
+	c.want(answer)
+	synctest.Wait()
+	is(t, "the body came after", got, after)
+	is(t, "idle connections", len(transport.idle()), idle)
+	is(t, "the body was closed", source.closed.Load() > 0, true)
+	p.Close()
 }
 
 // The time-out counts from the end of the body, not from the 100.

@@ -160,15 +160,17 @@ func TestTicketsAreNoAnswer(t *testing.T) {
 	dialling, dial := make(chan struct{}), a.dial
 	transport := a.transport(func(c *Config) {
 		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-			<-dialling
+			dialling <- struct{}{} // begun
+			dialling <- struct{}{}
 			return dial(ctx, network, address)
 		}
 	})
 	ctx, leave := context.WithCancel(t.Context())
 	left := begin(t, transport, a.request("GET", nil).WithContext(ctx))
+	<-dialling
 	leave()
 	left.fails(context.Canceled)
-	close(dialling)
+	<-dialling
 	p := a.accept()
 	eventually(t, "an idle connection", func() bool { return len(transport.idle()) == 1 })
 	arrived(t, transport) // the tickets
