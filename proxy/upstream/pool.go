@@ -123,6 +123,9 @@ type delivery struct {
 
 // get returns a connection for one request, which ends with put or with closing it.
 func (p *pool) get(ctx context.Context) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	p.mu.Lock()
 	for n := len(p.idle); n > 0; n = len(p.idle) {
