@@ -40,7 +40,7 @@ func TestTimeoutIsExact(t *testing.T) {
 					c := begin(t, transport, a.request("POST", source))
 					p.request()
 					p.say("HTTP/1.1 200")
-					c.fails(errTimeout)
+					c.fails(timeoutError{})
 					is(t, "the wait", time.Since(start), time.Minute)
 					is(t, "connections", a.dials.Load(), 1)
 					is(t, "the body was closed", source.closed.Load() > 0, true)
@@ -54,7 +54,7 @@ func TestTimeoutIsExact(t *testing.T) {
 func TestTimeoutError(t *testing.T) {
 	t.Parallel()
 	var timeout net.Error
-	if !errors.As(errTimeout, &timeout) || !timeout.Timeout() || !errors.Is(errTimeout, context.DeadlineExceeded) {
+	if !errors.As(timeoutError{}, &timeout) || !timeout.Timeout() || !errors.Is(timeoutError{}, context.DeadlineExceeded) {
 		t.Error("a time-out is no time-out")
 	}
 }
@@ -272,7 +272,7 @@ func TestWaits(t *testing.T) {
 
 				start := time.Now()
 				c.waitUntil(start.Add(wait * time.Second))
-				if _, err := c.Read(make([]byte, 1)); err != errTimeout {
+				if _, err := c.Read(make([]byte, 1)); err != (timeoutError{}) {
 					t.Fatal(err)
 				}
 				is(t, "the wait", time.Since(start), wait*time.Second)
