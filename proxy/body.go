@@ -204,9 +204,9 @@ func (b *replayBody) readLocked(p []byte) (int, error) {
 	x := b.state
 	n, err := b.read(p)
 	b.total.Add(int64(n))
-	switch err {
-	case nil:
-	case io.EOF: // with which net/http lifts the deadline
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF): // with which net/http lifts the deadline
 		b.ended = true
 		x.unread.Store(false)
 	default: // the deadline stays, since net/http will look for the body's end
