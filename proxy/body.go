@@ -48,6 +48,8 @@ type replayBody struct {
 
 	firstAttempt attempt
 
+	length int64 // of source; -1 when it is not known
+
 	reading sync.Mutex // held while source is read; guards what follows
 	ended   bool       // source has ended, and may be closed
 	// patience is the time left to send the next BodyChunk bytes, of which received
@@ -57,7 +59,7 @@ type replayBody struct {
 	total    atomic.Int64 // bytes that were read of source
 
 	mu    sync.Mutex // guards what follows, and is never held while waiting
-	kept  []byte
+	kept  keptBody
 	taken int // of the budget
 	mode  replayMode
 }
@@ -74,7 +76,8 @@ const (
 // newReplayBody returns x.replay for a request.
 func newReplayBody(req *http.Request, x *requestState) *replayBody {
 	b := &x.replay
-	b.source, b.state, b.patience = req.Body, x, inbound.BodyChunkTimeout
+	b.source, b.length = req.Body, req.ContentLength
+	b.state, b.patience, b.kept.pool = x, inbound.BodyChunkTimeout, x.buffers
 	if req.Body == http.NoBody {
 		b.source = nil
 	}
@@ -151,7 +154,8 @@ func (b *replayBody) close(failed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.mode == modeRecord {
-		b.mode, b.kept = modeForget, nil
+		b.mode = modeForget
+		b.kept.forget()
 	}
 	b.state.budget.Release(int64(b.taken))
 	b.taken = 0
@@ -177,15 +181,16 @@ func (b *replayBody) keep(p []byte) {
 	defer b.mu.Unlock()
 	switch b.mode {
 	case modeReserve:
-		b.kept = append(b.kept, p...)
+		b.kept.add(p, b.length)
 	case modeRecord:
-		if len(b.kept)+len(p) > replayLimit || !b.state.budget.TryAcquire(int64(len(p))) {
+		if b.kept.size+len(p) > replayLimit || !b.state.budget.TryAcquire(int64(len(p))) {
 			b.state.budget.Release(int64(b.taken))
-			b.mode, b.kept, b.taken = modeForget, nil, 0
+			b.mode, b.taken = modeForget, 0
+			b.kept.forget()
 			return
 		}
 		b.taken += len(p)
-		b.kept = append(b.kept, p...)
+		b.kept.add(p, b.length)
 	}
 }
 
@@ -193,7 +198,7 @@ func (b *replayBody) keep(p []byte) {
 func (b *replayBody) keptFrom(p []byte, offset int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return copy(p, b.kept[min(offset, len(b.kept)):])
+	return b.kept.copyFrom(p, offset)
 }
 
 // readLocked reads the app's body. The caller holds reading.

@@ -51,8 +51,8 @@ func TestKeptBody(t *testing.T) {
 		test.prepare(b)
 		b.keep(most)
 		b.keep(most[:1])
-		if len(b.kept) != test.kept {
-			t.Errorf("%s: %d bytes are kept, want %d", name, len(b.kept), test.kept)
+		if b.kept.size != test.kept {
+			t.Errorf("%s: %d bytes are kept, want %d", name, b.kept.size, test.kept)
 		}
 		b.close(true)
 		if !b.state.budget.TryAcquire(replayBudget) {

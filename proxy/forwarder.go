@@ -119,7 +119,7 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 			gate:    v.handler.Gate,
 		},
 		timing:    timing{began: time.Now()},
-		bodyState: bodyState{budget: v.handler.Budget, control: *http.NewResponseController(w)},
+		bodyState: bodyState{budget: v.handler.Budget, buffers: &u.buffers, control: *http.NewResponseController(w)},
 		header:    w.Header(),
 	}
 	defer x.end()

@@ -51,6 +51,7 @@ type timing struct {
 // the body in a goroutine of its own, also after the request is over.
 type bodyState struct {
 	budget    *semaphore.Weighted // for bodies that are kept
+	buffers   *bufferPool         // for the same
 	body      *replayBody         // nil before there is a token; then replay
 	replay    replayBody
 	control   http.ResponseController
