@@ -121,8 +121,9 @@ def present():
 
 
 def callers(around):
-    """Returns three instances of the program: one that asks nobody who calls, and two with a CALLERS_FILE, whose
-    app sends a key or a token (JWT). A token is remembered once it was checked."""
+    """Returns instances of the program: two that ask nobody who calls, and two with a CALLERS_FILE, whose app
+    sends a key or a token (JWT). A token is remembered once it was checked. The app of the second one sends the same
+    token, which is dropped there: so it is known what the longer header costs."""
     made = subprocess.run([around.binary, "key", "shop"], check=True, capture_output=True, text=True, timeout=30)
     key, line = made.stdout.strip(), made.stderr.strip().splitlines()[-1].strip()
     rules = """may: [{upstream: "*", methods: [GET, POST], paths: [/tickets, /orders]}]
@@ -142,6 +143,7 @@ callers:
     token = around.issuer.sign("report", "ticketproxy")
     return [
         ticketproxy(around, "none"),
+        ticketproxy(around, "unasked", f"Bearer {token}"),
         ticketproxy(around, "key", f"Bearer {key}", CALLERS_FILE=str(file)),
         ticketproxy(around, "token", f"Bearer {token}", CALLERS_FILE=str(file)),
     ]
