@@ -279,12 +279,16 @@ func (x *exchange) frame() bool {
 	case connection == nil, len(connection) == 1 && strings.EqualFold(connection[0], "keep-alive"):
 	case len(connection) == 1 && strings.EqualFold(connection[0], "close"):
 		res.Close = true
+		delete(res.Header, "Connection") // as ReadResponse does
 	default:
 		return false
 	}
 	head := x.req.Method == http.MethodHead
 	switch {
 	case bodiless(res.StatusCode):
+		if head {
+			res.ContentLength = -1
+		}
 		return length == nil && coding == nil
 	case length != nil:
 		n, err := strconv.ParseUint(length[0], 10, 63)
