@@ -47,6 +47,16 @@ func TestReasonPhraseOfA101(t *testing.T) {
 	is(t, "status", c.receive("GET").Status, "101 Switching Protocols")
 }
 
+// A 101 that nobody asked for does not join the app to the API, past all checks.
+func TestSwitchThatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, fields := range []string{"", "Connection: Upgrade\r\n", "Upgrade: websocket\r\n", "Connection: Upgrade\r\nUpgrade: websocket\r\n"} {
+		w := beginRaw(t, answering("HTTP/1.1 101 Switching Protocols\r\n"+fields+"\r\n"))
+		res, _ := w.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		is(t, "status", res.StatusCode, http.StatusBadGateway)
+	}
+}
+
 // HTTP/1.0 has no interim answers.
 func TestInterimAnswersAreNotSentToHTTP10(t *testing.T) {
 	t.Parallel()

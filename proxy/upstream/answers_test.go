@@ -289,6 +289,24 @@ func TestSwitchedProtocols(t *testing.T) {
 	})
 }
 
+// An answer that names no protocol switches to none. Nobody can write to its body.
+func TestSwitchWithoutName(t *testing.T) {
+	t.Parallel()
+	for _, fields := range []string{"", "Upgrade: x\r\n", "Connection: Upgrade\r\n", "Connection: Upgrade\r\nUpgrade:\r\n"} {
+		a := listen(t)
+		transport := a.transport()
+		c := a.get(transport)
+		p := a.accept()
+		p.request()
+		p.say("HTTP/1.1 101 Switching Protocols\r\n" + fields + "\r\n")
+		c.want("")
+		if _, ok := c.res.Body.(io.Writer); ok {
+			t.Errorf("after %q, the body can be written", fields)
+		}
+		is(t, "the rest", p.rest(), "")
+	}
+}
+
 // An upstream may answer before it reads, also if it reads a long header never.
 func TestAnswerBeforeRequest(t *testing.T) {
 	t.Parallel()

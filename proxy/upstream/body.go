@@ -10,6 +10,8 @@ import (
 	"net/http/httputil"
 	"net/textproto"
 	"sync/atomic"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // An answerBody is the body of an answer. Reads are one at a time; Close may be called with one.
@@ -36,9 +38,12 @@ func (x *exchange) beginBody() {
 		x.spoilt.Store(true)
 	}
 	switch {
-	case res.StatusCode == http.StatusSwitchingProtocols:
+	case switches(res):
 		res.Body = &switched{x: x}
 		return
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		x.spoilt.Store(true)
+		b.left = 0
 	case x.req.Method == http.MethodHead, bodiless(res.StatusCode):
 		b.left = 0
 	case len(res.TransferEncoding) > 0:
@@ -54,6 +59,14 @@ func (x *exchange) beginBody() {
 	if b.err != nil && x.memory.reserved == 0 {
 		res.Body = http.NoBody
 	}
+}
+
+// switches reports whether an answer switches to the protocol that it names. Without a name, nobody
+// asked for it: ReverseProxy (Go 1.26) compares the names, finds none in a request either, and would
+// join the app to the upstream.
+func switches(res *http.Response) bool {
+	return res.StatusCode == http.StatusSwitchingProtocols && res.Header.Get("Upgrade") != "" &&
+		httpguts.HeaderValuesContainsToken(res.Header["Connection"], "Upgrade")
 }
 
 // Read implements io.Reader. The last bytes come with io.EOF where that is known.

@@ -65,7 +65,6 @@ func leftOver(b []byte, req *http.Request) bool {
 //	bytes after an answer  ours closes the connection. net/http's keeps it, and closes it when it
 //	                       has read them
 //	HTTP/1.0               ours closes the connection, also with Connection: keep-alive
-//	101 not asked for      no difference here: ReverseProxy refuses it
 func FuzzAnswer(f *testing.F) {
 	log.SetOutput(io.Discard) // net/http says that it has read them
 	for _, text := range answers {
