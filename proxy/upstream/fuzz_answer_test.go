@@ -79,13 +79,20 @@ func FuzzAnswer(f *testing.F) {
 		if head {
 			req.Method = http.MethodHead
 		}
-		dial := func(context.Context, string, string) (net.Conn, error) { return newInbox(b), nil }
+		var last *inbox
+		dial := func(context.Context, string, string) (net.Conn, error) {
+			last = newInbox(b)
+			return last, nil
+		}
 		theirs := &http.Transport{DialContext: dial, DisableCompression: true}
 		want := outcomeOf(theirs, req)
 		theirs.CloseIdleConnections()
 		ours := New(Config{Dial: dial})
 		got := outcomeOf(ours, req)
-		got.kept = len(ours.idle()) > 0
+		eventually(t, "an end of the exchange", func() bool {
+			got.kept = len(ours.idle()) > 0
+			return got.kept || last.isClosed()
+		})
 		ours.Close()
 
 		if want.err == nil && want.res.StatusCode < 100 {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -37,10 +38,11 @@ type inbox struct {
 	bytes   *bytes.Reader
 	written chan struct{}
 	closed  chan struct{}
+	once    sync.Once
 }
 
 func newInbox(b []byte) *inbox {
-	return &inbox{bytes.NewReader(b), make(chan struct{}, 1), make(chan struct{})}
+	return &inbox{bytes: bytes.NewReader(b), written: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 func (i *inbox) Read(p []byte) (int, error) {
@@ -62,12 +64,17 @@ func (i *inbox) Write(p []byte) (int, error) {
 }
 
 func (i *inbox) Close() error {
+	i.once.Do(func() { close(i.closed) })
+	return nil
+}
+
+func (i *inbox) isClosed() bool {
 	select {
 	case <-i.closed:
+		return true
 	default:
-		close(i.closed)
+		return false
 	}
-	return nil
 }
 
 func (*inbox) LocalAddr() net.Addr              { return &net.TCPAddr{} }
