@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // arrived waits until there is something to read on each idle connection, and does not read it.
@@ -200,4 +201,54 @@ func TestNeverSentTwice(t *testing.T) {
 			is(t, method+": connections", a.dials.Load(), dials)
 		}
 	})
+}
+
+// Bytes that TLS has read together with an answer, and has not given out, are no answer to the next
+// request. Nor is the end of the connection missed.
+func TestRecordsThatCameWithAnAnswer(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*peer){
+		"an answer":    func(p *peer) { p.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong") },
+		"close_notify": func(p *peer) { p.Conn.(*tls.Conn).CloseWrite() },
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				a := listen(t).withTLS(version)
+				fronts := make(chan *corked, 2)
+				a.front = func(c net.Conn) net.Conn {
+					front := &corked{Conn: c}
+					fronts <- front
+					return front
+				}
+				transport := a.transport()
+				c := a.get(transport)
+				p, front := a.accept(), <-fronts
+				p.request()
+				front.held = []byte{}
+				p.say(ok)
+				end(p)
+				p.below.SetWriteDeadline(time.Time{}) // CloseWrite has set one
+				front.Conn.Write(front.held)
+				c.want("ok")
+				c = begin(t, transport, a.request("POST", strings.NewReader("body")))
+				a.accept().serve()
+				c.want("ok")
+			})
+		}
+	}
+}
+
+// A corked connection keeps what is written, once held is not nil.
+type corked struct {
+	net.Conn
+	held []byte
+}
+
+func (c *corked) Write(p []byte) (int, error) {
+	if c.held == nil {
+		return c.Conn.Write(p)
+	}
+	c.held = append(c.held, p...)
+	return len(p), nil
 }
