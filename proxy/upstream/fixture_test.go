@@ -8,14 +8,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -164,62 +161,6 @@ func (a *api) latest() *peer {
 	return a.last
 }
 
-// A peer is the upstream's end of a connection.
-type peer struct {
-	testing.TB
-	net.Conn
-	below net.Conn // the same without TLS
-	r     *bufio.Reader
-}
-
-// request reads a request, and its body.
-func (p *peer) request() (*http.Request, string) {
-	p.Helper()
-	req := p.header()
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
-		p.Fatalf("the upstream reads the body: %v", err)
-	}
-	return req, string(body)
-}
-
-// header reads a request's header.
-func (p *peer) header() *http.Request {
-	p.Helper()
-	p.SetReadDeadline(time.Now().Add(patience()))
-	req, err := http.ReadRequest(p.r)
-	if err != nil {
-		p.Fatalf("the upstream reads a request: %v", err)
-	}
-	return req
-}
-
-// say sends bytes.
-func (p *peer) say(text string) {
-	p.Helper()
-	p.SetWriteDeadline(time.Now().Add(patience()))
-	if _, err := io.WriteString(p.Conn, text); err != nil {
-		p.Errorf("the upstream answers: %v", err)
-	}
-}
-
-// answers answers a request, and reports whether there was one. An empty text is the request's body.
-func (p *peer) answers(text string) bool {
-	req, err := http.ReadRequest(p.r)
-	if err != nil {
-		return false
-	}
-	body, err := io.ReadAll(req.Body)
-	if err != nil {
-		return false
-	}
-	if text == "" {
-		text = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	}
-	_, err = p.Write([]byte(text))
-	return err == nil
-}
-
 // serveAll answers all requests as answers does, until stop is called.
 func (a *api) serveAll(text string) (stop func()) {
 	done := make(chan struct{})
@@ -240,78 +181,7 @@ func (a *api) serveAll(text string) (stop func()) {
 	return func() { close(done); a.close(); all.Wait() }
 }
 
-// rest returns all bytes until the connection ends.
-func (p *peer) rest() string {
-	p.Helper()
-	p.SetReadDeadline(time.Now().Add(patience()))
-	b, err := io.ReadAll(p.r)
-	if errors.Is(err, context.DeadlineExceeded) || err != nil && strings.Contains(err.Error(), "timeout") {
-		p.Errorf("the connection stays open: %v", err)
-	}
-	return string(b)
-}
-
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-// serve answers one request with ok.
-func (p *peer) serve() {
-	p.Helper()
-	p.request()
-	p.say(ok)
-}
-
-// A call is a request that is under way.
-type call struct {
-	testing.TB
-	res  *http.Response
-	body string
-	err  error // of RoundTrip, or of the answer's body
-	done chan struct{}
-}
-
-// begin sends a request and reads its answer to its end.
-func begin(t testing.TB, transport http.RoundTripper, req *http.Request) *call {
-	c := &call{TB: t, done: make(chan struct{})}
-	go func() {
-		defer close(c.done)
-		if c.res, c.err = transport.RoundTrip(req); c.err != nil {
-			return
-		}
-		defer c.res.Body.Close()
-		var b []byte
-		b, c.err = io.ReadAll(c.res.Body)
-		c.body = string(b)
-	}()
-	return c
-}
-
-// end waits for the end of the call.
-func (c *call) end() error {
-	c.Helper()
-	select {
-	case <-c.done:
-	case <-time.After(patience()):
-		c.Fatal("the call does not end")
-	}
-	return c.err
-}
-
-// want waits for an answer with this body.
-func (c *call) want(body string) {
-	c.Helper()
-	if err := c.end(); err != nil {
-		c.Errorf("the call failed: %v", err)
-	} else if c.body != body {
-		c.Errorf("the answer is %q, want %q", c.body, body)
-	}
-}
-
-func (c *call) fails(with error) {
-	c.Helper()
-	if err := c.end(); !errors.Is(err, with) {
-		c.Errorf("the call ended with %v, want %v", err, with)
-	}
-}
 
 // request makes a request to the api. Its scheme is https with TLS.
 func (a *api) request(method string, body io.Reader, header ...string) *http.Request {
@@ -387,20 +257,6 @@ func (a *api) withTLS(version uint16) *api {
 	return a
 }
 
-// A body is a request's body that a test writes. It counts how often it was closed.
-type body struct {
-	io.Reader
-	closed atomic.Int32
-}
-
-func (b *body) Close() error {
-	b.closed.Add(1)
-	if c, ok := b.Reader.(io.Closer); ok {
-		c.Close()
-	}
-	return nil
-}
-
 func is[T comparable](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -417,6 +273,3 @@ func eventually(t testing.TB, what string, done func() bool) {
 		}
 	}
 }
-
-// chunk is a part of a chunked body.
-func chunk(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
