@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -101,6 +104,37 @@ func TestCancelledBefore(t *testing.T) {
 	}
 }
 
+// A request that is cancelled when its answer has come, and was not read, is answered. Its connection
+// serves nobody.
+func TestCancelBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := pipes(t)
+		transport := a.transport()
+		ctx, cancel := context.WithCancel(t.Context())
+		got := make(chan *http.Response, 1)
+		go func() {
+			res, err := transport.RoundTrip(a.request("GET", nil).WithContext(ctx))
+			if err != nil {
+				t.Error(err)
+			}
+			got <- res
+		}()
+		p := a.accept()
+		p.request()
+		p.say(ok)
+		res := <-got
+		cancel()
+		synctest.Wait()
+		if b, err := io.ReadAll(res.Body); string(b) != "ok" || err != nil {
+			t.Errorf("got %q, %v", b, err)
+		}
+		res.Body.Close()
+		synctest.Wait()
+		is(t, "idle connections", len(transport.idle()), 0)
+	})
+}
+
 // A request that is cancelled after its answer's end harms nobody: neither the body that was read,
 // nor who has the connection then.
 func TestCancelAfterTheEnd(t *testing.T) {
@@ -170,6 +204,29 @@ func TestCloseWaitsForNobody(t *testing.T) {
 		res.Body.Close()
 		is(t, "the wait", time.Since(start), 0)
 		p.rest()
+	})
+}
+
+// A bound of what is still to be written does not undo an interruption.
+func TestInterruptedWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer there.Close()
+		defer here.Close()
+		c := newConn(here, nil)
+		start := time.Now()
+		c.writeUntil(start.Add(lateBody))
+		if _, err := c.Conn.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+		is(t, "the wait", time.Since(start), lateBody)
+		c.interrupt(errBroken)
+		c.writeUntil(time.Now().Add(time.Hour))
+		if _, err := c.Conn.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+		is(t, "the wait", time.Since(start), lateBody)
 	})
 }
 

@@ -117,6 +117,15 @@ func (c *conn) interrupt(err error) {
 	}
 }
 
+// writeUntil has writes end at a time, unless an interruption has ended them.
+func (c *conn) writeUntil(due time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.Conn.SetWriteDeadline(due)
+	}
+}
+
 // CloseWrite ends one direction of a connection that has switched protocols.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

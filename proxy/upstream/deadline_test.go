@@ -53,7 +53,7 @@ func TestTimeoutIsExact(t *testing.T) {
 func TestTimeoutError(t *testing.T) {
 	t.Parallel()
 	var timeout net.Error
-	if !errors.As(timeoutError{}, &timeout) || !timeout.Timeout() || !errors.Is(timeoutError{}, context.DeadlineExceeded) {
+	if !errors.As(error(timeoutError{}), &timeout) || !timeout.Timeout() || !errors.Is(timeoutError{}, context.DeadlineExceeded) {
 		t.Error("a time-out is no time-out")
 	}
 }

@@ -110,6 +110,24 @@ func TestTimeoutAfterExpect(t *testing.T) {
 	})
 }
 
+// A 100 that comes before the header is written has the body follow the header.
+func TestContinueBeforeTheHeader(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := pipes(t)
+		start := time.Now()
+		c, _ := a.expecting(a.transport())
+		p := a.accept()
+		p.say("HTTP/1.1 100 Continue\r\n\r\n")
+		synctest.Wait()
+		_, body := p.request()
+		is(t, "the body", body, "body")
+		p.say(ok)
+		c.want("ok")
+		is(t, "the wait", time.Since(start), 0)
+	})
+}
+
 // A part of an answer is not waited for longer than an answer.
 func TestTimeoutWithinExpect(t *testing.T) {
 	t.Parallel()

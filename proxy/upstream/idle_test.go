@@ -101,6 +101,7 @@ func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := pipes(t)
 		transport := a.transport()
+		start := time.Now()
 		first, second := a.get(transport), a.get(transport)
 		p, q := a.accept(), a.accept()
 		p.serve()
@@ -117,8 +118,26 @@ func TestClose(t *testing.T) {
 		third.want("ok")
 		r.rest()
 		is(t, "idle connections", len(transport.idle()), 0)
+		is(t, "the time until all are closed", time.Since(start), 0)
 		transport.Close()
 	})
+}
+
+// A request that says so closes the connection.
+func TestRequestCloses(t *testing.T) {
+	t.Parallel()
+	a := listen(t)
+	transport := a.transport()
+	req := a.request("GET", nil)
+	req.Close = true
+	c := begin(t, transport, req)
+	p := a.accept()
+	got, _ := p.request()
+	is(t, "the upstream is told", got.Close, true)
+	p.say(ok)
+	c.want("ok")
+	is(t, "the rest", p.rest(), "")
+	is(t, "idle connections", len(transport.idle()), 0)
 }
 
 func TestCloseIdleConnections(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A gate is a dialer whose dials end when a test says so, in the order in which they began.
@@ -194,6 +195,29 @@ func TestIdleConnectionServesWhoWaits(t *testing.T) {
 		g.end(nil)
 		synctest.Wait()
 		is(t, "idle connections", len(transport.idle()), 3)
+	})
+}
+
+// A connection that has become old during a request does not serve the one that waits.
+func TestOldConnectionServesNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, g, transport := gated(t)
+		first := a.get(transport)
+		is(t, "dials", g.count(), 1)
+		g.end(nil)
+		p := a.accept()
+		p.header()
+		p.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		time.Sleep(maxAge)
+		second := a.get(transport)
+		is(t, "dials", g.count(), 1)
+		p.say("ok")
+		first.want("ok")
+		is(t, "the rest", p.rest(), "")
+		g.end(nil)
+		a.accept().serve()
+		second.want("ok")
 	})
 }
 

@@ -128,6 +128,6 @@ func frame(room *chunkBuffer, n int) []byte {
 func (x *exchange) hurry() {
 	if x.parts.Load() > 1 {
 		x.answer.hurried = true
-		x.conn.SetWriteDeadline(time.Now().Add(lateBody))
+		x.conn.writeUntil(time.Now().Add(lateBody))
 	}
 }
