@@ -3,6 +3,7 @@ package upstream
 import (
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -110,6 +111,18 @@ func TestWrongLength(t *testing.T) {
 				is(t, "idle connections", len(transport.idle()), 0)
 			})
 		}
+	}
+}
+
+// A length that no body has is no reason to take memory for it.
+func TestVeryLongLength(t *testing.T) {
+	t.Parallel()
+	a := listen(t)
+	transport := a.transport()
+	req := a.request("POST", &whole{strings.NewReader("body")})
+	req.ContentLength = math.MaxInt64
+	if err := begin(t, transport, req).end(); err == nil || !strings.Contains(err.Error(), "bytes early") {
+		t.Errorf("got %v", err)
 	}
 }
 

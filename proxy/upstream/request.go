@@ -149,7 +149,7 @@ func withoutZone(host string) string {
 func (x *exchange) join() error {
 	body, ok := x.body.(Whole)
 	head := len(x.head)
-	if !ok || x.expects || x.length < 0 || int64(head)+x.length > joinLimit || !body.Whole() {
+	if !ok || x.expects || x.length < 0 || x.length > int64(joinLimit-head) || !body.Whole() {
 		return nil
 	}
 	x.head = slices.Grow(x.head, int(x.length)+1)[:head+int(x.length)]
