@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -139,6 +140,28 @@ func TestOnWait(t *testing.T) {
 		res.Body.Close()
 		is(t, "idle connections", len(transport.idle()), 1)
 	})
+}
+
+// An idle connection keeps nothing of the request that it served.
+func TestIdleConnectionKeepsNoWaiter(t *testing.T) {
+	t.Parallel()
+	a := listen(t)
+	transport := a.transport()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		res, err := transport.RoundTrip(a.request("GET", nil))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		res.Body.(interface{ OnWait(Waiter) }).OnWait(make(waits, 1))
+		io.ReadAll(res.Body) // which does not wait
+		res.Body.Close()
+	}()
+	a.accept().serve()
+	<-ended
+	is(t, "the waiter", transport.idle()[0].watch.waiter, nil)
 }
 
 type waits chan struct{}
