@@ -28,6 +28,10 @@ const (
 	// maxDials is how many connections are made at a time to one host. More requests than that
 	// wait for these, or for a connection that becomes idle.
 	maxDials = 64
+	// maxWait is how long a request waits until it ends with the next error of a dial, whoever that
+	// was for. Otherwise, requests to a host that drops packets would wait for one another's dials,
+	// and longer the more of them there are.
+	maxWait = 20 * time.Second
 	// dialTimeout bounds the making of one connection. The dialer, the TLS handshake and a proxy
 	// on the way have bounds of their own, which are reached before.
 	dialTimeout = 2 * time.Minute
@@ -113,7 +117,10 @@ type pool struct {
 }
 
 // A waiter is a request that waits for a connection. It is served once.
-type waiter struct{ ready chan delivery }
+type waiter struct {
+	ready chan delivery
+	since time.Time
+}
 
 // A delivery is a connection, or why there is none.
 type delivery struct {
@@ -138,7 +145,7 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 		}
 		go c.Close()
 	}
-	w := &waiter{make(chan delivery, 1)}
+	w := &waiter{make(chan delivery, 1), now}
 	p.waiting = append(p.waiting, w)
 	p.dialMore()
 	p.mu.Unlock()
@@ -185,9 +192,18 @@ func (p *pool) dialOne() {
 	if err == nil {
 		p.putLocked(newConn(raw, p))
 	} else {
-		p.serve(delivery{err: err})
+		p.failLocked(err)
 	}
 	p.dialMore()
+}
+
+// failLocked ends the request that waits longest with an error of a dial, and all that have waited for
+// maxWait.
+func (p *pool) failLocked(err error) {
+	p.serve(delivery{err: err})
+	for now := time.Now(); len(p.waiting) > 0 && now.Sub(p.waiting[0].since) >= maxWait; {
+		p.serve(delivery{err: err})
+	}
 }
 
 // put takes back a connection that can serve another request.

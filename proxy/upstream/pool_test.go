@@ -331,7 +331,7 @@ func TestAbandon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &waiter{make(chan delivery, 1)}
+	w := &waiter{ready: make(chan delivery, 1)}
 	w.ready <- delivery{conn: c}
 	p.abandon(w)
 	is(t, "idle connections", len(transport.idle()), 1)
