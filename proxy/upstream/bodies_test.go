@@ -78,6 +78,7 @@ func TestChunkedRequest(t *testing.T) {
 			}
 			p.say(ok)
 			c.want("ok")
+			synctest.Wait() // the goroutine that sends gives the connection back
 		}
 		is(t, "connections", a.dials.Load(), 1)
 	})
