@@ -43,6 +43,13 @@ func (s *server) secure(t *testing.T, a authority) {
 	s.start(t)
 }
 
+// lostAlert reports whether the server's refusal of a client's certificate was lost. With TLS 1.3, it comes
+// when the client's handshake has ended, and the server closes the connection: what the client writes then
+// may have the refusal dropped.
+func lostAlert(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "connection reset by peer") || strings.Contains(err.Error(), "broken pipe"))
+}
+
 // TestServerTLS tests that a real server must prove who it is, by a name and an authority,
 // and that a client can do so by a certificate.
 func TestServerTLS(t *testing.T) {
@@ -90,6 +97,9 @@ func TestServerTLS(t *testing.T) {
 			continue
 		}
 		for _, err := range []error{probed, loaded} {
+			if strings.Contains(tt.parameters, "sslcert=") && lostAlert(err) {
+				continue
+			}
 			if err == nil || !strings.Contains(err.Error(), tt.err) || !strings.Contains(hint.Of(err), tt.hint) ||
 				errors.Is(err, tokens.ErrUnavailable) {
 				t.Errorf("%s: %v; hint %q", tt.name, err, hint.Of(err))
