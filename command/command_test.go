@@ -100,7 +100,7 @@ func TestStatusWaitAndShutdown(t *testing.T) {
 	})
 }
 
-// wait ends soon on an account that only a person can help, status prints JSON, and both
+// wait ends at once on an account that only a person can help, status prints JSON, and both
 // say when no instance is running.
 func TestWaitOnADeadAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -67,7 +67,46 @@ func Login(ctx context.Context, env *Env, args []string) error {
 		Listen:  env.Network.Bind,
 		Browse:  env.browse(),
 	}
-	return errors.Join(flow.Run(ctx), account.Close())
+	if err := errors.Join(flow.Run(ctx), account.Close()); err != nil {
+		return err
+	}
+	env.awaitTakeUp(ctx, u.Name)
+	return nil
+}
+
+// takeUp is how long login gives a running instance to take up what was stored. An instance looks at
+// its state every second.
+const takeUp = 2 * time.Second
+
+// awaitTakeUp waits until no running instance calls the account dead, so that wait may follow login.
+// Where no instance can be asked, it waits for nothing.
+func (e *Env) awaitTakeUp(ctx context.Context, account string) {
+	instance, err := e.adminClient()
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, takeUp)
+	defer cancel()
+	for instance.callsDead(ctx, account) {
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// callsDead reports whether the instance says that an account needs a person.
+func (a *adminClient) callsDead(ctx context.Context, account string) bool {
+	status, _, err := a.status(ctx)
+	if err != nil {
+		return false
+	}
+	for _, dead := range status.Dead() {
+		if dead.Account == account {
+			return true
+		}
+	}
+	return false
 }
 
 // browse returns the function that opens a web page for the person. The browser does not get

@@ -12,10 +12,6 @@ import (
 	"ticketproxy/hint"
 )
 
-// takeUp is how long wait gives a running instance to take up what a login has just stored. An
-// instance looks at its state every second.
-const takeUp = 2 * time.Second
-
 // Wait blocks until a running instance is ready, or an account needs a person.
 func Wait(ctx context.Context, env *Env, args []string) error {
 	flags := flag.NewFlagSet("wait", flag.ContinueOnError)
@@ -34,19 +30,15 @@ func Wait(ctx context.Context, env *Env, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
 	last := errors.New("it was not asked yet")
-	var deadSince time.Time // zero while no account is dead
 	for {
 		dead, err := instance.readiness(ctx)
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil: // err may say only that
-		case !dead:
-			last, deadSince = err, time.Time{}
-		case deadSince.IsZero():
-			last, deadSince = err, time.Now()
-		case time.Since(deadSince) >= takeUp:
+		case dead:
 			return err
+		case ctx.Err() == nil: // otherwise err may say only that
+			last = err
 		}
 		select {
 		case <-ctx.Done():
