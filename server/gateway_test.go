@@ -165,6 +165,7 @@ func (g *gateway) start(more []string) {
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- g.Run(ctx, func([]net.Addr) { close(ready) }) }()
 	<-ready
+	synctest.Wait() // for the first tokens
 	g.end = sync.OnceFunc(func() {
 		cancel()
 		transport.CloseIdleConnections()
@@ -233,7 +234,10 @@ func (g *gateway) answerAPI(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, "hello")
 }
 
-func answerIssuer(w http.ResponseWriter, _ *http.Request) {
+// answerIssuer reads the request first. A server that answers without that closes the
+// connection under the client's write, and the client may lose the answer.
+func answerIssuer(w http.ResponseWriter, r *http.Request) {
+	io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, `{"access_token":"access-token","token_type":"Bearer","expires_in":3600}`)
 }
