@@ -187,7 +187,8 @@ func TestLongAnswerFindsNoMemory(t *testing.T) {
 	})
 }
 
-// TestAppLeavesWhileItsAnswerWaitsForMemory checks that such a request ends at once.
+// TestAppLeavesWhileItsAnswerWaitsForMemory checks that such a request ends at once, when it has been
+// served for so long that its connection is watched.
 func TestAppLeavesWhileItsAnswerWaitsForMemory(t *testing.T) {
 	virtual(t, func(t *testing.T) {
 		release := make(chan bool)
@@ -207,6 +208,7 @@ func TestAppLeavesWhileItsAnswerWaitsForMemory(t *testing.T) {
 			c.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			synctest.Wait()
 		}
+		time.Sleep(50 * time.Millisecond)
 		began := time.Now()
 		second.Close()
 		synctest.Wait()

@@ -74,6 +74,7 @@ type Conn struct {
 	arrived    atomic.Bool // the app has sent all of a request, and no more
 	closing    atomic.Bool
 	serving    atomic.Bool // a request, or another protocol: a handler writes
+	watch      watch
 	peer       peer
 	attached   any // to the request that is served
 	proof      any // that an Authenticator keeps
@@ -147,6 +148,7 @@ func (c *Conn) linger() {
 
 func (c *Conn) end() error {
 	err := c.Conn.Close()
+	c.watch.end()
 	c.releaseHeader(true)
 	c.slot.release()
 	return err
@@ -156,7 +158,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if c.refused {
 		return 0, io.EOF
 	}
-	n, err := c.Conn.Read(p)
+	if len(p) == 1 && c.arrived.Load() { // net/http reads in the background, and nothing else does so
+		c.want()
+		return 0, nil
+	}
+	n, err := c.next(p)
 	if err != nil && c.answerCleartext(err) {
 		c.refused = true
 		return 0, io.EOF

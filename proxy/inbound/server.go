@@ -83,7 +83,8 @@ func NewServer(handler http.Handler, limiter *ConnLimiter, log *zap.Logger) *Ser
 }
 
 func (s *Server) connContext(ctx context.Context, c net.Conn) context.Context {
-	ctx = context.WithValue(ctx, connKey{}, c)
+	conn := c.(*Conn)
+	ctx, conn.watch.gone = context.WithCancel(context.WithValue(ctx, connKey{}, conn))
 	if s.draining.Load() {
 		return context.WithValue(ctx, lateKey{}, true)
 	}
