@@ -135,46 +135,51 @@ func TestChunksThatCouldBeReadInTwoWays(t *testing.T) {
 		{name: "a request after", raw: chunked + "3\r\nabc\r\n0\r\n\r\nGET /b HTTP/1.1\r\n" + local, want: "200, 200", seen: abc + sent("GET /b")},
 		{name: "without an end", raw: chunked + "3\r\nabc\r\n", want: "waits", seen: out + "3\r\nabc\r\n", once: true},
 		{name: "without the last line", raw: chunked + "3\r\nabc\r\n0\r\n", want: "waits", seen: out + "3\r\nabc\r\n", once: true},
-		{name: "chunk shorter than its size", raw: chunked + "3\r\nab\r\n0\r\n\r\n", want: "400 bad_request, close", seen: out + "3\r\nab\r\r\n", once: true},
 		{name: "without an announced trailer", raw: post + "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", want: "200", seen: abc},
 	}
 	for name, body := range map[string]string{
-		"0x":                          "0x3\r\nabc\r\n0\r\n\r\n",
-		"0X":                          "0X3\r\nabc\r\n0\r\n\r\n",
-		"plus":                        "+3\r\nabc\r\n0\r\n\r\n",
-		"minus":                       "-3\r\nabc\r\n0\r\n\r\n",
-		"minus zero":                  "-0\r\n\r\n",
-		"no size":                     "\r\nabc\r\n0\r\n\r\n",
-		"extension alone":             ";a=b\r\nabc\r\n0\r\n\r\n",
-		"not hexadecimal":             "g\r\nabc\r\n0\r\n\r\n",
-		"underscore":                  "0_3\r\nabc\r\n0\r\n\r\n",
-		"past 64 bits":                "10000000000000003\r\nabc\r\n0\r\n\r\n",
-		"many zeros":                  "00000000000000003\r\nabc\r\n0\r\n\r\n",
-		"leading space":               " 3\r\nabc\r\n0\r\n\r\n",
-		"space within":                "0 3\r\nabc\r\n0\r\n\r\n",
-		"bare LF after the size":      "3\nabc\r\n0\r\n\r\n",
-		"bare CR after the size":      "3\rabc\r\n0\r\n\r\n",
-		"bare LF in the extension":    "3;a\nabc\r\n0\r\n\r\n",
-		"bare CR in the extension":    "3;a\rb\r\nabc\r\n0\r\n\r\n",
-		"NUL after the size":          "3\x00\r\nabc\r\n0\r\n\r\n",
-		"vertical tab after":          "3\v\r\nabc\r\n0\r\n\r\n",
-		"full-width digit":            "３\r\nabc\r\n0\r\n\r\n",
-		"very long size line":         strings.Repeat("0", 5000) + "3\r\nabc\r\n0\r\n\r\n",
-		"very long extension":         "3;" + strings.Repeat("a", 5000) + "\r\nabc\r\n0\r\n\r\n",
-		"bare LF after the last size": "0\n\r\n",
-		"a request, not a chunk":      "GET /smuggled HTTP/1.1\r\n" + local,
-		"extension's CR LF misplaced": "3;a\r\r\nabc\r\n0\r\n\r\n",
+		"0x":                     "0x3\r\nabc\r\n0\r\n\r\n",
+		"0X":                     "0X3\r\nabc\r\n0\r\n\r\n",
+		"plus":                   "+3\r\nabc\r\n0\r\n\r\n",
+		"minus":                  "-3\r\nabc\r\n0\r\n\r\n",
+		"minus zero":             "-0\r\n\r\n",
+		"no size":                "\r\nabc\r\n0\r\n\r\n",
+		"extension alone":        ";a=b\r\nabc\r\n0\r\n\r\n",
+		"not hexadecimal":        "g\r\nabc\r\n0\r\n\r\n",
+		"underscore":             "0_3\r\nabc\r\n0\r\n\r\n",
+		"past 64 bits":           "10000000000000003\r\nabc\r\n0\r\n\r\n",
+		"space within":           "0 3\r\nabc\r\n0\r\n\r\n",
+		"bare CR after the size": "3\rabc\r\n0\r\n\r\n",
+		"NUL after the size":     "3\x00\r\nabc\r\n0\r\n\r\n",
+		"vertical tab after":     "3\v\r\nabc\r\n0\r\n\r\n",
+		"full-width digit":       "３\r\nabc\r\n0\r\n\r\n",
+		"very long size line":    strings.Repeat("0", 5000) + "3\r\nabc\r\n0\r\n\r\n",
+		"very long extension":    "3;" + strings.Repeat("a", 5000) + "\r\nabc\r\n0\r\n\r\n",
+		"a request, not a chunk": "GET /smuggled HTTP/1.1\r\n" + local,
 	} {
 		rows = append(rows, row{name: name, raw: chunked + body, want: "400 bad_request, close", seen: out, once: true})
 	}
 	for name, body := range map[string]string{
 		"no CR LF after the chunk":   "3\r\nabc0\r\n\r\n",
-		"bare LF after the chunk":    "3\r\nabc\n0\r\n\r\n",
 		"bare CR after the chunk":    "3\r\nabc\r0\r\n\r\n",
 		"chunk longer than its size": "3\r\nabcd\r\n0\r\n\r\n",
 		"last size not a number":     "3\r\nabc\r\nx\r\n\r\n",
 	} {
 		rows = append(rows, row{name: name, raw: chunked + body, want: "400 bad_request, close", seen: out + "3\r\nabc\r\n", once: true})
+	}
+	// These look whole, so the body is read before anything is sent.
+	for name, body := range map[string]string{
+		"chunk shorter than its size": "3\r\nab\r\n0\r\n\r\n",
+		"many zeros":                  "00000000000000003\r\nabc\r\n0\r\n\r\n",
+		"leading space":               " 3\r\nabc\r\n0\r\n\r\n",
+		"bare LF after the size":      "3\nabc\r\n0\r\n\r\n",
+		"bare LF in the extension":    "3;a\nabc\r\n0\r\n\r\n",
+		"bare CR in the extension":    "3;a\rb\r\nabc\r\n0\r\n\r\n",
+		"bare LF after the last size": "0\n\r\n",
+		"extension's CR LF misplaced": "3;a\r\r\nabc\r\n0\r\n\r\n",
+		"bare LF after the chunk":     "3\r\nabc\n0\r\n\r\n",
+	} {
+		rows = append(rows, row{name: name, raw: chunked + body, want: "400 bad_request, close", once: true})
 	}
 	corpus(t, rows)
 }

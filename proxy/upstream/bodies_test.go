@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 )
 
@@ -68,19 +69,74 @@ func TestChunkedRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := pipes(t)
 		transport := a.transport()
-		for _, text := range []string{"", "x", strings.Repeat("0123456789", 10000)} {
-			req := a.request("POST", io.MultiReader(strings.NewReader(text)))
-			c := begin(t, transport, req)
-			p := a.latest()
-			got, body := p.request()
-			if len(got.TransferEncoding) != 1 || body != text {
-				t.Errorf("got %v and %d bytes, want %d", got.TransferEncoding, len(body), len(text))
+		for _, length := range []int{0, 1, 4 << 10, joinLimit - 100, joinLimit, 100_000} {
+			text := strings.Repeat("0123456789", length/10+1)[:length]
+			for _, source := range []io.Reader{
+				io.MultiReader(strings.NewReader(text)),
+				&whole{strings.NewReader(text)},
+				&whole{iotest.OneByteReader(strings.NewReader(text))},
+				&whole{iotest.DataErrReader(strings.NewReader(text))},
+			} {
+				c := begin(t, transport, a.request("POST", source))
+				p := a.latest()
+				got, body := p.request()
+				if len(got.TransferEncoding) != 1 || body != text {
+					t.Errorf("%T: got %v and %d bytes, want %d", source, got.TransferEncoding, len(body), length)
+				}
+				p.say(ok)
+				c.want("ok")
+				synctest.Wait() // the goroutine that sends gives the connection back
 			}
-			p.say(ok)
-			c.want("ok")
-			synctest.Wait() // the goroutine that sends gives the connection back
 		}
 		is(t, "connections", a.dials.Load(), 1)
+	})
+}
+
+// A chunked body that is in memory is one write with the header; of a longer one, its beginning is.
+func TestChunkedWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := pipes(t)
+		transport := a.transport()
+		const header = "POST /path HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n"
+		for text, want := range map[string]string{
+			"":     header + "0\r\n\r\n",
+			"body": header + "4\r\nbody\r\n0\r\n\r\n",
+		} {
+			c := begin(t, transport, a.request("POST", &whole{strings.NewReader(text)}))
+			p := a.latest()
+			is(t, "the first write", p.write(), want)
+			p.say(ok)
+			c.want("ok")
+			synctest.Wait()
+		}
+		c := begin(t, transport, a.request("POST", &whole{strings.NewReader(strings.Repeat("x", joinLimit))}))
+		p := a.latest()
+		first := p.write()
+		if !strings.HasPrefix(first, header+"3f") || len(first) > joinLimit || len(first) < joinLimit-chunkRoom {
+			t.Errorf("the first write has %d bytes: %.100q", len(first), first)
+		}
+		is(t, "the last write", p.write()+p.write(), "54\r\n"+strings.Repeat("x", 0x54)+"\r\n0\r\n\r\n")
+		p.say(ok)
+		c.want("ok")
+	})
+}
+
+// A chunked body that breaks off is never sent as if it were whole.
+func TestChunkedBodyBreaksOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, broken := range []error{errBroken, io.ErrUnexpectedEOF} {
+			a := pipes(t)
+			transport := a.transport()
+			source := &body{Reader: io.MultiReader(strings.NewReader("bo"), iotest.ErrReader(broken))}
+			c := begin(t, transport, a.request("POST", &wholeBody{source}))
+			if err := c.end(); !errors.Is(err, broken) {
+				t.Errorf("got %v", err)
+			}
+			is(t, "the body was closed", source.closed.Load() > 0, true)
+			is(t, "connections", a.dials.Load(), 0)
+		}
 	})
 }
 

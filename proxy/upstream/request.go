@@ -148,10 +148,14 @@ func withoutZone(host string) string {
 // join reads a body that is whole into the same write as the header.
 func (x *exchange) join() error {
 	body, ok := x.body.(Whole)
-	head := len(x.head)
-	if !ok || x.expects || x.length < 0 || x.length > int64(joinLimit-head) || !body.Whole() {
+	room := joinLimit - len(x.head)
+	switch {
+	case !ok || x.expects || room < int(min(x.length, joinLimit)) || !body.Whole():
 		return nil
+	case x.length < 0:
+		return x.joinChunks(body, room)
 	}
+	head := len(x.head)
 	x.head = slices.Grow(x.head, int(x.length)+1)[:head+int(x.length)]
 	if n, err := io.ReadFull(body, x.head[head:]); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -162,7 +166,43 @@ func (x *exchange) join() error {
 	if err := readEnd(body, x.head[len(x.head):len(x.head)+1]); err != nil {
 		return err
 	}
+	x.joined()
+	return nil
+}
+
+// joinChunks is join for a body whose length is not known. What there is no room for is sent later.
+func (x *exchange) joinChunks(body io.Reader, room int) error {
+	const overhead = chunkRoom + 2 + len(lastChunk)
+	if room <= overhead {
+		return nil
+	}
+	part := x.transport.newPart()
+	defer x.transport.copies.Put(part)
+	n, err := readUpTo(body, part[chunkRoom:chunkRoom+room-overhead])
+	if n > 0 {
+		x.head = append(x.head, frame(part, n)...)
+	}
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	x.head = append(x.head, lastChunk...)
+	x.joined()
+	return nil
+}
+
+// readUpTo fills p, unless the body ends before. Unlike io.ReadFull, it keeps a body's end apart from
+// a body that breaks off.
+func readUpTo(body io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var part int
+		part, err = body.Read(p[n:])
+		n += part
+	}
+	return n, err
+}
+
+// joined ends a body that is in x.head.
+func (x *exchange) joined() {
 	x.closeBody()
 	x.body = nil
-	return nil
 }

@@ -45,15 +45,22 @@ const chunkRoom = 10
 
 const copySize = 32 << 10
 
+const lastChunk = "0\r\n\r\n"
+
 // A chunkBuffer has a part of a body, with room for what makes a chunk of it.
 type chunkBuffer [chunkRoom + copySize + 2]byte
 
+func (t *Transport) newPart() *chunkBuffer {
+	part, ok := t.copies.Get().(*chunkBuffer)
+	if !ok {
+		part = new(chunkBuffer)
+	}
+	return part
+}
+
 // copyBody sends the body. Each part that is read is written at once.
 func (x *exchange) copyBody() error {
-	room, ok := x.transport.copies.Get().(*chunkBuffer)
-	if !ok {
-		room = new(chunkBuffer)
-	}
+	room := x.transport.newPart()
 	defer x.transport.copies.Put(room)
 	if x.length < 0 {
 		return x.copyChunks(room)
@@ -106,7 +113,7 @@ func (x *exchange) copyChunks(room *chunkBuffer) error {
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):
-			_, err = io.WriteString(x.conn.Conn, "0\r\n\r\n")
+			_, err = io.WriteString(x.conn.Conn, lastChunk)
 			return err
 		default:
 			return bodyError{err}
