@@ -22,7 +22,8 @@ type conn struct {
 	watch *watchedConn // below TLS; nil where the connection is no socket
 	r     *bufio.Reader
 	born  time.Time
-	since time.Time // it became idle
+	since time.Time     // it became idle
+	keep  time.Duration // how long it may be idle and still serve a request
 
 	// reused reports whether the upstream may have closed the connection since it was last
 	// looked at.
@@ -42,7 +43,7 @@ type readWait struct {
 }
 
 func newConn(raw net.Conn, p *pool) *conn {
-	c := &conn{Conn: raw, pool: p, born: time.Now()}
+	c := &conn{Conn: raw, pool: p, born: time.Now(), keep: maxIdleTime}
 	c.watch = watchedOf(raw)
 	c.r = bufio.NewReaderSize(c, readBuffer)
 	return c
@@ -51,7 +52,7 @@ func newConn(raw net.Conn, p *pool) *conn {
 // usable reports whether a connection that was idle may serve a request.
 func (c *conn) usable(now time.Time) bool {
 	slept := now.Round(0).Sub(c.since.Round(0)) - now.Sub(c.since)
-	return now.Sub(c.born) < maxAge && now.Sub(c.since) < maxIdleTime && slept.Abs() < maxSleep
+	return now.Sub(c.born) < maxAge && now.Sub(c.since) < c.keep && slept.Abs() < maxSleep
 }
 
 // Read reads until c.due. It returns a timeoutError then, and can be called again.

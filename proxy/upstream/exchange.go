@@ -188,6 +188,7 @@ func (x *exchange) closeBody() {
 func (x *exchange) headerRead() {
 	x.mu.Lock()
 	x.answered = true
+	x.conn.keep = keepTime(x.res.Header)
 	x.conn.waitUntil(time.Time{})
 	refused := x.waitsLocked()
 	x.mu.Unlock()

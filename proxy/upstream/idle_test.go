@@ -90,7 +90,7 @@ func TestUsable(t *testing.T) {
 		"a sleep":          {time.Second, time.Second, 6 * time.Second, false},
 		"a clock set back": {time.Second, time.Second, -6 * time.Second, false},
 	} {
-		c := &conn{born: now.Add(-test.born), since: now.Add(-test.since)}
+		c := &conn{born: now.Add(-test.born), since: now.Add(-test.since), keep: maxIdleTime}
 		is(t, name, c.usable(shift(now, test.slept)), test.want)
 	}
 }
