@@ -214,7 +214,7 @@ func answerIn(code int, out string) string {
 // TestCheckCallerListeners tests which listener a URL leads to.
 func TestCheckCallerListeners(t *testing.T) {
 	t.Parallel()
-	own := strings.Replace(callersOfTest, "limits:", "  desk: {listen: 127.0.0.1:8083, may: [{upstream: park, paths: [/events/**]}]}\nlimits:", 1)
+	own := strings.Replace(callersOfTest, "limits:", "  till: {listen: 127.0.0.1:8083, may: [{upstream: park, paths: [/events/**]}]}\nlimits:", 1)
 	for arguments, want := range map[string]string{
 		"--caller shop GET https://gateway.test:8443/events":        "0 ok    allowed: rule 1 of caller shop",
 		"--caller shop GET https://192.0.2.7:8443/events":           "0 ok    allowed: rule 1 of caller shop",
@@ -224,11 +224,11 @@ func TestCheckCallerListeners(t *testing.T) {
 		"--caller shop GET https://127.0.0.2:8443/events":           "1 FAIL  denied: host_not_allowed: ",
 		"--caller shop GET http://gateway.test:8443/events":         "2 ticketproxy: this URL leads to no upstream",
 		"--caller shop GET https://gateway.test/events":             "2 ticketproxy: this URL leads to no upstream",
-		"--caller desk GET http://127.0.0.1:8083/events/x":          "0 ok    allowed: rule 1 of caller desk",
-		"--caller desk GET http://x:y@localhost:8083/events/x":      "0 ok    allowed: rule 1 of caller desk",
-		"--caller desk GET http://127.0.0.1:8083/x":                 "1 FAIL  denied: caller desk may not GET /x",
-		"--caller desk GET http://127.0.0.1:8083/erp/x":             "1 FAIL  denied: caller desk may not GET /erp/x at upstream park",
-		"--caller shop GET http://127.0.0.1:8083/events/x":          "2 ticketproxy: this URL is of the listener of caller desk",
+		"--caller till GET http://127.0.0.1:8083/events/x":          "0 ok    allowed: rule 1 of caller till",
+		"--caller till GET http://x:y@localhost:8083/events/x":      "0 ok    allowed: rule 1 of caller till",
+		"--caller till GET http://127.0.0.1:8083/x":                 "1 FAIL  denied: caller till may not GET /x",
+		"--caller till GET http://127.0.0.1:8083/erp/x":             "1 FAIL  denied: caller till may not GET /erp/x at upstream park",
+		"--caller shop GET http://127.0.0.1:8083/events/x":          "2 ticketproxy: this URL is of the listener of caller till",
 		"--caller shop --upstream erp GET https://localhost:8443/x": "2 ticketproxy: this URL leads to upstream park",
 	} {
 		code, out := askCheck(t, own, arguments, "TICKETPROXY_PARK_LISTEN=0.0.0.0:8443", "TICKETPROXY_TLS_CERT_FILE=/tls.crt",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type callersFile struct {
 	key      []byte           // for placeholders
 	cluster  *jwks.Kubernetes // that this is a pod of; nil outside of one
 	log      *zap.Logger
+	opened   map[string]callers.Address // listeners of callers' own, which are opened at the start
 
 	// What follows is update's own: it is called by one goroutine at a time.
 	seen   fs.FileInfo // of the file when it was read last; nil when it is to be read again
@@ -45,6 +47,7 @@ type callersFile struct {
 
 	mu      sync.Mutex // never held while the file is read: its disk may not answer
 	problem error      // why the file, as it is now, is not in use
+	waiting []string   // what of the file in use needs a restart
 }
 
 // openCallers reads CALLERS_FILE. It returns nil where there is none.
@@ -67,6 +70,7 @@ func (s *Server) openCallers() (*callersFile, error) {
 	if err := f.read(); err != nil {
 		return nil, err
 	}
+	f.opened = listenersOf(f.gate.rules.Load().file)
 	s.metrics.CallersRead(true)
 	return f, nil
 }
@@ -95,8 +99,12 @@ func (f *callersFile) update(must bool) bool {
 	}
 	before, rules := f.problem, f.gate.rules.Load()
 	problem := f.read()
+	waiting := f.waiting
+	if problem == nil {
+		waiting = notOpened(f.gate.rules.Load().file, f.opened)
+	}
 	f.mu.Lock()
-	f.problem = problem
+	f.problem, f.waiting = problem, waiting
 	f.mu.Unlock()
 	if problem == nil && f.gate.rules.Load() == rules {
 		return false
@@ -105,6 +113,9 @@ func (f *callersFile) update(must bool) bool {
 	switch {
 	case problem == nil:
 		f.log.Info("CALLERS_FILE was read again")
+		for _, text := range waiting {
+			f.log.Warn(text, zap.String("hint", waitingHint))
+		}
 	case before == nil || before.Error() != problem.Error():
 		f.logProblem()
 	}
@@ -160,9 +171,6 @@ func (f *callersFile) read() (err error) {
 		old = &rules{}
 	} else if f.problem == nil && reflect.DeepEqual(old.file, file) {
 		return nil // so verified tokens are not forgotten
-	} else if name := otherListener(old.file, file); name != "" {
-		return hint.With(fmt.Errorf("the caller %s has another listener than before", name),
-			"restart ticketproxy: listeners are opened when it starts")
 	}
 	c := authn.Config{
 		File:           file,
@@ -212,6 +220,18 @@ func (f *callersFile) Problem() string {
 		text += fmt.Sprintf("; mistakes besides: %d", more)
 	}
 	return text
+}
+
+const waitingHint = "restart ticketproxy: listeners are opened when it starts"
+
+// Waiting says in one line what of the file in use needs a restart; "" when nothing does.
+func (f *callersFile) Waiting() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.waiting) == 0 {
+		return ""
+	}
+	return strings.Join(f.waiting, ", ") + " (" + waitingHint + ")"
 }
 
 // kubernetesOf returns how a pod reaches its API server; nil outside of a cluster.

@@ -70,10 +70,6 @@ func TestBrokenCallersFile(t *testing.T) {
 				func() { g.write("callers:\n  shop: {keys: [KEY(shop)], may: [{upstream: pork}]}\n") },
 				`"pork" is not an upstream`, "did you mean park?",
 			},
-			"a listener that cannot be opened now": {
-				func() { g.write(good + "  erp: {listen: 127.0.0.1:8083}\n") },
-				"the caller erp has another listener than before", "restart ticketproxy",
-			},
 			"no file": {func() { os.Remove(g.file) }, "a file that does not exist", ""},
 		} {
 			g.log.TakeAll()
@@ -144,33 +140,6 @@ func TestCallersReloadKeepsConnections(t *testing.T) {
 		if fmt.Sprint(kept) != "[true true false]" {
 			t.Errorf("transports kept: %v", kept)
 		}
-	})
-}
-
-// TestOwnListener tests that who reaches a caller's own listener is that caller, and nobody
-// else; and that its routes follow the rules.
-func TestOwnListener(t *testing.T) {
-	const own = "http://127.0.0.1:8083"
-	const text = `
-callers:
-  erp: {listen: 127.0.0.1:8083, may: [{upstream: shop, paths: [/orders]}], rate: {per: minute, requests: 60, burst: 6}}
-  shop: {keys: [KEY(shop)], may: [{upstream: park}]}
-`
-	withGateway(t, text, nil, func(g *gateway) {
-		g.expect("", "GET", own+"/shop/orders", 200, "")
-		g.expect("shop", "GET", own+"/shop/orders", 200, "") // a key is not looked at
-		g.expect("", "GET", own+"/shop/events", 403, "forbidden")
-		g.expect("shop", "GET", own+"/park/a", 404, "no_such_upstream")
-		g.expect("", "GET", "/shop/orders", 401, "unauthenticated")
-		res, body := g.send("", "POST", own+"/shop/token", "client_id=x&client_secret=y", "Content-Type", "application/x-www-form-urlencoded")
-		if res.StatusCode != 200 || !strings.Contains(body, `"ticketproxy-placeholder"`) {
-			t.Errorf("a token request: %d %s", res.StatusCode, body)
-		}
-		g.write(strings.Replace(text, "may: [{upstream: shop, paths: [/orders]}]", "may: [{upstream: park}]", 1))
-		time.Sleep(reloadTime)
-		g.expect("", "GET", own+"/park/a", 200, "")
-		g.expect("", "GET", own+"/shop/orders", 404, "no_such_upstream")
-		g.wantMetric(`ticketproxy_requests_total{caller="erp",code="200",method="GET",upstream="park"} 1`)
 	})
 }
 

@@ -202,12 +202,17 @@ func (g *gate) admit(caller inbound.Caller, account string) (release func(), _ *
 // An ownGate is the gate of the listener of one caller's own.
 type ownGate struct {
 	*gate
-	caller string
+	caller  string
+	address callers.Address
 }
 
 // Authenticate implements inbound.Authenticator.
 func (g ownGate) Authenticate(r *http.Request) (inbound.Caller, *inbound.Problem) {
-	return g.rules.Load().authn.Listener(g.caller).Authenticate(r)
+	caller, p := g.rules.Load().authn.Listener(g.caller, g.address).Authenticate(r)
+	if p != nil {
+		g.metrics.Denied("", p.Code)
+	}
+	return caller, p
 }
 
 // Grant implements proxy.Gate. What the app says of itself is not looked at.

@@ -38,18 +38,31 @@ func (s *Server) callersInUse() callers.File {
 	return s.callers.gate.rules.Load().file
 }
 
-// otherListener returns a caller whose own listener is not the same in both files; "" when
-// there is none.
-func otherListener(a, b callers.File) string {
-	names := maps.Clone(a.Callers)
-	maps.Copy(names, b.Callers)
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		x, y := a.Callers[name].Listen, b.Callers[name].Listen
-		if (x == nil) != (y == nil) || x != nil && *x != *y {
-			return name
+// notOpened returns a sentence for each listener of a caller's own that the file names and the
+// process has not opened.
+func notOpened(file callers.File, opened map[string]callers.Address) []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(file.Callers)) {
+		listen := file.Callers[name].Listen
+		if listen == nil {
+			continue
+		}
+		if at, ok := opened[name]; !ok || at != *listen {
+			all = append(all, "caller "+name+" has no listener at "+config.Address(*listen).String()+" yet")
 		}
 	}
-	return ""
+	return all
+}
+
+// listenersOf returns the listeners of callers' own that a file names, by caller.
+func listenersOf(file callers.File) map[string]callers.Address {
+	all := map[string]callers.Address{}
+	for name, caller := range file.Callers {
+		if caller.Listen != nil {
+			all[name] = *caller.Listen
+		}
+	}
+	return all
 }
 
 // gateOf returns the gate of a listener; nil where nobody is asked who calls.
@@ -58,7 +71,7 @@ func (s *Server) gateOf(l *listener) proxy.Gate {
 	case s.callers == nil:
 		return nil
 	case l.caller != "":
-		return ownGate{s.callers.gate, l.caller}
+		return ownGate{s.callers.gate, l.caller, callers.Address(l.address)}
 	}
 	return s.callers.gate
 }

@@ -224,6 +224,9 @@ func (s *Server) warnings() []string {
 		if problem := s.callers.Problem(); problem != "" {
 			all = append(all, "TICKETPROXY_CALLERS_FILE cannot be used, and what it held before is in use: "+problem)
 		}
+		if waiting := s.callers.Waiting(); waiting != "" {
+			all = append(all, "TICKETPROXY_CALLERS_FILE is in use, but for a listener: "+waiting)
+		}
 	}
 	if err := s.state.keyring.Problem(); err != nil {
 		all = append(all, "the keys of TICKETPROXY_STATE_KEY_FILE stay as they were before: "+err.Error())

@@ -26,12 +26,17 @@ type socket struct {
 // upgrade opens a socket with a proof.
 func (g *gateway) upgrade(proof string) *socket {
 	g.t.Helper()
-	c, err := g.network.dial(g.t.Context(), "tcp", gatewayApps)
+	return g.upgradeAt(gatewayApps, "/park/socket", proof)
+}
+
+func (g *gateway) upgradeAt(listener, path, proof string) *socket {
+	g.t.Helper()
+	c, err := g.network.dial(g.t.Context(), "tcp", listener)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	fmt.Fprintf(c, "GET /park/socket HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
-		"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", proof)
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"+
+		"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", path, proof)
 	s := &socket{c, bufio.NewReader(c)}
 	res, err := http.ReadResponse(s.r, nil)
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {

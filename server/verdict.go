@@ -51,7 +51,7 @@ type Verdict struct {
 func Judge(c config.Config, file callers.File, ask Ask) (Verdict, error) {
 	j := &judge{ask: ask, policy: policy.New(file, nil)}
 	var err error
-	if j.keys, err = authn.New(authn.Config{File: keysAlone(file)}); err != nil {
+	if j.keys, err = authn.New(authn.Config{File: withoutIssuers(file)}); err != nil {
 		return Verdict{}, err
 	}
 	r, err := ask.request(c)
@@ -81,11 +81,11 @@ func Judge(c config.Config, file callers.File, ask Ask) (Verdict, error) {
 	return j.verdict, nil
 }
 
-// keysAlone returns the callers with their keys, which nobody needs to be asked about.
-func keysAlone(file callers.File) callers.File {
+// withoutIssuers returns the callers with what proves them and nobody needs to be asked about.
+func withoutIssuers(file callers.File) callers.File {
 	keys := callers.File{Callers: map[string]callers.Caller{}}
 	for name, c := range file.Callers {
-		keys.Callers[name] = callers.Caller{Name: name, Keys: c.Keys}
+		keys.Callers[name] = callers.Caller{Name: name, Keys: c.Keys, Listen: c.Listen}
 	}
 	return keys
 }
@@ -146,7 +146,7 @@ type judge struct {
 func (j *judge) Authenticate(r *http.Request) (inbound.Caller, *inbound.Problem) {
 	switch {
 	case j.ask.Own != "":
-		return j.keys.Listener(j.ask.Own).Authenticate(r)
+		return j.keys.Listener(j.ask.Own, callers.Address(j.ask.Listen)).Authenticate(r)
 	case j.ask.Basic:
 		return j.keys.Authenticate(r)
 	}

@@ -52,14 +52,23 @@ func (a *Authenticator) Prove(r *http.Request, id, secret string) (inbound.Calle
 	return caller, a.problem(r, err)
 }
 
-// Listener returns the Authenticator of the listener of a caller's own. Who reaches it is
-// that caller, whatever they send.
-func (a *Authenticator) Listener(caller string) inbound.Authenticator { return ownListener(caller) }
+// Listener returns the Authenticator of a listener of a caller's own. Who reaches it is that
+// caller, whatever they send, unless the file does not give it to that caller any more.
+func (a *Authenticator) Listener(caller string, at callers.Address) inbound.Authenticator {
+	return ownListener{a, inbound.Caller{Name: caller, Proof: "listener", ProvedBy: provedBy("listener", caller, at)}}
+}
 
-type ownListener string
+type ownListener struct {
+	*Authenticator
+	caller inbound.Caller
+}
 
 func (l ownListener) Authenticate(*http.Request) (inbound.Caller, *inbound.Problem) {
-	return inbound.Caller{Name: string(l), Proof: "listener", ProvedBy: provedBy("listener", string(l))}, nil
+	if !l.StillProves(l.caller) {
+		return inbound.Caller{}, inbound.NewProblem(http.StatusForbidden, "forbidden", "The caller has no listener here",
+			"CALLERS_FILE does not give this listener to caller "+l.caller.Name+" any more")
+	}
+	return l.caller, nil
 }
 
 // StillProves reports whether what proved a caller is in the file. A proof may have expired

@@ -101,7 +101,7 @@ func (a *Authenticator) addCaller(f callers.File, name string, issuers map[strin
 		a.byUID[*caller.UID] = prove("uid", provedBy("uid", *caller.UID))
 	}
 	if caller.Listen != nil {
-		prove("listener", provedBy("listener", name))
+		prove("listener", provedBy("listener", name, *caller.Listen))
 	}
 	a.proofs[name] = proofsOf(f, caller)
 	prove("placeholder", a.proofs[name])

@@ -145,6 +145,7 @@ func newFixture(t testing.TB) *fixture {
 				"nightly": {Name: "nightly", JWTs: []callers.JWT{nightly("project:42:", true)}},
 				"robot":   {Name: "robot", JWTs: []callers.JWT{{Issuer: "other", Subject: callers.Pattern{Text: "robot"}}}},
 				"erp":     {Name: "erp", Certificate: &callers.URIPattern{Text: "spiffe://example.org/ns/erp", Rest: true}},
+				"till":    {Name: "till", Listen: &callers.Address{Network: "tcp", Address: "127.0.0.1:8083"}},
 			},
 		},
 		PlaceholderKey: []byte(strings.Repeat("p", 32)),

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ticketproxy/config/callers"
 )
 
 // TestHeaders tests where a proof may stand and what is refused.
@@ -158,13 +160,21 @@ func FuzzCredential(f *testing.F) {
 	})
 }
 
-// TestOwnListener tests that who reaches a listener of a caller's own is that caller.
+// TestOwnListener tests that who reaches a listener of a caller's own is that caller, as long as the
+// file says so.
 func TestOwnListener(t *testing.T) {
 	t.Parallel()
 	virtual(t, func(t *testing.T, f *fixture) {
 		r := bearer(f.report)
-		if got := outcome(f.Listener("shop").Authenticate(r)); got != "shop by listener" {
-			t.Error(got)
+		for _, tt := range []struct{ caller, address, want string }{
+			{"till", "127.0.0.1:8083", "till by listener"},
+			{"till", "127.0.0.1:8084", "Forbidden: CALLERS_FILE does not give this listener to caller till any more"},
+			{"shop", "127.0.0.1:8083", "Forbidden: CALLERS_FILE does not give this listener to caller shop any more"},
+		} {
+			got := outcome(f.Listener(tt.caller, callers.Address{Network: "tcp", Address: tt.address}).Authenticate(r))
+			if got != tt.want {
+				t.Errorf("%s at %s: %s", tt.caller, tt.address, got)
+			}
 		}
 		if _, ok := r.Header[http.CanonicalHeaderKey("authorization")]; !ok {
 			t.Error("the request was changed")
