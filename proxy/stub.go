@@ -38,20 +38,33 @@ func (p *StubTokenEndpoint) answers(r *http.Request, paths ...string) bool {
 
 func (p *StubTokenEndpoint) has(sent string) bool {
 	sent, _, _ = strings.Cut(sent, "#") // a fragment, to some servers
-	sent = strings.ReplaceAll(decoded(sent), `\`, "/")
-	sent = path.Clean(withoutParameters(sent))
+	for range maxDecodings {
+		sent = decoded(sent)
+	}
+	if end := strings.IndexAny(sent, "?#\x00"); end >= 0 {
+		sent = sent[:end]
+	}
+	sent = path.Clean(plainSegments(strings.ReplaceAll(sent, `\`, "/")))
 	return slices.ContainsFunc(p.Paths, func(own string) bool { return strings.EqualFold(path.Clean(own), sent) })
 }
 
-// withoutParameters drops what some servers take for a segment's parameters (RFC
-// 3986, section 3.3).
-func withoutParameters(path string) string {
-	if !strings.Contains(path, ";") {
+// maxDecodings is how often a path is decoded: servers behind others do it again.
+const maxDecodings = 3
+
+// plainSegments drops what some servers do not take for a part of a segment: its parameters (RFC
+// 3986, section 3.3), spaces and control characters at either end, and dots at its own end.
+func plainSegments(path string) string {
+	if !strings.ContainsFunc(path, func(c rune) bool { return c <= ' ' || c == ';' || c == '.' || c == 0x7f }) {
 		return path
 	}
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
-		segments[i], _, _ = strings.Cut(segment, ";")
+		segment, _, _ = strings.Cut(segment, ";")
+		segment = strings.TrimFunc(segment, func(c rune) bool { return c <= ' ' || c == 0x7f })
+		if segment != "." && segment != ".." {
+			segment = strings.TrimRight(segment, ".")
+		}
+		segments[i] = segment
 	}
 	return strings.Join(segments, "/")
 }
