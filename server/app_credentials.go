@@ -16,13 +16,22 @@ type appCredentials struct {
 }
 
 // credentialsOf reads the client's credentials from a token request: from Basic, whose parts are
-// form-encoded, or from the body, which is a form or JSON.
+// form-encoded, or from the body, which is a form or JSON. A client proves itself in one way (RFC 6749,
+// section 2.3); the same in both is let pass, since some clients try both at once.
 func credentialsOf(r *http.Request) (appCredentials, *inbound.Problem) {
-	if id, password, ok := r.BasicAuth(); ok {
-		return appCredentials{unescaped(id), secret.New(unescaped(password))}, nil
-	}
 	body, p := tokenendpoint.ReadBody(r, true)
-	return appCredentials{body.Get("client_id"), secret.New(body.Get("client_secret"))}, p
+	form := appCredentials{body.Get("client_id"), secret.New(body.Get("client_secret"))}
+	id, password, isBasic := r.BasicAuth()
+	basic := appCredentials{unescaped(id), secret.New(unescaped(password))}
+	twice := isBasic && (form.id != basic.id || !form.secret.Equal(basic.secret)) || r.Header["Proxy-Authorization"] != nil
+	switch {
+	case !form.secret.IsZero() && twice:
+		return appCredentials{}, inbound.NewProblem(http.StatusBadRequest, "bad_request", "The request cannot be read",
+			"the client proves itself twice: in a header field and in the body")
+	case isBasic:
+		return basic, nil
+	}
+	return form, p
 }
 
 // unescaped undoes the form-encoding of a part of Basic, where it is one.

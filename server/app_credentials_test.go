@@ -43,6 +43,8 @@ func TestStubTokenEndpoint(t *testing.T) {
 			"form":       {form.Encode(), "Content-Type", formType},
 			"JSON":       {string(object), "Content-Type", "application/json; charset=utf-8"},
 			"Basic":      {"grant_type=client_credentials", "Content-Type", formType, "Authorization", basicOf("shop", g.key("shop"))},
+			"both":       {form.Encode(), "Content-Type", formType, "Authorization", basicOf("shop", g.key("shop"))},
+			"no form":    {"x", "Content-Type", "text/plain", "Authorization", basicOf("shop", g.key("shop"))},
 			"by a proxy": {"", "Proxy-Authorization", basicOf("shop", g.key("shop"))},
 		} {
 			res, members := g.tokenRequest(send[0], send[1:]...)
@@ -90,15 +92,19 @@ func TestStubTokenEndpointRefuses(t *testing.T) {
 			"another's name": {"client_id=erp&client_secret=" + key, []string{"Content-Type", formType}, 401, "invalid_client"},
 			"no name":        {"client_secret=" + key, []string{"Content-Type", formType}, 401, "invalid_client"},
 			"wrong in Basic": {"", []string{"Authorization", basicOf("shop", "guess")}, 401, "invalid_client"},
-			"two secrets":    {"client_id=shop&client_secret=x&client_secret=" + key, []string{"Content-Type", formType}, 400, "invalid_request"},
-			"no form":        {"%zz", []string{"Content-Type", formType}, 400, "invalid_request"},
-			"no JSON":        {"{", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
-			"a number":       {`{"client_id":1}`, []string{"Content-Type", "application/json"}, 400, "invalid_request"},
-			"a list":         {"[]", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
-			"null":           {"null", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
-			"a text":         {"client_id=shop&client_secret=" + key, []string{"Content-Type", "text/plain"}, 400, "invalid_request"},
-			"compressed":     {"x", []string{"Content-Type", formType, "Content-Encoding", "gzip"}, 400, "invalid_request"},
-			"very long":      {strings.Repeat("x", 64<<10+1), []string{"Content-Type", formType}, 400, "invalid_request"},
+			"two callers": {"client_id=shop&client_secret=" + key,
+				[]string{"Content-Type", formType, "Authorization", basicOf("erp", g.key("erp"))}, 400, "invalid_request"},
+			"two, one by a proxy": {"client_id=shop&client_secret=" + key,
+				[]string{"Content-Type", formType, "Proxy-Authorization", basicOf("shop", key)}, 400, "invalid_request"},
+			"two secrets": {"client_id=shop&client_secret=x&client_secret=" + key, []string{"Content-Type", formType}, 400, "invalid_request"},
+			"no form":     {"%zz", []string{"Content-Type", formType}, 400, "invalid_request"},
+			"no JSON":     {"{", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
+			"a number":    {`{"client_id":1}`, []string{"Content-Type", "application/json"}, 400, "invalid_request"},
+			"a list":      {"[]", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
+			"null":        {"null", []string{"Content-Type", "application/json"}, 400, "invalid_request"},
+			"a text":      {"client_id=shop&client_secret=" + key, []string{"Content-Type", "text/plain"}, 400, "invalid_request"},
+			"compressed":  {"x", []string{"Content-Type", formType, "Content-Encoding", "gzip"}, 400, "invalid_request"},
+			"very long":   {strings.Repeat("x", 64<<10+1), []string{"Content-Type", formType}, 400, "invalid_request"},
 		} {
 			res, members := g.tokenRequest(tt.body, tt.header...)
 			if res.StatusCode != tt.status || members["error"] != tt.error || members["error_description"] == "" ||
