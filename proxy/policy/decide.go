@@ -135,10 +135,10 @@ func matchesAnyPath(rule *callers.Rule) bool {
 
 // Override returns the name of a header field by which some servers take another method or
 // path than those of the request line, and "" if there is none. Some servers take an underscore
-// for a hyphen.
+// or a dot for a hyphen.
 func Override(h http.Header) string {
 	for name := range h {
-		if len(name) >= len("X-Http-Method") && name[0] == 'X' && isOverride(name) {
+		if len(name) >= len("X-Http-Method") && (name[0] == 'X' || name[0] == 'M') && isOverride(name) {
 			return name
 		}
 	}
@@ -150,7 +150,9 @@ func Override(h http.Header) string {
 // rewriting, older Symfony and Zend a path.
 func isOverride(name string) bool {
 	for _, known := range [...]string{
-		"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url", "x-original-uri",
+		"x-http-method-override", "x-http-method", "x-method-override", "method-override", "x-override-method",
+		"x-original-method", "x-original-url", "x-original-uri", "x-original-path", "x-envoy-original-path", "x-rewrite-url",
+		"x-override-url", "x-http-path-override",
 	} {
 		if sameField(name, known) {
 			return true
@@ -166,7 +168,7 @@ func sameField(name, lower string) bool {
 	}
 	for i := range len(name) {
 		c := name[i]
-		if c == '_' {
+		if c == '_' || c == '.' {
 			c = '-'
 		}
 		if c >= 'A' && c <= 'Z' {

@@ -87,6 +87,9 @@ func TestOverride(t *testing.T) {
 	for name, want := range map[string]Outcome{
 		"X-HTTP-Method-Override": Overridden, "x-http-method": Overridden, "X-Method-Override": Overridden,
 		"X-Original-URL": Overridden, "X-Rewrite-URL": Overridden, "X_HTTP_METHOD_OVERRIDE": Overridden, "X-Original_Uri": Overridden,
+		"Method-Override": Overridden, "X-Override-Method": Overridden, "X-Original-Method": Overridden,
+		"X-Original-Path": Overridden, "X-Envoy-Original-Path": Overridden, "X-Override-URL": Overridden,
+		"X-HTTP-Path-Override": Overridden, "X.Original.URL": Overridden,
 		"X-Http-Methods": Allowed, "Http-Method": Allowed, "X-Request-Id": Allowed,
 	} {
 		h := http.Header{}
