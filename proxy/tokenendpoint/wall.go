@@ -39,7 +39,8 @@ func refuseForwarder(h http.Header) *inbound.Problem {
 		case strings.HasPrefix(name, "x-forwarded"), strings.HasPrefix(name, "x-envoy-"),
 			strings.HasPrefix(name, "x-original-"):
 		case name == "forwarded", name == "via", name == "x-real-ip", name == "x-client-ip", name == "x-cluster-client-ip",
-			name == "true-client-ip", name == "cf-connecting-ip", name == "proxy-connection":
+			name == "true-client-ip", name == "cf-connecting-ip", name == "fastly-client-ip", name == "x-proxyuser-ip",
+			name == "cdn-loop", name == "max-forwards", name == "proxy-connection":
 		default:
 			continue
 		}

@@ -61,6 +61,10 @@ func TestWall(t *testing.T) {
 		{"forbidden", "CF-Connecting-IP: 10.0.0.1"},
 		{"forbidden", "X-Original-URL: /token/park"},
 		{"forbidden", "Proxy-Connection: keep-alive"},
+		{"forbidden", "CDN-Loop: example"},
+		{"forbidden", "Max-Forwards: 10"},
+		{"forbidden", "Fastly-Client-IP: 10.0.0.1"},
+		{"forbidden", "X-ProxyUser-Ip: 10.0.0.1"},
 	} {
 		for _, withKeys := range []bool{false, true} {
 			f := newFixture(func(c *tokenendpoint.Config) {
