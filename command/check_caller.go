@@ -20,6 +20,10 @@ const methodCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_
 // checkCaller says what would happen to a request of a caller: args are its method and its URL,
 // and upstream names the upstream of a URL that is a path. It sends nothing.
 func checkCaller(env *Env, caller, upstream string, args []string) error {
+	if len(args) > 2 && slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "-") }) {
+		return hint.Usage(errors.New("a flag stands after the method"),
+			"flags come first: ticketproxy check --caller NAME --upstream NAME GET /events")
+	}
 	if len(args) != 2 {
 		return hint.Usage(errors.New("check --caller needs a method and a URL"),
 			"ticketproxy check --caller NAME GET https://api.example.com/events")

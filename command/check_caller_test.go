@@ -65,6 +65,7 @@ func TestCheckCaller(t *testing.T) {
 
 		"--caller shop":                                         "2 ticketproxy: check --caller needs a method and a URL",
 		"--caller shop GET":                                     "2 ticketproxy: check --caller needs a method and a URL",
+		"--caller shop GET /x --upstream park":                  "2 ticketproxy: a flag stands after the method",
 		"--caller shop GET /x y":                                "2 ticketproxy: check --caller needs a method and a URL",
 		"--caller shopp GET https://api.park.test/":             "2 ticketproxy: \"shopp\" is not a caller of TICKETPROXY_CALLERS_FILE\nhint: did you mean shop?",
 		"--caller shop GET /events":                             "2 ticketproxy: a path alone does not tell which upstream is meant",

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ticketproxy/config/callers"
+	"ticketproxy/hint"
 )
 
 const hintForCallers = "give the path of a readable file in YAML; README says what it holds"
@@ -19,7 +20,7 @@ func (c Config) ReadCallers() (callers.File, error) {
 func readCallers(read func(string) ([]byte, error), c Config) (callers.File, error) {
 	content, err := read(c.CallersFile)
 	if err != nil {
-		return callers.File{}, errors.New(unreadable(err))
+		return callers.File{}, hint.With(errors.New(unreadable(err)), hintForCallers)
 	}
 	file, err := callers.Parse(content)
 	if err != nil {

@@ -19,6 +19,9 @@ const fileLimit = 4 << 20
 // regular. Opening or reading it could block forever.
 var errNotRegular = errors.New("not a regular file")
 
+// errTooLarge says that a file is longer than fileLimit.
+var errTooLarge = errors.New("file is too large")
+
 // readFile is os.ReadFile with a size limit, and refuses files that are not regular.
 func readFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // opening a pipe would wait for its writer
@@ -33,7 +36,7 @@ func readFile(path string) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.LimitReader(f, fileLimit+1))
 	if err == nil && len(data) > fileLimit {
-		err = errors.New("file is too large")
+		err = errTooLarge
 	}
 	return data, err
 }
@@ -122,6 +125,8 @@ func unreadable(err error) string {
 		return "names a file that may not be read by this user"
 	case errors.Is(err, errNotRegular):
 		return "names a pipe, a terminal or a directory, and not a file"
+	case errors.Is(err, errTooLarge):
+		return "names a file of more than 4 MiB, which is too large"
 	}
 	return "names a file that cannot be read"
 }

@@ -70,7 +70,7 @@ func TestBrokenCallersFile(t *testing.T) {
 				func() { g.write("callers:\n  shop: {keys: [KEY(shop)], may: [{upstream: pork}]}\n") },
 				`"pork" is not an upstream`, "did you mean park?",
 			},
-			"no file": {func() { os.Remove(g.file) }, "a file that does not exist", ""},
+			"no file": {func() { os.Remove(g.file) }, "a file that does not exist", "give the path of a readable file"},
 		} {
 			g.log.TakeAll()
 			tt.spoil()
