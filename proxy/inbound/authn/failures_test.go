@@ -40,7 +40,7 @@ func TestNeighbour(t *testing.T) {
 			if want := "signature is not by the key"; i < 20 != (strings.HasPrefix(got, "Unauthorized") && strings.Contains(got, want)) {
 				t.Fatalf("%d: %s", i, got)
 			}
-			if i >= 20 && !strings.Contains(got, "a token that was not checked") {
+			if i >= 20 && !strings.Contains(got, "its token was not checked") {
 				t.Fatalf("%d: %s", i, got)
 			}
 		}

@@ -38,7 +38,7 @@ func printed(text string) string {
 func (r *refusal) problem() *inbound.Problem {
 	if r.limited > 0 {
 		p := inbound.NewProblem(http.StatusTooManyRequests, "rate_limited", "Too many failed proofs",
-			"too many requests from this address failed to prove their caller; the last one: "+r.detail)
+			"too many requests from this address failed to prove their caller; this one: "+r.detail)
 		p.RetryAfter = r.limited
 		return p
 	}

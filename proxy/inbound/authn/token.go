@@ -39,7 +39,7 @@ func (a *Authenticator) tokenCaller(r *http.Request, c credential) (inbound.Call
 // verify verifies a token.
 func (a *Authenticator) verify(r *http.Request, text string) (*verifiedToken, error) {
 	if wait := a.failures.mayCheck(addressOf(r.RemoteAddr)); wait > 0 {
-		return nil, &refusal{limited: wait, detail: "a token that was not checked"}
+		return nil, &refusal{limited: wait, detail: "its token was not checked, and may be good"}
 	}
 	token, err := jose.ParseSignedCompact(text, algorithms())
 	if err != nil {
