@@ -51,24 +51,6 @@ type Log struct {
 	lost    atomic.Uint64
 }
 
-// owed is a line that could not be written yet.
-type owed struct {
-	line []byte
-	done int // bytes that were written
-	file int // to which of the sink's files
-}
-
-// A sink is where lines go. It is used by one goroutine at a time.
-type sink interface {
-	// reserve makes sure that so many lines can be written.
-	reserve(lines int) error
-	// write writes one line, or the rest of it.
-	write(p []byte) (int, error)
-	// opened counts the files: what was written of a line is not in the next one.
-	opened() int
-	close() error
-}
-
 // Errors of Begin, besides those of the operating system.
 var (
 	errStuck = errors.New("the writing of another line takes long")
@@ -212,46 +194,6 @@ func (l *Log) failed(err error) error {
 	return err
 }
 
-// keep keeps a line of which n bytes are written, if each must be recorded. Otherwise it is
-// lost.
-func (l *Log) keep(line []byte, n, file int) {
-	if !l.required {
-		l.lost.Add(1)
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.owed = append(l.owed, owed{append([]byte(nil), line...), n, file})
-}
-
-// payOwed writes the lines that are kept. Others may be added meanwhile.
-func (l *Log) payOwed() error {
-	for {
-		l.mu.Lock()
-		if len(l.owed) == 0 {
-			l.owed = nil
-			l.mu.Unlock()
-			return nil
-		}
-		next := l.owed[0] // which nobody else takes or changes
-		l.mu.Unlock()
-		if next.file != l.sink.opened() {
-			next.done = 0
-		}
-		n, err := l.sink.write(next.line[next.done:])
-		if err != nil {
-			l.mu.Lock()
-			l.owed[0].done, l.owed[0].file = next.done+n, l.sink.opened()
-			l.mu.Unlock()
-			return fmt.Errorf("%w: %w", errOwed, err)
-		}
-		l.mu.Lock()
-		l.owed = l.owed[1:]
-		l.mu.Unlock()
-		l.wrote()
-	}
-}
-
 // Lost returns how many lines were lost.
 func (l *Log) Lost() uint64 {
 	if l == nil {
@@ -299,14 +241,3 @@ func (l *Log) Close() error {
 	}
 	return nil
 }
-
-// A stream is the sink of an io.Writer.
-type stream struct{ io.Writer }
-
-func (stream) reserve(int) error { return nil }
-
-func (s stream) write(p []byte) (int, error) { return s.Writer.Write(p) }
-
-func (stream) opened() int { return 0 }
-
-func (stream) close() error { return nil }
