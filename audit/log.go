@@ -49,6 +49,7 @@ type Log struct {
 
 	failure atomic.Pointer[error] // see Failure; nil is none
 	lost    atomic.Uint64
+	buffers sync.Pool // of *[MaxLine]byte
 }
 
 // Errors of Begin, besides those of the operating system.
@@ -126,16 +127,16 @@ func (l *Log) prepare() error {
 	return nil
 }
 
-// buffers holds space for lines.
-var buffers = sync.Pool{New: func() any { return new([MaxLine]byte) }}
-
 // End writes the line. Its time is that of Begin, and it tells how long it took since.
 func (e Entry) End(event Event) {
 	if e.log == nil {
 		return
 	}
-	buffer := buffers.Get().(*[MaxLine]byte)
-	defer buffers.Put(buffer)
+	buffer, ok := e.log.buffers.Get().(*[MaxLine]byte)
+	if !ok {
+		buffer = new([MaxLine]byte)
+	}
+	defer e.log.buffers.Put(buffer)
 	e.log.record(appendLine(buffer[:0], &event, e.start, time.Since(e.start)))
 }
 
