@@ -150,17 +150,31 @@ func (f *logFile) reserve(lines int) error {
 	return nil
 }
 
-// write implements sink.
-func (f *logFile) write(p []byte) (int, error) {
-	if err := f.look(); err != nil {
-		return 0, err
+// write implements sink. What is in another file of a line is written again. Where each line is
+// required, so is what went into a file that was removed before.
+func (f *logFile) write(l *line) error {
+	for {
+		if err := f.look(); err != nil {
+			return err
+		}
+		if l.file != f.count {
+			l.done, l.file = 0, f.count
+		}
+		if l.done == len(l.text) {
+			return nil
+		}
+		n, err := f.file.Write(l.text[l.done:])
+		f.size += int64(n)
+		l.done += n
+		if err != nil {
+			f.lookedAt = time.Time{} // the path may lead to another disk next time
+			return err
+		}
+		if !f.required || f.hasName() {
+			return nil
+		}
+		f.lookedAt = time.Time{}
 	}
-	n, err := f.file.Write(p)
-	f.size += int64(n)
-	if err != nil {
-		f.lookedAt = time.Time{} // the path may lead to another disk next time
-	}
-	return n, err
 }
 
 // look opens the file at the path if it is another one now. When that fails, the old file
@@ -180,12 +194,17 @@ func (f *logFile) look() error {
 	if err = f.openNew(); err == nil {
 		return nil
 	}
-	info, gone := f.file.Stat()
-	if stat, ok := sysStat(info); gone == nil && ok && stat.Nlink > 0 {
+	if f.hasName() {
 		return nil
 	}
 	f.lookedAt = time.Time{}
 	return err
+}
+
+// hasName reports whether the file that is open has a name. os.File.Stat would allocate.
+func (f *logFile) hasName() bool {
+	var stat unix.Stat_t
+	return unix.Fstat(int(f.file.Fd()), &stat) == nil && stat.Nlink > 0
 }
 
 // resize notes the size that the file has. A file that was truncated has no reserved space.
@@ -206,19 +225,8 @@ func (f *logFile) trim() {
 	}
 }
 
-// opened implements sink.
-func (f *logFile) opened() int { return f.count }
-
 // close implements sink.
 func (f *logFile) close() error {
 	f.trim()
 	return f.file.Close()
-}
-
-func sysStat(info fs.FileInfo) (*syscall.Stat_t, bool) {
-	if info == nil {
-		return nil, false
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return stat, ok
 }

@@ -30,7 +30,7 @@ func read(t *testing.T, paths ...string) string {
 }
 
 // lookNow has the next line look at the path, as if a second had passed.
-func lookNow(l *Log) { l.sink.(*logFile).lookedAt = time.Time{} }
+func lookNow(l *Log) { l.file.lookedAt = time.Time{} }
 
 func TestFile(t *testing.T) {
 	t.Parallel()
@@ -115,6 +115,23 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// A line of which a part is in a file that was renamed since is whole in the new one.
+func TestRestOfALineAfterRotation(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "audit.log")
+	l, _ := newLog(t, Config{Path: path, Required: true})
+	text := appendLine(nil, &Event{Path: "/1"}, time.Now(), 0)
+	l.owed = []*line{{text: text, done: 100, file: l.file.count}}
+	l.open++
+	must(t, os.Rename(path, path+".1"))
+	lookNow(l)
+	serve(l, "/2")
+	must(t, l.Close())
+	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/1:1 /2:1]" {
+		t.Error(got)
+	}
+}
+
 // A file that was truncated is written from its beginning.
 func TestTruncation(t *testing.T) {
 	t.Parallel()
@@ -124,12 +141,39 @@ func TestTruncation(t *testing.T) {
 	must(t, os.Truncate(path, 0))
 	lookNow(l)
 	serve(l, "/2")
-	f := l.sink.(*logFile)
+	f := l.file
 	if info, err := os.Stat(path); err != nil || info.Size() != f.size || !f.unfit && f.reserved < f.size {
 		t.Errorf("size %d, reserved up to %d, error %v", f.size, f.reserved, err)
 	}
 	must(t, l.Close())
 	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/2:1]" {
+		t.Error(got)
+	}
+}
+
+// Where each line is required, none is in a file that was removed before it was written.
+func TestRemovedFileGetsNoLine(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "log")
+	must(t, os.Mkdir(dir, 0o700))
+	path := filepath.Join(dir, "audit.log")
+	l, _ := newLog(t, Config{Path: path, Required: true})
+	serve(l, "/1")
+	must(t, os.Remove(path))
+	serve(l, "/2") // a second has not passed
+	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/2:1]" {
+		t.Error(got)
+	}
+	must(t, os.RemoveAll(dir))
+	if !serve(l, "/3") || serve(l, "/refused") || !errors.Is(l.Failure(), fs.ErrNotExist) {
+		t.Errorf("failure %v", l.Failure())
+	}
+	must(t, os.Mkdir(dir, 0o700))
+	if !serve(l, "/4") || l.Lost() > 0 {
+		t.Errorf("failure %v, %d lost", l.Failure(), l.Lost())
+	}
+	must(t, l.Close())
+	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/3:1 /4:1]" {
 		t.Error(got)
 	}
 }
@@ -230,7 +274,7 @@ func TestReservedSpace(t *testing.T) {
 	l, _ := newLog(t, Config{Path: path, Required: true})
 	defer l.Close()
 	d := &disk{ends: map[*os.File]int64{}}
-	f := l.sink.(*logFile)
+	f := l.file
 	f.allocate, f.reserved, f.unfit = d.allocate, 0, false
 	var open []Entry
 	refused := 0
@@ -279,7 +323,7 @@ func TestFailureWhileLinesAreWritten(t *testing.T) {
 	l, logs := newLog(t, Config{Path: filepath.Join(t.TempDir(), "audit.log"), Required: true})
 	defer l.Close()
 	d := &disk{ends: map[*os.File]int64{}, space: 3 * MaxLine}
-	f := l.sink.(*logFile)
+	f := l.file
 	f.allocate, f.reserved, f.unfit = d.allocate, 0, false
 	var open []Entry
 	for range 3 {
@@ -309,7 +353,7 @@ func TestRefuses(t *testing.T) {
 	l, logs := newLog(t, Config{Path: path, Required: true})
 	defer l.Close()
 	d := &disk{ends: map[*os.File]int64{}}
-	f := l.sink.(*logFile)
+	f := l.file
 	f.allocate, f.reserved, f.unfit = d.allocate, 0, false
 	for range 3 {
 		if err := l.Refuses(); !errors.Is(err, syscall.ENOSPC) || !errors.Is(l.Failure(), syscall.ENOSPC) {
@@ -335,7 +379,7 @@ func TestUnsupportedReservation(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "audit.log")
 	l, _ := newLog(t, Config{Path: path, Required: true})
-	f := l.sink.(*logFile)
+	f := l.file
 	f.allocate = func(*os.File, int64, int64) error { return syscall.EOPNOTSUPP }
 	f.reserved = 0
 	if !serve(l, "/1") || !f.unfit {
@@ -364,4 +408,12 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func sysStat(info fs.FileInfo) (*syscall.Stat_t, bool) {
+	if info == nil {
+		return nil, false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return stat, ok
 }

@@ -37,6 +37,7 @@ type Config struct {
 type Log struct {
 	required bool
 	sink     sink
+	file     *logFile // the sink where it is a file; else nil
 	log      *zap.Logger
 
 	writing chan struct{} // has a value while a goroutine uses the sink
@@ -45,11 +46,11 @@ type Log struct {
 	torn    bool          // the last line was written in part, and the rest is lost; guarded by writing
 
 	mu   sync.Mutex // guards owed
-	owed []owed
+	owed []*line    // that could not be written yet
 
 	failure atomic.Pointer[error] // see Failure; nil is none
 	lost    atomic.Uint64
-	buffers sync.Pool // of *[MaxLine]byte
+	buffers sync.Pool // of *buffer
 }
 
 // Errors of Begin, besides those of the operating system.
@@ -72,7 +73,7 @@ func Open(c Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
-	l.sink = f
+	l.sink, l.file = f, f
 	return l, nil
 }
 
@@ -127,45 +128,51 @@ func (l *Log) prepare() error {
 	return nil
 }
 
+// A buffer is a line with space for its text.
+type buffer struct {
+	line
+	space [MaxLine]byte
+}
+
 // End writes the line. Its time is that of Begin, and it tells how long it took since.
 func (e Entry) End(event Event) {
 	if e.log == nil {
 		return
 	}
-	buffer, ok := e.log.buffers.Get().(*[MaxLine]byte)
+	b, ok := e.log.buffers.Get().(*buffer)
 	if !ok {
-		buffer = new([MaxLine]byte)
+		b = new(buffer)
 	}
-	defer e.log.buffers.Put(buffer)
-	e.log.record(appendLine(buffer[:0], &event, e.start, time.Since(e.start)))
+	defer e.log.buffers.Put(b)
+	b.line = line{text: appendLine(b.space[:0], &event, e.start, time.Since(e.start))}
+	e.log.record(&b.line)
 }
 
 // record writes a line, or keeps it, or counts it as lost.
-func (l *Log) record(line []byte) {
+func (l *Log) record(next *line) {
 	if !l.lock() {
 		l.failed(errStuck)
-		l.keep(line, 0, 0)
+		l.keep(next)
 		return
 	}
 	defer l.unlock()
 	if err := l.payOwed(); err != nil {
 		l.failed(err)
-		l.keep(line, 0, 0)
+		l.keep(next)
 		return
 	}
 	if l.torn {
-		if _, err := l.sink.write([]byte("\n")); err != nil {
+		if err := l.sink.write(&line{text: []byte("\n")}); err != nil {
 			l.failed(err)
 			l.lost.Add(1)
 			return
 		}
 		l.torn = false
 	}
-	n, err := l.sink.write(line)
-	if err != nil {
+	if err := l.sink.write(next); err != nil {
 		l.failed(err)
-		l.torn = n > 0 && !l.required
-		l.keep(line, n, l.sink.opened())
+		l.torn = next.done > 0 && !l.required
+		l.keep(next)
 		return
 	}
 	l.wrote()
@@ -217,12 +224,10 @@ func (l *Log) Failure() error {
 
 // Reopen has the next line go to what is at the path then.
 func (l *Log) Reopen() {
-	if l == nil {
+	if l == nil || l.file == nil {
 		return
 	}
-	if f, ok := l.sink.(*logFile); ok {
-		f.reopen.Store(true)
-	}
+	l.file.reopen.Store(true)
 }
 
 // Close writes what is kept, and closes the file. Its error says what is lost. It is called

@@ -202,21 +202,12 @@ func TestWriteThatIsStuck(t *testing.T) {
 	}
 }
 
-// A slowSink is a sink whose writes wait.
-type slowSink struct {
-	stream
-	count int // files that were opened
-}
-
-func (s slowSink) opened() int { return s.count }
-
 // Lines that come while one that was kept is written are kept, too.
 func TestLinesWhileAKeptOneIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first, second := make(chan struct{}), make(chan struct{})
 		out := &fakeOutput{space: -1, hold: first}
 		l, _ := newLog(t, Config{Output: out, Required: true})
-		l.sink = slowSink{stream{out}, 1}
 		var entries []Entry
 		for range 4 {
 			entry, err := l.Begin()

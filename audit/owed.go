@@ -1,24 +1,19 @@
 package audit
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
-// owed is a line that could not be written yet.
-type owed struct {
-	line []byte
-	done int // bytes that were written
-	file int // to which of the sink's files
-}
-
-// keep keeps a line of which n bytes are written, if each must be recorded. Otherwise it is
-// lost.
-func (l *Log) keep(line []byte, n, file int) {
+// keep keeps what is not written of a line, if each must be recorded. Otherwise it is lost.
+func (l *Log) keep(next *line) {
 	if !l.required {
 		l.lost.Add(1)
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.owed = append(l.owed, owed{append([]byte(nil), line...), n, file})
+	l.owed = append(l.owed, &line{bytes.Clone(next.text), next.done, next.file})
 }
 
 // payOwed writes the lines that are kept. Others may be added meanwhile.
@@ -32,14 +27,7 @@ func (l *Log) payOwed() error {
 		}
 		next := l.owed[0] // which nobody else takes or changes
 		l.mu.Unlock()
-		if next.file != l.sink.opened() {
-			next.done = 0
-		}
-		n, err := l.sink.write(next.line[next.done:])
-		if err != nil {
-			l.mu.Lock()
-			l.owed[0].done, l.owed[0].file = next.done+n, l.sink.opened()
-			l.mu.Unlock()
+		if err := l.sink.write(next); err != nil {
 			return fmt.Errorf("%w: %w", errOwed, err)
 		}
 		l.mu.Lock()

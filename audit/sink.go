@@ -6,11 +6,16 @@ import "io"
 type sink interface {
 	// reserve makes sure that so many lines can be written.
 	reserve(lines int) error
-	// write writes one line, or the rest of it.
-	write(p []byte) (int, error)
-	// opened counts the files: what was written of a line is not in the next one.
-	opened() int
+	// write writes a line, or the rest of it.
+	write(*line) error
 	close() error
+}
+
+// A line is what a sink writes.
+type line struct {
+	text []byte
+	done int // bytes that were written
+	file int // to which of the sink's files
 }
 
 // A stream is the sink of an io.Writer.
@@ -18,8 +23,10 @@ type stream struct{ io.Writer }
 
 func (stream) reserve(int) error { return nil }
 
-func (s stream) write(p []byte) (int, error) { return s.Writer.Write(p) }
-
-func (stream) opened() int { return 0 }
+func (s stream) write(l *line) error {
+	n, err := s.Writer.Write(l.text[l.done:])
+	l.done += n
+	return err
+}
 
 func (stream) close() error { return nil }
