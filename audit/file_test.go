@@ -95,6 +95,9 @@ func TestRotation(t *testing.T) {
 		under.End(Event{Path: "/under way"})
 		must(t, os.Rename(path, path+".2"))
 		l.Reopen()
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("after Reopen: %v", err)
+		}
 		serve(l, "/3")
 		must(t, os.Remove(path))
 		lookNow(l)

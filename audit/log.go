@@ -222,12 +222,19 @@ func (l *Log) Failure() error {
 	return nil
 }
 
-// Reopen has the next line go to what is at the path then.
+// Reopen opens what is at the path now. While another line takes long, the next one does that.
 func (l *Log) Reopen() {
 	if l == nil || l.file == nil {
 		return
 	}
 	l.file.reopen.Store(true)
+	if !l.lock() {
+		return
+	}
+	defer l.unlock()
+	if err := l.file.look(); err != nil {
+		l.failed(err)
+	}
 }
 
 // Close writes what is kept, and closes the file. Its error says what is lost. It is called
