@@ -156,12 +156,23 @@ func (m *Metrics) CallersRead(ok bool) {
 	m.reloadAt.SetToCurrentTime()
 }
 
-// Audit adds how many lines of the audit log were lost.
-func (m *Metrics) Audit(lost func() uint64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "ticketproxy_audit_lost_lines_total",
-		Help: "Lines of the audit log that could not be written.",
-	}, func() float64 { return float64(lost()) }))
+// Audit adds how many lines of the audit log were lost, and whether they go into a renamed file.
+func (m *Metrics) Audit(lost func() uint64, renamed func() bool) {
+	m.registry.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "ticketproxy_audit_lost_lines_total",
+			Help: "Lines of the audit log that could not be written.",
+		}, func() float64 { return float64(lost()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "ticketproxy_audit_renamed_file",
+			Help: "1 while the audit log goes on in a file that was renamed, since no other can be opened.",
+		}, func() float64 {
+			if renamed() {
+				return 1
+			}
+			return 0
+		}),
+	)
 }
 
 // Handler serves the metrics.

@@ -56,7 +56,7 @@ func traffic() *admin.Metrics {
 	a.Refreshed("ok", time.Second)
 	a.Refreshed("throttled", time.Second)
 	a.WriteFailed()
-	m.Audit(func() uint64 { return 5 })
+	m.Audit(func() uint64 { return 5 }, func() bool { return true })
 	return m
 }
 
@@ -85,6 +85,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 		`ticketproxy_token_generation{account="shop"} 0`,
 		`ticketproxy_log_write_failures_total 3`,
 		`ticketproxy_audit_lost_lines_total 5`,
+		`ticketproxy_audit_renamed_file 1`,
 		`ticketproxy_token_refusal_pause_seconds{account="park"} 2.5`,
 		`ticketproxy_clock_skew_seconds{account="park"} -6.30822816005e+10`,
 		`ticketproxy_account_state{account="park",state="degraded"} 1`,

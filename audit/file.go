@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"ticketproxy/hint"
@@ -25,7 +26,9 @@ const reserveStep = 1 << 20
 type logFile struct {
 	path     string
 	required bool
+	log      *zap.Logger
 	reopen   atomic.Bool
+	renamed  atomic.Pointer[error]                        // see Log.Renamed
 	allocate func(f *os.File, offset, length int64) error // allocate, but in tests
 
 	file     *os.File
@@ -39,8 +42,8 @@ type logFile struct {
 }
 
 // openFile opens the file of a log.
-func openFile(path string, required bool) (*logFile, error) {
-	f := &logFile{path: path, required: required, allocate: allocate}
+func openFile(path string, required bool, log *zap.Logger) (*logFile, error) {
+	f := &logFile{path: path, required: required, log: log, allocate: allocate}
 	if err := f.openNew(); err != nil {
 		return nil, err
 	}
@@ -189,16 +192,30 @@ func (f *logFile) look() error {
 	info, err := os.Stat(f.path)
 	if err == nil && os.SameFile(info, f.info) {
 		f.resize(info.Size())
+		f.noteRenamed(nil)
 		return nil
 	}
-	if err = f.openNew(); err == nil {
-		return nil
+	if err = f.openNew(); err != nil && !f.hasName() {
+		f.lookedAt = time.Time{}
+		f.renamed.Store(nil)
+		return err
 	}
-	if f.hasName() {
-		return nil
+	f.noteRenamed(err)
+	return nil
+}
+
+// noteRenamed notes why a file that was renamed stays in use; nil when none does.
+func (f *logFile) noteRenamed(err error) {
+	if err == nil {
+		if f.renamed.Load() != nil && f.renamed.Swap(nil) != nil {
+			f.log.Info("the audit log is written to its path again")
+		}
+		return
 	}
-	f.lookedAt = time.Time{}
-	return err
+	if f.renamed.Swap(&err) == nil {
+		f.log.Warn("the audit log goes on in a file that was renamed, since no other can be opened",
+			zap.Error(err), zap.String("hint", hint.Of(err)))
+	}
 }
 
 // hasName reports whether the file that is open has a name. os.File.Stat would allocate.

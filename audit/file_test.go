@@ -181,23 +181,29 @@ func TestRemovedFileGetsNoLine(t *testing.T) {
 	}
 }
 
-// As long as no new file can be made, the renamed one is written; one without a name is not.
+// As long as no new file can be made, the renamed one is written, and the log says so. One without
+// a name is not written.
 func TestRotationIntoNothing(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "log")
 	must(t, os.Mkdir(dir, 0o700))
 	path := filepath.Join(dir, "audit.log")
-	l, _ := newLog(t, Config{Path: path, Required: true})
+	l, logs := newLog(t, Config{Path: path, Required: true})
 	serve(l, "/1")
 	must(t, os.Rename(dir, dir+".old"))
-	lookNow(l)
-	if !serve(l, "/2") {
-		t.Error("refused while the old file is there")
+	for range 2 {
+		lookNow(l)
+		if !serve(l, "/2") || l.Failure() != nil || !errors.Is(l.Renamed(), fs.ErrNotExist) {
+			t.Errorf("while the old file is there: failure %v, renamed %v", l.Failure(), l.Renamed())
+		}
+	}
+	if n := logs.FilterMessageSnippet("a file that was renamed").Len(); n != 1 || logs.Len() != 1 {
+		t.Errorf("log %v", logs.All())
 	}
 	must(t, os.RemoveAll(dir+".old"))
 	lookNow(l)
-	if serve(l, "/3") || !errors.Is(l.Failure(), fs.ErrNotExist) {
-		t.Errorf("served without a file: %v", l.Failure())
+	if serve(l, "/3") || !errors.Is(l.Failure(), fs.ErrNotExist) || l.Renamed() != nil {
+		t.Errorf("served without a file: failure %v, renamed %v", l.Failure(), l.Renamed())
 	}
 	must(t, os.Mkdir(dir, 0o700))
 	if !serve(l, "/4") {
@@ -206,6 +212,32 @@ func TestRotationIntoNothing(t *testing.T) {
 	must(t, l.Close())
 	if got := fmt.Sprint(count(t, read(t, path))); got != "map[/4:1]" {
 		t.Error(got)
+	}
+}
+
+// A file that has its name again, or another at its path, is no renamed one any more.
+func TestRotationIsMended(t *testing.T) {
+	t.Parallel()
+	for name, mend := range map[string]func(path, renamed string) error{
+		"renamed back": func(path, renamed string) error { return os.Rename(renamed, path) },
+		"another file": func(path, _ string) error { return os.WriteFile(path, nil, 0o600) },
+	} {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		l, logs := newLog(t, Config{Path: path})
+		must(t, os.Rename(path, path+".1"))
+		must(t, os.Mkdir(path, 0o700)) // which cannot be opened
+		l.Reopen()
+		if l.Renamed() == nil || l.Failure() != nil {
+			t.Errorf("%s: failure %v, renamed %v", name, l.Failure(), l.Renamed())
+		}
+		must(t, os.Remove(path))
+		must(t, mend(path, path+".1"))
+		l.Reopen()
+		serve(l, "/1")
+		if l.Renamed() != nil || logs.Len() != 2 || len(read(t, path)) == 0 {
+			t.Errorf("%s: renamed %v, log %v", name, l.Renamed(), logs.All())
+		}
+		must(t, l.Close())
 	}
 }
 

@@ -69,7 +69,7 @@ func Open(c Config) (*Log, error) {
 		l.sink = stream{c.Output}
 		return l, nil
 	}
-	f, err := openFile(c.Path, c.Required)
+	f, err := openFile(c.Path, c.Required, l.log)
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit log: %w", err)
 	}
@@ -217,6 +217,18 @@ func (l *Log) Failure() error {
 		return nil
 	}
 	if err := l.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Renamed returns why lines go on into a file that was renamed; nil when they do not. The path
+// leads to no other file that can be written.
+func (l *Log) Renamed() error {
+	if l == nil || l.file == nil {
+		return nil
+	}
+	if err := l.file.renamed.Load(); err != nil {
 		return *err
 	}
 	return nil

@@ -88,7 +88,7 @@ func newLog(t *testing.T, c Config) (*Log, *observer.ObservedLogs) {
 func TestOff(t *testing.T) {
 	t.Parallel()
 	var l *Log
-	if !serve(l, "/") || l.Lost() != 0 || l.Failure() != nil || l.Refuses() != nil || l.Close() != nil {
+	if !serve(l, "/") || l.Lost() != 0 || l.Failure() != nil || l.Renamed() != nil || l.Refuses() != nil || l.Close() != nil {
 		t.Error("a nil Log is not off")
 	}
 	l.Reopen()

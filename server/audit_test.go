@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -154,6 +156,44 @@ func TestAuditFileIsRenamed(t *testing.T) {
 		if lines != 3 {
 			t.Errorf("%d lines, want 3", lines)
 		}
+	})
+}
+
+// TestAuditFileIsRenamedAway tests that the operator is told of a renamed log that goes on because
+// no new file can be opened, after SIGHUP at once, and that no line is lost meanwhile.
+func TestAuditFileIsRenamedAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	withGateway(t, auditFile, []string{"TICKETPROXY_AUDIT_LOG=file:" + path}, func(g *gateway) {
+		const warning = "warning: the audit log goes on in a file that was renamed"
+		hangup := func(errs ...error) {
+			if err := errors.Join(errs...); err != nil {
+				t.Fatal(err)
+			}
+			g.hangup <- struct{}{}
+			synctest.Wait()
+		}
+		hangup(os.Rename(path, path+".1"), os.Mkdir(path, 0o700))
+		g.wantMetric("ticketproxy_audit_renamed_file 1")
+		if ready := g.admin("/readyz?verbose"); !strings.HasPrefix(ready, "ok\n"+warning) {
+			t.Errorf("ready %s", ready)
+		}
+		g.ask("", http.MethodGet, "/park/a")
+		hangup(os.Remove(path))
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("after SIGHUP: %v", err)
+		}
+		g.wantMetric("ticketproxy_audit_renamed_file 0")
+		if ready := g.admin("/readyz?verbose"); strings.Contains(ready, "renamed") {
+			t.Errorf("ready %s", ready)
+		}
+		g.ask("", http.MethodGet, "/park/a")
+		for _, file := range []string{path, path + ".1"} {
+			data, err := os.ReadFile(file)
+			if n := len(auditLines(t, data)); n != 1 {
+				t.Errorf("%s has %d lines, %v", file, n, err)
+			}
+		}
+		g.wantMetric("ticketproxy_audit_lost_lines_total 0")
 	})
 }
 

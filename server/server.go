@@ -13,6 +13,7 @@ import (
 	"ticketproxy/admin"
 	"ticketproxy/audit"
 	"ticketproxy/config"
+	"ticketproxy/hint"
 	"ticketproxy/process"
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
@@ -139,7 +140,7 @@ func (s *Server) openGateway() (err error) {
 		return err
 	}
 	if s.audit != nil {
-		s.metrics.Audit(s.audit.Lost)
+		s.metrics.Audit(s.audit.Lost, func() bool { return s.audit.Renamed() != nil })
 	}
 	s.callers, err = s.openCallers()
 	return err
@@ -219,6 +220,10 @@ func (s *Server) warnings() []string {
 			consequence = "requests are refused"
 		}
 		all = append(all, "the audit log cannot be written, and "+consequence+": "+err.Error())
+	}
+	if err := s.audit.Renamed(); err != nil {
+		all = append(all, "the audit log goes on in a file that was renamed, since no other can be opened: "+
+			err.Error()+" ("+hint.Of(err)+")")
 	}
 	if s.callers != nil {
 		if problem := s.callers.Problem(); problem != "" {
