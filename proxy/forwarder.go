@@ -96,9 +96,9 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 	if gate := v.handler.Gate; gate != nil {
 		asked := Request{Upstream: u.Name, Account: u.Account, Method: r.Method, Path: u.below(path), Header: r.Header}
 		if r.Header["Upgrade"] != nil {
-			ctx, cut := context.WithCancel(r.Context())
-			defer cut()
-			r, asked.Cut = r.WithContext(ctx), cut
+			ctx, cut := context.WithCancelCause(r.Context())
+			defer cut(nil)
+			r, asked.Cut = r.WithContext(ctx), func() { cut(errNotAllowed) }
 		}
 		release, p := gate.Admit(v.caller, asked)
 		if p != nil {
@@ -125,7 +125,7 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 	defer x.end()
 	ctx, observed := u.Observer.Begin(r)
 	defer func() {
-		v.record.ended(x)
+		v.record.ended(r.Context(), x)
 		observed(x.summary(r.Method))
 	}()
 	defer func() {
@@ -140,6 +140,9 @@ func (u *forwarder) serve(w http.ResponseWriter, r *http.Request, v visit) {
 	x.writer.body, _ = r.Body.(*inbound.ExpectedBody)
 	u.proxy.ServeHTTP(&x.writer, x.serving(r, ctx))
 }
+
+// errNotAllowed ends a request that its Gate does not allow any more.
+const errNotAllowed = inbound.Cut("CALLERS_FILE does not allow it any more")
 
 // refuses reports whether an answer of this status refuses the access token.
 func (u *forwarder) refuses(status int) bool {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync/atomic"
 
 	"ticketproxy/proxy/inbound"
 )
@@ -47,30 +48,42 @@ func (w *interimWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // come of the app's bytes together with its request to upgrade.
 func (w *interimWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err != nil || buffered.Reader.Buffered() == 0 {
+	if err != nil {
 		return c, buffered, err
 	}
 	early, err := buffered.Peek(buffered.Reader.Buffered())
-	return &earlyConn{Conn: c, early: bytes.Clone(early)}, buffered, err
+	w.state.upgraded = &upgradedConn{Conn: c, early: bytes.Clone(early)}
+	return w.state.upgraded, buffered, err
 }
 
-// An earlyConn is a connection of which some bytes were read before.
-type earlyConn struct {
+// An upgradedConn is an app's connection after an upgrade. Some of its bytes may have been read
+// before.
+type upgradedConn struct {
 	net.Conn
-	early []byte
+	early    []byte
+	received atomic.Int64 // bytes of the app
+	sent     atomic.Int64 // bytes to the app
 }
 
-func (c *earlyConn) Read(p []byte) (int, error) {
+func (c *upgradedConn) Read(p []byte) (n int, err error) {
 	if len(c.early) == 0 {
-		return c.Conn.Read(p)
+		n, err = c.Conn.Read(p)
+	} else {
+		n = copy(p, c.early)
+		c.early = c.early[n:]
 	}
-	n := copy(p, c.early)
-	c.early = c.early[n:]
-	return n, nil
+	c.received.Add(int64(n))
+	return n, err
+}
+
+func (c *upgradedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.sent.Add(int64(n))
+	return n, err
 }
 
 // CloseWrite ends one direction of the connection.
-func (c *earlyConn) CloseWrite() error {
+func (c *upgradedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

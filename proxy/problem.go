@@ -34,7 +34,9 @@ func (u *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p = inbound.NewProblem(http.StatusRequestTimeout, "bad_request", "The request cannot be read",
 			fmt.Sprintf("less than %d bytes of its body came in %v", inbound.BodyChunk, inbound.BodyChunkTimeout))
 		x.closing = true
-	case r.Context().Err() != nil, x.broken.Load():
+	case x.upgraded == nil && errors.Is(context.Cause(r.Context()), errNotAllowed):
+		p = inbound.NewProblem(http.StatusForbidden, "forbidden", "The caller may not do this", errNotAllowed.Error())
+	case r.Context().Err() != nil, x.broken.Load(), x.upgraded != nil:
 		panic(http.ErrAbortHandler) // the app left, or broke its own body off
 	}
 	p.Upstream = u.Name

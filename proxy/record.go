@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -23,11 +25,11 @@ type Record struct {
 	Generation uint64 // of the token that was sent; 0 when none was
 	Method     string
 	Path       string // as the app sent it, percent-encoded, without its query
-	Status     int    // of the answer; 499 when the app left before it
+	Status     int    // of the answer; 499 when the app left, or was cut off, before it
 	Code       string // of Ticketproxy-Error; empty when the answer is the API's
-	Reason     string // why it was refused; empty when it was not
-	Received   int64  // bytes of the request's body that were read
-	Sent       int64  // bytes of the answer's body; without those of an upgraded connection
+	Reason     string // why it was refused or cut off; empty when it was not
+	Received   int64  // bytes of the request's body that were read, and of an upgraded connection
+	Sent       int64  // bytes of the answer's body, or to an upgraded connection
 	Began      time.Time
 	Took       time.Duration
 }
@@ -99,12 +101,21 @@ func (x *recording) routed(u *forwarder) {
 	}
 }
 
-func (x *recording) ended(s *requestState) {
+// ended notes what became of an exchange, whose context is ctx.
+func (x *recording) ended(ctx context.Context, s *requestState) {
 	if x == nil {
 		return
 	}
 	x.Generation = s.token.Generation
 	if s.body != nil {
 		x.Received = s.body.total.Load()
+	}
+	if c := s.upgraded; c != nil { // on which ReverseProxy has written the answer
+		x.Status = http.StatusSwitchingProtocols
+		x.Received += c.received.Load()
+		x.Sent = c.sent.Load()
+	}
+	if cut, ok := errors.AsType[inbound.Cut](context.Cause(ctx)); ok {
+		x.Reason = cut.Error()
 	}
 }

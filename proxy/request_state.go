@@ -21,12 +21,13 @@ type requestState struct {
 	timing
 	bodyState
 
-	header  http.Header // of the answer to the app
-	status  int         // of that answer; 0 before there is one
-	closing bool        // the connection closes after it
-	token   Token       // that was sent
-	trailed trailedBody // of the answer, when its length is not known
-	writer  interimWriter
+	header   http.Header   // of the answer to the app
+	status   int           // of that answer; 0 before there is one
+	closing  bool          // the connection closes after it
+	token    Token         // that was sent
+	trailed  trailedBody   // of the answer, when its length is not known
+	upgraded *upgradedConn // after an answer of 101; else nil
+	writer   interimWriter
 }
 
 // incoming is how the request came. It does not change.

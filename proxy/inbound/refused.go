@@ -10,6 +10,12 @@ type Refused struct {
 	Sent    int64         // bytes of the answer's body
 }
 
+// A Cut is the cause of the context of a request that was cut off. It says why.
+type Cut string
+
+// Error implements error.
+func (c Cut) Error() string { return string(c) }
+
 // OnRefused has f called before each answer to such a request. f returns the answer: the
 // Problem, or another one. It is called before Serve.
 func (s *Server) OnRefused(f func(Refused) *Problem) { s.refused = f }

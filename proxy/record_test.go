@@ -1,0 +1,93 @@
+package proxy_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"ticketproxy/proxy"
+	"ticketproxy/proxy/inbound"
+)
+
+// echo is an API that switches to another protocol, and sends back what it gets by that.
+func echo(c net.Conn) {
+	r := bufio.NewReader(c)
+	if _, err := http.ReadRequest(r); err != nil {
+		return
+	}
+	io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	io.Copy(c, r)
+}
+
+const upgradeRequest = "GET /park/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer proof\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+// TestRecordOfAnUpgrade tests that the bytes of an upgraded connection are recorded, also those that
+// come together with the request.
+func TestRecordOfAnUpgrade(t *testing.T) {
+	t.Parallel()
+	log := new(records)
+	w := beginRaw(t, echo, withGate(new(fakeGate), log))
+	app := w.dial()
+	app.send(upgradeRequest + "early")
+	is(t, "status", app.receive("GET").StatusCode, http.StatusSwitchingProtocols)
+	expect(t, "the app", app.r, "early")
+	app.send(" late")
+	expect(t, "the app", app.r, " late")
+	app.Close()
+	w.server.Drain(t.Context()) // the record is made when the connection is closed
+	is(t, "record", log.last(), "shop key park acme GET 101  /park/a 1")
+	is(t, "bytes received in the record", log.all[0].Received, 10)
+	is(t, "bytes sent in the record", log.all[0].Sent, 10)
+}
+
+// cuttingGate cuts each request to upgrade a connection at once.
+type cuttingGate struct{ *fakeGate }
+
+func (g cuttingGate) Admit(caller inbound.Caller, r proxy.Request) (func(), *inbound.Problem) {
+	r.Cut()
+	return g.fakeGate.Admit(caller, r)
+}
+
+// TestUpgradeIsCutBeforeItsAnswer tests that an app learns why its request is not served any more,
+// as long as there is no answer.
+func TestUpgradeIsCutBeforeItsAnswer(t *testing.T) {
+	t.Parallel()
+	log := new(records)
+	w := beginRaw(t, echo, withGate(new(fakeGate), log), func(w *fixture) { w.gate = cuttingGate{new(fakeGate)} })
+	app := w.dial()
+	app.send(upgradeRequest)
+	res := app.receive("GET")
+	is(t, "code", res.Header.Get(inbound.ErrorHeader), "forbidden")
+	w.server.Drain(t.Context())
+	is(t, "record", log.last(), "shop key park acme GET 403 forbidden /park/a 1")
+	is(t, "reason", log.all[0].Reason, "CALLERS_FILE does not allow it any more")
+}
+
+// A goneApp is the http.ResponseWriter of an app that left before an answer of 101.
+type goneApp struct{ http.ResponseWriter }
+
+func (goneApp) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	here, there := net.Pipe()
+	there.Close()
+	return here, bufio.NewReadWriter(bufio.NewReader(here), bufio.NewWriter(here)), nil
+}
+
+// TestAppLeavesBeforeTheSwitch tests that an upstream which switched is not blamed for an app that
+// left meanwhile.
+func TestAppLeavesBeforeTheSwitch(t *testing.T) {
+	t.Parallel()
+	log := new(records)
+	w := beginRaw(t, echo)
+	h := proxy.NewHandler(proxy.HandlerConfig{Guard: w.guard, Budget: proxy.NewReplayBudget(), Recorder: log}, *w.upstream)
+	r := httptest.NewRequest(http.MethodGet, "http://localhost/", nil)
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	defer func() {
+		is(t, "panic", recover(), any(http.ErrAbortHandler))
+		is(t, "record", log.last(), "  park  GET 101  / 1")
+	}()
+	h.ServeHTTP(goneApp{httptest.NewRecorder()}, r)
+}
