@@ -2,11 +2,14 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"ticketproxy/proxy"
 	"ticketproxy/proxy/inbound"
@@ -90,4 +93,49 @@ func TestAppLeavesBeforeTheSwitch(t *testing.T) {
 		is(t, "record", log.last(), "  park  GET 101  / 1")
 	}()
 	h.ServeHTTP(goneApp{httptest.NewRecorder()}, r)
+}
+
+// TestRecordOfWhatOutlastsTheDrain tests that a request which the drain cuts off is recorded before
+// the drain ends, with the reason.
+func TestRecordOfWhatOutlastsTheDrain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		request string
+		record  string
+	}{
+		"an upgrade": {upgradeRequest, "shop key park acme GET 101  /park/a 1"},
+		"a request":  {"GET /park/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer proof\r\n\r\n", "shop key park acme GET 499  /park/a 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtual(t, func(t *testing.T) {
+				log := new(records)
+				w := beginVirtual(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Upgrade") == "" {
+						<-r.Context().Done()
+						return
+					}
+					c, _, err := http.NewResponseController(w).Hijack()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer c.Close()
+					io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+					io.Copy(io.Discard, c)
+				}), withGate(new(fakeGate), log))
+				app := w.dial()
+				app.send("%s", tt.request)
+				go io.Copy(io.Discard, app)
+				synctest.Wait()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if err := w.server.Drain(ctx); err == nil {
+					t.Error("the request has not outlasted the drain")
+				}
+				is(t, "record", log.last(), tt.record)
+				for _, r := range log.all {
+					is(t, "reason", r.Reason, "it outlasted the drain")
+				}
+			})
+		})
+	}
 }

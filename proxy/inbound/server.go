@@ -32,6 +32,7 @@ const (
 	maxHeader     = 1 << 20          // of a request, its query among it
 	lingerIdle    = 5 * time.Second  // to send more after an answer that closes the connection
 	lingerMost    = 30 * time.Second // in all
+	cutTimeout    = time.Second      // for the handlers of requests that were cut off to return
 
 	// writeBuffer bounds what the kernel keeps of an answer for an app, which is
 	// near: by default it takes some MiB for each that reads slowly, and
@@ -45,8 +46,8 @@ type Server struct {
 	limiter *ConnLimiter
 	log     *zap.Logger
 	http    *http.Server
-	cut     context.CancelFunc     // ends every request's context
-	refused func(Refused) *Problem // see OnRefused; may be nil
+	cut     context.CancelCauseFunc // ends every request's context
+	refused func(Refused) *Problem  // see OnRefused; may be nil
 
 	draining atomic.Bool
 	mu       sync.Mutex
@@ -66,7 +67,7 @@ func NewServer(handler http.Handler, limiter *ConnLimiter, log *zap.Logger) *Ser
 		log = zap.NewNop()
 	}
 	stdlog, _ := zap.NewStdLogAt(log, zap.DebugLevel)
-	life, cut := context.WithCancel(context.Background())
+	life, cut := context.WithCancelCause(context.Background())
 	s := &Server{handler: handler, limiter: limiter, log: log, cut: cut, empty: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:                      http.HandlerFunc(s.serve),
@@ -210,7 +211,7 @@ func (s *Server) noteEmpty() {
 // told that it is draining, and when ctx is done all is cut off, which is an
 // error.
 func (s *Server) Drain(ctx context.Context) error {
-	defer s.cut() // upgraded connections are not the http.Server's to close
+	defer s.cut(nil)
 	s.mu.Lock()
 	s.draining.Store(true)
 	s.noteEmpty()
@@ -221,13 +222,25 @@ func (s *Server) Drain(ctx context.Context) error {
 		select {
 		case <-s.empty:
 		default:
-			return errors.Join(errCut, s.http.Close())
+			return errors.Join(errCut, s.cutOff())
 		}
 	}
 	if s.http.Shutdown(ctx) == nil {
 		return nil
 	}
 	return s.http.Close() // connections without a request
+}
+
+// cutOff ends all requests, and waits for their handlers, which record them. Upgraded connections
+// are not the http.Server's to close: their handlers end them.
+func (s *Server) cutOff() error {
+	s.cut(Cut("it outlasted the drain"))
+	err := s.http.Close()
+	select {
+	case <-s.empty:
+	case <-time.After(cutTimeout):
+	}
+	return err
 }
 
 var errCut = errors.New("requests in flight were cut off: they outlasted the drain")
