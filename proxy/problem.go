@@ -39,7 +39,7 @@ func (u *forwarder) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil, x.broken.Load(), x.upgraded != nil:
 		panic(http.ErrAbortHandler) // the app left, or broke its own body off
 	}
-	p.Upstream = u.Name
+	p.Upstream, x.reason = u.Name, p.Detail
 	x.answered(p.Status)
 	if x.browser {
 		setCORS(x.header, x.origin)

@@ -106,7 +106,7 @@ func (x *recording) ended(ctx context.Context, s *requestState) {
 	if x == nil {
 		return
 	}
-	x.Generation = s.token.Generation
+	x.Generation, x.Reason = s.token.Generation, s.reason
 	if s.body != nil {
 		x.Received = s.body.total.Load()
 	}

@@ -126,7 +126,7 @@ func TestRecordOfWhatOutlastsTheDrain(t *testing.T) {
 				app.send("%s", tt.request)
 				go io.Copy(io.Discard, app)
 				synctest.Wait()
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				if err := w.server.Drain(ctx); err == nil {
 					t.Error("the request has not outlasted the drain")
@@ -136,6 +136,46 @@ func TestRecordOfWhatOutlastsTheDrain(t *testing.T) {
 					is(t, "reason", r.Reason, "it outlasted the drain")
 				}
 			})
+		})
+	}
+}
+
+// TestRecordSaysWhyARequestFailed tests that the record of each answer of our own has its reason.
+func TestRecordSaysWhyARequestFailed(t *testing.T) {
+	t.Parallel()
+	const head = " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer proof\r\n"
+	for name, tt := range map[string]struct {
+		request string
+		change  func(*fixture)
+		code    string
+		reason  string
+	}{
+		"a bad chunk": {"POST /park/a" + head + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", nil,
+			"bad_request", "its body is not framed as HTTP has it"},
+		"no token": {"GET /park/a" + head + "\r\n", func(w *fixture) {
+			w.source.err = &proxy.TokenError{Detail: "the issuer is down"}
+		}, "token_unavailable", "the issuer is down"},
+		"no answer": {"GET /park/a" + head + "\r\n", nil,
+			"upstream_unreachable", "the upstream closed the connection without an answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := new(records)
+			api := func(c net.Conn) {
+				if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					io.Copy(io.Discard, r.Body)
+				}
+			}
+			w := beginRaw(t, api, withGate(new(fakeGate), log), func(w *fixture) {
+				if tt.change != nil {
+					tt.change(w)
+				}
+			})
+			res, _ := w.ask(tt.request)
+			is(t, "code", res.Header.Get(inbound.ErrorHeader), tt.code)
+			w.server.Drain(t.Context())
+			is(t, "code in the record", log.all[0].Code, tt.code)
+			is(t, "reason", log.all[0].Reason, tt.reason)
 		})
 	}
 }

@@ -23,6 +23,7 @@ type requestState struct {
 
 	header   http.Header   // of the answer to the app
 	status   int           // of that answer; 0 before there is one
+	reason   string        // why there is none of the API's; for the record
 	closing  bool          // the connection closes after it
 	token    Token         // that was sent
 	trailed  trailedBody   // of the answer, when its length is not known
