@@ -1,6 +1,8 @@
 package proxy_test
 
 import (
+	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -51,6 +53,29 @@ func TestUnreadableRequests(t *testing.T) {
 				t.Errorf("body %q, want %q", body, tt.detail)
 			}
 		})
+	}
+}
+
+// TestRequestThatEndsInItsHeader checks that a connection which the app closes before the end of a
+// request's header gets no answer, and that one with more than a header does.
+func TestRequestThatEndsInItsHeader(t *testing.T) {
+	t.Parallel()
+	w := begin(t, http.NotFoundHandler())
+	for text, want := range map[string]string{
+		"G":                                     "",
+		"hello":                                 "",
+		"GET / HTTP/1.1\r\nHost: localhost":     "",
+		"GET / HTTP/1.1\r\nHost: localhost\r\n": "",
+		"hello\r\n\r\n":                         "HTTP/1.1 400 Bad Request\r\n",
+		"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n": "HTTP/1.1 400 Bad Request\r\n",
+	} {
+		c := w.dial()
+		c.send("%s", text)
+		c.Conn.(*net.TCPConn).CloseWrite()
+		answer, err := io.ReadAll(c.r)
+		if err != nil || want == "" && len(answer) > 0 || !strings.HasPrefix(string(answer), want) {
+			t.Errorf("%q: %.40q, %v, want %q", text, answer, err, want)
+		}
 	}
 }
 

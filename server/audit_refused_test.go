@@ -2,8 +2,10 @@ package server
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -130,6 +132,82 @@ func TestAuditRequiredOfUnreadableRequests(t *testing.T) {
 		g.end()
 		if lines := g.stdout.lines(t); len(lines) != 1 {
 			t.Errorf("%d lines", len(lines))
+		}
+	})
+}
+
+// TestAuditOfConnectionsWithoutARequest tests that a connection which the app closes before the end of
+// a request's header has no line.
+func TestAuditOfConnectionsWithoutARequest(t *testing.T) {
+	withGatewayFiles(t, auditFile, func(t *testing.T) (*authority, []string) {
+		a := newAuthority(t)
+		return a, append(a.server(t), "TICKETPROXY_SHOP_LISTEN="+gatewayTLS)
+	}, func(g *gateway, _ *authority) {
+		for _, text := range []string{"", "G", "\x00", "GET /park/a HTTP/1.1\r\nHost: localho", "GET /park/a HTTP/1.1\r\nHost: localhost\r\n"} {
+			for way, address := range map[string]string{"plain": gatewayApps, "TLS": gatewayTLS, "TLS without its end": gatewayTLS} {
+				conn, err := g.network.dial(g.t.Context(), "tcp", address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := conn
+				if address == gatewayTLS {
+					c = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+				}
+				go io.Copy(io.Discard, c)
+				if _, err := io.WriteString(c, text); err != nil {
+					t.Error(err)
+				}
+				if way == "TLS" {
+					c.Close()
+				}
+				conn.Close()
+				synctest.Wait()
+				if lines := g.stdout.lines(t); len(lines) > 0 {
+					t.Errorf("%s, %q: %v", way, text, lines)
+					return
+				}
+			}
+		}
+	})
+}
+
+// TestAuditOfFailedHandshakes tests that a connection whose TLS fails has no line.
+func TestAuditOfFailedHandshakes(t *testing.T) {
+	withGatewayFiles(t, auditFile, func(t *testing.T) (*authority, []string) {
+		a := newAuthority(t)
+		return a, append(a.server(t), "TICKETPROXY_SHOP_LISTEN="+gatewayTLS)
+	}, func(g *gateway, _ *authority) {
+		for name, send := range map[string]func(net.Conn){
+			"an old version": func(c net.Conn) {
+				tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}).Handshake()
+			},
+			"a refused certificate":    func(c net.Conn) { tls.Client(c, &tls.Config{ServerName: "other"}).Handshake() },
+			"the end of the handshake": func(c net.Conn) { io.WriteString(c, "\x16\x03\x01\x00\x50") },
+			"a record that is not TLS's": func(c net.Conn) {
+				tls.Client(c, &tls.Config{InsecureSkipVerify: true}).Handshake()
+				go io.Copy(io.Discard, c)
+				io.WriteString(c, "\x17\x03\x03\x00\x20"+strings.Repeat("x", 32))
+			},
+			"the end of a record": func(c net.Conn) {
+				secured := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+				secured.Handshake()
+				go io.Copy(io.Discard, c)
+				io.WriteString(secured, "GET /shop/a HT")
+				io.WriteString(c, "\x17\x03\x03\x00\x50")
+			},
+		} {
+			c, err := g.network.dial(g.t.Context(), "tcp", gatewayTLS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.SetDeadline(time.Now().Add(time.Second)) // both ends of a pipe may write
+			send(c)
+			c.Close()
+			synctest.Wait()
+			if lines := g.stdout.lines(t); len(lines) > 0 {
+				t.Errorf("%s: %v", name, lines)
+				g.stdout.Reset()
+			}
 		}
 	})
 }

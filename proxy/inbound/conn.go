@@ -69,7 +69,7 @@ type Conn struct {
 	takeDue    deadlineStart // the app is due to take what is written of an answer
 	header     headerMemory
 	framing    framing     // used by one Read at a time
-	refused    bool        // for its header; nothing more is read
+	refused    bool        // for its header, or it ended before the next request; nothing more is read
 	incomplete atomic.Bool // the app has not sent all of a request
 	arrived    atomic.Bool // the app has sent all of a request, and no more
 	closing    atomic.Bool
@@ -176,6 +176,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 			c.refused = true
 			c.incomplete.Store(true)
 			return 0, io.EOF
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && (n == 0 || c.framing.withinHeader()) {
+			c.refused = true // no request has come: the server's answer is neither sent nor recorded
 		}
 	}
 	return n, err

@@ -75,6 +75,9 @@ func (f *framing) within() bool {
 	return f.part != unknown && !f.between()
 }
 
+// withinHeader reports whether a request's header has come in part.
+func (f *framing) withinHeader() bool { return f.part == head && !f.between() }
+
 // between reports whether it is certain that no request has come in part.
 func (f *framing) between() bool { return f.part == head && !f.begun && len(f.line) == 0 }
 
