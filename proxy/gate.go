@@ -38,7 +38,8 @@ type Request struct {
 	Path     string // as the API sees it, percent-encoded
 	Header   http.Header
 	// Cut ends the exchange. It is set for a request to upgrade its connection, which may last
-	// for long: the Gate calls it when the caller may not send the request any more.
+	// for long: the Gate calls it when the caller may not send the request any more. An app that has
+	// no answer yet gets 403.
 	Cut func()
 }
 
