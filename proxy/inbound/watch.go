@@ -37,11 +37,15 @@ type pendingRead struct {
 	err  error
 }
 
-// want notes that net/http waits for the app to close the connection, until next is called.
+// want notes that net/http waits for the app to close the connection, until next is called. A read
+// that has begun goes on: net/http had all of the next request already, and did not call next.
 func (c *Conn) want() {
 	w := &c.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.pending != nil {
+		return
+	}
 	w.wanted, w.waited = true, false
 	if w.armed {
 		return
@@ -74,10 +78,26 @@ func (c *Conn) look() {
 
 func (c *Conn) readPending(r *pendingRead) {
 	r.n, r.err = c.Conn.Read(r.byte[:])
-	if r.err != nil && !errors.Is(r.err, os.ErrDeadlineExceeded) { // a deadline is for the next request
+	switch {
+	case r.err == nil:
+	case r.ended():
+		c.watch.forget(r)
+	default:
 		c.watch.gone()
 	}
 	close(r.done)
+}
+
+// ended reports whether a deadline ended the read. It was for another one.
+func (r *pendingRead) ended() bool { return r.n == 0 && errors.Is(r.err, os.ErrDeadlineExceeded) }
+
+// forget has the connection watched again when that is wanted.
+func (w *watch) forget(r *pendingRead) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.pending == r {
+		w.pending = nil
+	}
 }
 
 // next reads for net/http, which does not wait for the app to close any more.
@@ -90,7 +110,9 @@ func (c *Conn) next(p []byte) (int, error) {
 	if r == nil || len(p) == 0 {
 		return c.Conn.Read(p)
 	}
-	<-r.done
+	if <-r.done; r.ended() {
+		return c.Conn.Read(p)
+	}
 	return copy(p, r.byte[:r.n]), r.err
 }
 

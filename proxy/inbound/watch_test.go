@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -102,11 +103,11 @@ func (w *watched) receive(want string) {
 	}
 }
 
-// echo takes as long as the path says, and answers with it.
+// echo takes as long as the path says, and answers with it, and with a method other than GET.
 func echo(w http.ResponseWriter, r *http.Request) {
 	wait, _ := time.ParseDuration(strings.TrimPrefix(r.URL.Path, "/"))
 	time.Sleep(wait)
-	io.WriteString(w, r.URL.Path)
+	io.WriteString(w, strings.TrimPrefix(r.Method+" ", "GET ")+r.URL.Path)
 }
 
 // TestAppLeaves tests that a request's context ends when the app closes the connection: at once when
@@ -171,6 +172,68 @@ func TestWatchedBytes(t *testing.T) {
 			w.receive("/1ms")
 			w.send("/50ms") // answered when the watch begins
 			w.receive("/50ms")
+		}
+	})
+}
+
+// TestWatchedPipeline tests that no byte is lost when the next request is there already, so that the
+// server does not read the connection between the two.
+func TestWatchedPipeline(t *testing.T) {
+	withWatched(t, echo, func(w *watched) {
+		for _, wait := range []time.Duration{time.Millisecond, 500 * time.Millisecond, 1500 * time.Millisecond} {
+			const two = "GET /1s HTTP/1.1\r\nHost: localhost\r\n\r\nGET /1001ms HTTP/1.1\r\nHost: localhost\r\n\r\n"
+			if _, err := io.WriteString(w, two); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(wait)
+			go w.send("/1ms")
+			for _, want := range []string{"/1s", "/1001ms", "/1ms"} {
+				w.receive(want)
+			}
+		}
+	})
+}
+
+// TestWatchedDeadline tests that a read which a passing deadline ends ends nothing else. net/http sets
+// such a deadline to interrupt its own read.
+func TestWatchedDeadline(t *testing.T) {
+	withWatched(t, echo, func(w *watched) {
+		for range 2 {
+			w.send("/1s")
+			time.Sleep(500 * time.Millisecond)
+			w.listener.SetReadDeadline(time.Unix(1, 0))
+			synctest.Wait()
+			w.listener.SetReadDeadline(time.Time{})
+			w.receive("/1s")
+		}
+	})
+}
+
+// TestWatchedAtRandom tests that requests are answered in order and whole, however long they take and
+// in whatever pieces they come, also before their turn.
+func TestWatchedAtRandom(t *testing.T) {
+	withWatched(t, echo, func(w *watched) {
+		random := rand.New(rand.NewPCG(1, 2))
+		pause := func() { time.Sleep(time.Duration(random.Int64N(int64(4 * watchDelay)))) }
+		var text strings.Builder
+		var paths []string
+		for range 3000 {
+			path := fmt.Sprintf("/%dms", random.IntN(120)*random.IntN(2))
+			paths = append(paths, path)
+			fmt.Fprintf(&text, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+		}
+		go func() {
+			for rest := text.String(); rest != ""; pause() {
+				n := min(1+random.IntN(200), len(rest))
+				if _, err := io.WriteString(w, rest[:n]); err != nil {
+					w.Error(err)
+					return
+				}
+				rest = rest[n:]
+			}
+		}()
+		for _, path := range paths {
+			w.receive(path)
 		}
 	})
 }
