@@ -140,6 +140,35 @@ func TestRecordOfWhatOutlastsTheDrain(t *testing.T) {
 	}
 }
 
+// TestRecordOfAnUploadThatOutlastsTheDrain tests that a body which is still sent holds up no record. The
+// connection is read on after an answer, but not when the server has ended.
+func TestRecordOfAnUploadThatOutlastsTheDrain(t *testing.T) {
+	t.Parallel()
+	for name, framing := range map[string]string{"length": "Content-Length: 100", "chunked": "Transfer-Encoding: chunked"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := new(records)
+			begun := make(chan struct{})
+			api := func(c net.Conn) {
+				if r, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					close(begun)
+					io.Copy(io.Discard, r.Body)
+				}
+			}
+			w := beginRaw(t, api, withGate(new(fakeGate), log))
+			w.dial().send("POST /park/a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer proof\r\n%s\r\n\r\n", framing)
+			<-begun
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := w.server.Drain(ended); err == nil {
+				t.Error("the request has not outlasted the drain")
+			}
+			is(t, "record", log.last(), "shop key park acme POST 499  /park/a 1")
+			is(t, "reason", log.all[0].Reason, "it outlasted the drain")
+		})
+	}
+}
+
 // TestRecordSaysWhyARequestFailed tests that the record of each answer of our own has its reason.
 func TestRecordSaysWhyARequestFailed(t *testing.T) {
 	t.Parallel()

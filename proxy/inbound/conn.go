@@ -21,6 +21,7 @@ type listener struct {
 	net.Listener
 	limiter  *ConnLimiter // nil is without limits
 	draining *atomic.Bool
+	ended    *atomic.Bool // see Conn.ended
 	once     sync.Once
 	closed   chan struct{}
 	tls      *tls.Config            // nil is plain HTTP
@@ -42,7 +43,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if l.tls != nil {
 		c = tls.Server(c, l.tls) // the first Read makes the handshake, within headerTimeout
 	}
-	conn := &Conn{Conn: c, drain: l.draining, onRefused: l.refused}
+	conn := &Conn{Conn: c, drain: l.draining, ended: l.ended, onRefused: l.refused}
 	if l.limiter != nil {
 		if conn.slot = l.limiter.acquire(conn, l.closed); conn.slot == nil {
 			c.Close()
@@ -62,6 +63,7 @@ func (l *listener) Close() error {
 type Conn struct {
 	net.Conn
 	drain     *atomic.Bool // the server is draining; may be nil
+	ended     *atomic.Bool // the server cuts off what it serves; may be nil
 	slot      *slot
 	onRefused func(Refused) *Problem // may be nil
 
@@ -123,9 +125,10 @@ func (c *Conn) BodyDone() { c.sendDue.clear() }
 
 // Close closes the connection. Where the app still sends, it is read on for some
 // time: its bytes would reset the connection, and take with it what the app has
-// not read of an answer (RFC 9112, section 9.6). A second call waits for nothing.
+// not read of an answer (RFC 9112, section 9.6). A second call waits for nothing, nor does one of a
+// server that has ended: a handler may be reading a body, and the record of its request waits for it.
 func (c *Conn) Close() error {
-	if c.closing.Swap(true) || !c.incomplete.Load() || c.CloseWrite() != nil {
+	if c.closing.Swap(true) || !c.incomplete.Load() || c.ended != nil && c.ended.Load() || c.CloseWrite() != nil {
 		return c.end()
 	}
 	c.sendDue.set(time.Now())

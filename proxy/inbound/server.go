@@ -50,6 +50,7 @@ type Server struct {
 	refused func(Refused) *Problem  // see OnRefused; may be nil
 
 	draining atomic.Bool
+	ended    atomic.Bool // what is in flight is cut off
 	mu       sync.Mutex
 	inFlight int
 	empty    chan struct{} // closed when draining and nothing is in flight
@@ -113,6 +114,7 @@ func (s *Server) ServeTLS(l net.Listener, config *tls.Config) error {
 		Listener: l,
 		limiter:  s.limiter,
 		draining: &s.draining,
+		ended:    &s.ended,
 		closed:   make(chan struct{}),
 		tls:      config,
 		refused:  s.refused,
@@ -234,6 +236,7 @@ func (s *Server) Drain(ctx context.Context) error {
 // cutOff ends all requests, and waits for their handlers, which record them. Upgraded connections
 // are not the http.Server's to close: their handlers end them.
 func (s *Server) cutOff() error {
+	s.ended.Store(true)
 	s.cut(Cut("it outlasted the drain"))
 	err := s.http.Close()
 	select {
