@@ -171,7 +171,8 @@ func TestKubernetesReaders(t *testing.T) {
 	began := time.Now()
 	for range revocations {
 		time.Sleep(*clusterTime / 4)
-		f.awaitNewToken() // so that no token is revoked that the readers do not have yet
+		f.awaitNewToken()           // so that no token is revoked that the readers do not have yet
+		time.Sleep(time.Second / 2) // so that no request is being sent again with it: its second 401 is the app's
 		f.account.revoke()
 	}
 	time.Sleep(*clusterTime / 2)
