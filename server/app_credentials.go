@@ -23,9 +23,8 @@ func credentialsOf(r *http.Request) (appCredentials, *inbound.Problem) {
 	form := appCredentials{body.Get("client_id"), secret.New(body.Get("client_secret"))}
 	id, password, isBasic := r.BasicAuth()
 	basic := appCredentials{unescaped(id), secret.New(unescaped(password))}
-	twice := isBasic && (form.id != basic.id || !form.secret.Equal(basic.secret)) || r.Header["Proxy-Authorization"] != nil
 	switch {
-	case !form.secret.IsZero() && twice:
+	case isBasic && !form.secret.IsZero() && (form.id != basic.id || !form.secret.Equal(basic.secret)):
 		return appCredentials{}, inbound.NewProblem(http.StatusBadRequest, "bad_request", "The request cannot be read",
 			"the client proves itself twice: in a header field and in the body")
 	case isBasic:

@@ -40,11 +40,13 @@ func TestStubTokenEndpoint(t *testing.T) {
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"shop"}, "client_secret": {g.key("shop")}}
 		object, _ := json.Marshal(map[string]string{"client_id": "shop", "client_secret": g.key("shop")})
 		for name, send := range map[string][]string{
-			"form":       {form.Encode(), "Content-Type", formType},
-			"JSON":       {string(object), "Content-Type", "application/json; charset=utf-8"},
-			"Basic":      {"grant_type=client_credentials", "Content-Type", formType, "Authorization", basicOf("shop", g.key("shop"))},
-			"both":       {form.Encode(), "Content-Type", formType, "Authorization", basicOf("shop", g.key("shop"))},
-			"no form":    {"x", "Content-Type", "text/plain", "Authorization", basicOf("shop", g.key("shop"))},
+			"form":    {form.Encode(), "Content-Type", formType},
+			"JSON":    {string(object), "Content-Type", "application/json; charset=utf-8"},
+			"Basic":   {"grant_type=client_credentials", "Content-Type", formType, "Authorization", basicOf("shop", g.key("shop"))},
+			"both":    {form.Encode(), "Content-Type", formType, "Authorization", basicOf("shop", g.key("shop"))},
+			"no form": {"x", "Content-Type", "text/plain", "Authorization", basicOf("shop", g.key("shop"))},
+			"by a proxy, and as another client": {"client_id=vendor&client_secret=vendors", "Content-Type", formType,
+				"Proxy-Authorization", basicOf("shop", g.key("shop"))},
 			"by a proxy": {"", "Proxy-Authorization", basicOf("shop", g.key("shop"))},
 		} {
 			res, members := g.tokenRequest(send[0], send[1:]...)
@@ -94,8 +96,10 @@ func TestStubTokenEndpointRefuses(t *testing.T) {
 			"wrong in Basic": {"", []string{"Authorization", basicOf("shop", "guess")}, 401, "invalid_client"},
 			"two callers": {"client_id=shop&client_secret=" + key,
 				[]string{"Content-Type", formType, "Authorization", basicOf("erp", g.key("erp"))}, 400, "invalid_request"},
-			"two, one by a proxy": {"client_id=shop&client_secret=" + key,
-				[]string{"Content-Type", formType, "Proxy-Authorization", basicOf("shop", key)}, 400, "invalid_request"},
+			"wrong by a proxy": {"client_id=shop&client_secret=" + key,
+				[]string{"Content-Type", formType, "Proxy-Authorization", basicOf("shop", "guess")}, 401, "invalid_client"},
+			"wrong by a proxy, and Basic": {"",
+				[]string{"Proxy-Authorization", "Digest x", "Authorization", basicOf("shop", key)}, 401, "invalid_client"},
 			"two secrets": {"client_id=shop&client_secret=x&client_secret=" + key, []string{"Content-Type", formType}, 400, "invalid_request"},
 			"no form":     {"%zz", []string{"Content-Type", formType}, 400, "invalid_request"},
 			"no JSON":     {"{", []string{"Content-Type", "application/json"}, 400, "invalid_request"},

@@ -111,12 +111,16 @@ func retryAfter(text string, now time.Time) time.Time {
 // Grant implements proxy.Gate.
 func (g *gate) Grant(r *http.Request) (inbound.Caller, proxy.Grant, *inbound.Problem) {
 	current := g.rules.Load().authn
-	client, p := credentialsOf(r)
+	var client appCredentials
+	var p *inbound.Problem
+	if r.Header["Proxy-Authorization"] == nil && len(r.Header["Authorization"]) < 2 { // as for any request
+		client, p = credentialsOf(r)
+	}
 	var caller inbound.Caller
 	switch {
 	case p != nil:
 	case client.secret.IsZero():
-		caller, p = current.Authenticate(r) // by certificate, Unix socket, or another header field
+		caller, p = current.Authenticate(r) // by certificate, Unix socket, or a header field
 	default:
 		caller, p = current.Prove(r, client.id, client.secret.Reveal())
 	}
